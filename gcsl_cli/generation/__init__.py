@@ -1,0 +1,1 @@
+"""Generation: sampling with goals and guidance, and the likelihood of given completions."""

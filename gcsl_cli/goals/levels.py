@@ -1,0 +1,99 @@
+"""Levels: the ordered thresholds that a goal can name.
+
+Scores 0.1, 0.4, 0.4, 0.9 with quantiles 0, 0.5 give the levels 0.1, 0.4: four rows reach the first, three the second.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcsl_cli.errors import ConfigError, DataError
+
+Floats = NDArray[np.float64]
+
+
+def check_scores(scores: Floats) -> None:
+    """Refuse scores from which nothing can be learned.
+
+    Raises:
+        DataError: there is none, one is not a finite number, or all are equal.
+    """
+    if not len(scores):
+        raise DataError("There is no graded row to take levels from.")
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise DataError(f"The score of row {row + 1} is {scores[row]}; a score has to be a finite number.")
+    if scores.min() == scores.max():
+        raise DataError(
+            f"All {len(scores)} scores are {scores[0]:g}: no completion is better than another, so there is no goal to "
+            "learn. Use feedback whose grades differ."
+        )
+
+
+def quantile_levels(scores: Floats, quantiles: Sequence[float]) -> Floats:
+    """Levels at `quantiles` of `scores`, each an observed score, the training minimum always among them.
+
+    A level at quantile q is reached by at least a share 1 - q of the rows (more only by ties), because it is the
+    largest observed score that leaves at most q of them below (numpy's `lower` method). Equal levels are merged.
+    """
+    check_scores(scores)
+    return np.unique(np.quantile(scores, [0.0, *quantiles], method="lower"))
+
+
+def fixed_levels(scores: Floats, values: Sequence[float]) -> Floats:
+    """The given values as levels, and the training minimum below them, so that every row reaches one.
+
+    Raises:
+        ConfigError: a level is above every training score: no row reaches it.
+    """
+    check_scores(scores)
+    highest = float(scores.max())
+    beyond = [value for value in values if value > highest]
+    if beyond:
+        raise ConfigError(
+            f"goal.levels.values: no row reaches the level {beyond[0]:g}; the training scores go from "
+            f"{scores.min():g} to {highest:g}. Give levels within that range."
+        )
+    lowest = float(scores.min())
+    inside = [value for value in values if value > lowest]
+    return np.array([lowest, *inside], dtype=np.float64)
+
+
+def distinct_levels(scores: Floats, limit: int = 64) -> Floats:
+    """Every distinct score as a level.
+
+    Raises:
+        DataError: there are more than `limit`.
+    """
+    check_scores(scores)
+    levels = np.unique(scores)
+    if len(levels) > limit:
+        raise DataError(
+            f"goal.levels.by=distinct: there are {len(levels)} distinct scores; at most {limit} make levels. "
+            "Use goal.levels.by=quantile or goal.levels.by=fixed."
+        )
+    return levels
+
+
+def make_levels(scores: Floats, by: str, quantiles: Sequence[float], values: Sequence[float]) -> Floats:
+    """Ascending levels by the rule `by`: `quantile`, `fixed` or `distinct`.
+
+    Raises:
+        ConfigError: `by` is unknown, or fewer than two levels are left: then there is nothing to ask for.
+    """
+    if by == "quantile":
+        levels = quantile_levels(scores, quantiles)
+    elif by == "fixed":
+        levels = fixed_levels(scores, values)
+    elif by == "distinct":
+        levels = distinct_levels(scores)
+    else:
+        raise ConfigError(f"goal.levels.by={by}: unknown; one of quantile, fixed, distinct.")
+    if len(levels) < 2:
+        raise ConfigError(
+            f"goal.levels.by={by} leaves one level, {levels[0]:g}: every row reaches it, so the goal says nothing. "
+            "Give levels between the lowest and the highest score "
+            f"({scores.min():g} and {scores.max():g}), or use goal.levels.by=distinct."
+        )
+    return levels

@@ -1,0 +1,52 @@
+"""JSON lines, read with the place of every row, so that an error can name it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gcsl_cli.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file; prints as `file:line`."""
+
+    path: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[dict[str, Any], Place]]:
+    """Yield each object of the file with its place; blank lines are passed over.
+
+    Raises:
+        DataError: the file is empty, not UTF-8, or a line is not a JSON object.
+    """
+    empty = True
+    line = 0
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line, text in enumerate(lines, 1):
+                if text.strip():
+                    empty = False
+                    yield _object(text, Place(path, line)), Place(path, line)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{line + 1}: not UTF-8 text ({error.reason}).") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: a folder; expected a file of JSON lines.") from error
+    if empty:
+        raise DataError(f"{path}: the file is empty; expected one JSON object a line.")
+
+
+def _object(text: str, place: Place) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not valid JSON ({error.msg}, column {error.colno}).") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: expected a JSON object, found {type(value).__name__}.")
+    return value

@@ -1,0 +1,72 @@
+"""Help texts: `gcsl --help` with the way through the commands, `gcsl train --help` with config groups and examples."""
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+OVERVIEW = (
+    ("gcsl train task=toxicity goal=threshold", "fine-tune on graded feedback"),
+    ("gcsl evaluate task=toxicity goal=threshold", "do all that leads to a report"),
+    ("gcsl train -m seed=0,1,2", "a sweep"),
+    ("gcsl train --help", "what can be configured"),
+)
+EXAMPLES = {
+    "prepare": ("gcsl prepare task=toxicity", "gcsl prepare task=toxicity dry_run=true"),
+    "train": (
+        "gcsl train task=toxicity goal=threshold",
+        "gcsl train goal.pairing=all train.learning_rate=1e-4 seed=1",
+        "gcsl train -m seed=0,1,2",
+        "gcsl train dry_run=true",
+        "gcsl train --cfg job",
+    ),
+    "generate": (
+        "gcsl generate task=toxicity goal=threshold",
+        "gcsl generate generation.target=worst generation.samples=25",
+        "gcsl generate -m generation.guidance=0,1,3",
+    ),
+    "evaluate": (
+        "gcsl evaluate task=toxicity goal=threshold",
+        "gcsl evaluate evaluation.levels=all --json",
+        "gcsl evaluate -m goal.placement=before_prompt,after_prompt seed=0,1",
+    ),
+}
+
+
+class Group(TyperGroup):
+    """The command group, with examples under its help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Typer's help, then examples."""
+        super().format_help(ctx, formatter)
+        _panel("Examples", OVERVIEW)
+
+
+class StageCommand(TyperCommand):
+    """A stage: its arguments are overrides, so its help names what can be overridden."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS] [OVERRIDES]...`, though Typer sees no argument."""
+        return [*super().collect_usage_pieces(ctx), "[KEY=VALUE]..."]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Typer's help, then the config groups as they are on disk, and examples."""
+        from gcsl_cli.configs.folders import conf_dir, group_options
+
+        super().format_help(ctx, formatter)
+        groups = [(group, ", ".join(options)) for group, options in group_options(conf_dir()).items()]
+        _panel("Config groups (GROUP=OPTION)", groups)
+        _panel("Examples", [(line, "") for line in EXAMPLES.get(str(ctx.info_name), ())])
+
+
+def _panel(title: str, rows: Any) -> None:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold cyan", no_wrap=True, min_width=max((len(name) for name, _ in rows), default=0))
+    table.add_column()
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    Console().print(Panel(table, title=title, title_align="left", border_style="dim"))

@@ -1,0 +1,131 @@
+"""The rows that pass between stages, as Arrow tables in Parquet files.
+
+A feedback row (one file, `feedback.parquet`):
+    {"prompt": "I wanted to", "completion": " say thank you", "score": 0.98, "prompt_id": "5f2c...", "split": "train",
+     "finished": false, "source": "rollouts"}
+`finished` is false where the completion was cut at a length limit: it then does not teach an end of text.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gcsl_cli.errors import DataError
+from gcsl_cli.files import whole_file
+
+FEEDBACK = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+        ("score", pa.float64()),
+        ("prompt_id", pa.string()),
+        ("split", pa.string()),
+        ("finished", pa.bool_()),
+        ("source", pa.string()),
+    ]
+)
+GOAL_ROWS = pa.schema([("row", pa.int32()), ("level", pa.int16())])
+PLAN = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("micro", pa.int32()),
+        ("row", pa.int32()),
+        ("level", pa.int16()),
+        ("tokens", pa.int32()),
+    ]
+)
+GENERATION = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("prompt", pa.string()),
+        ("sample", pa.int32()),
+        ("completion", pa.string()),
+        ("tokens", pa.int32()),
+        ("finished", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt with its identity (a hash of the normalised text) and its split."""
+
+    prompt_id: str
+    text: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRow:
+    """A completion and the grade that it got; `score` is higher for better."""
+
+    prompt: str
+    completion: str
+    score: float
+    prompt_id: str
+    split: str
+    finished: bool = True
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sampled completion of a prompt; `tokens` counts its tokens, the end of text included."""
+
+    prompt_id: str
+    prompt: str
+    sample: int
+    completion: str
+    tokens: int
+    finished: bool
+
+
+def write_records(path: Path, schema: pa.Schema, records: Iterable[FeedbackRow | Generation]) -> None:
+    """Write records as one Parquet file, whole or not at all."""
+    write_table(path, pa.Table.from_pylist([asdict(record) for record in records], schema=schema))
+
+
+def write_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Any]) -> None:
+    """Write arrays by column name as one Parquet file, whole or not at all."""
+    write_table(path, pa.table({name: columns[name] for name in schema.names}, schema=schema))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table as one Parquet file, whole or not at all."""
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a Parquet file and check that it has the columns of `schema`.
+
+    Raises:
+        DataError: the file is missing, cut off, not Parquet, or has other columns.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
+        raise DataError(
+            f"{path}: cannot be read as Parquet ({error}). It is cut off or damaged; "
+            "delete it and run the same command again to make it anew."
+        ) from error
+    missing = [name for name in schema.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(table.column_names)}.")
+    return table.select(schema.names).cast(schema)
+
+
+def read_feedback(path: Path) -> list[FeedbackRow]:
+    """The rows of a feedback file, in order."""
+    return [FeedbackRow(**row) for row in read_table(path, FEEDBACK).to_pylist()]
+
+
+def read_generations(path: Path) -> list[Generation]:
+    """The rows of a generation file, in order: prompts in order, samples of a prompt together."""
+    return [Generation(**row) for row in read_table(path, GENERATION).to_pylist()]

@@ -1,0 +1,18 @@
+"""An evaluation result as tables, Markdown, plots and one HTML page.
+
+The result is the object in `metrics.json`; numbers that are undefined are null there (None here):
+    {"format_version": 1, "task": "toxicity", "run": "runs/...", "command": "gcsl evaluate ...", "commit": "1a2b3c4",
+     "seconds": 12.3, "facts": {"model": "smollm2-135m", "prompts": 64, "seed": 0},
+     "columns": [{"name": "expected_maximum_toxicity", "label": "expected max toxicity", "better": "lower", "digits": 3,
+                  "independent": false}],
+     "arms": [{"name": "base", "label": "base, no goal", "asked": null, "guidance": 0.0,
+               "metrics": {"expected_maximum_toxicity": ESTIMATE}, "difference": null}],
+     "attainment": {"levels": [{"level": 0.0, "asked": "...", "share": ESTIMATE, "mean": ESTIMATE}],
+                    "spearman_levels": 1.0, "spearman_completions": 0.4},
+     "discrimination": {"trained": {"pooled": ESTIMATE, "within": ESTIMATE}, "base": {...}},
+     "distributions": {"base": [0.98, 0.4]}, "unmask": false,
+     "examples": [{"arm": "base", "prompt": "...", "completion": "...", "score": 0.98}]}
+with ESTIMATE = {"value": 0.31, "low": 0.27, "high": 0.35, "n": 64, "left_out": 0}. An arm's `difference` is paired, to
+the arm that has none. `attainment`, `discrimination`, `distributions` and `examples` may be null or missing; a column
+may leave out `better`, `digits` and `independent` (true: not judged by the scorer that graded the training data).
+"""

@@ -1,0 +1,65 @@
+"""report.md: what was run, what came out, how to read it."""
+
+from gcsl_cli.reports.content import (
+    ARROWS_EXPLAINED,
+    Result,
+    attainment_note,
+    base_arm,
+    discrimination_rows,
+    fact_rows,
+    how_to_read,
+    left_out_notes,
+)
+from gcsl_cli.reports.estimates import number, with_interval
+from gcsl_cli.reports.tables import markdown_differences, markdown_table, pipe_table
+
+
+def report_markdown(result: Result) -> str:
+    """The whole report. It shows no completions: those stand in report.html, masked."""
+    sections = [
+        f"# Evaluation: {result['task']}\n",
+        f"```\n{result['command']}\n```\n",
+        "## Results\n",
+        f"{markdown_table(result)}\n95 % intervals in brackets; {ARROWS_EXPLAINED}.\n",
+        _differences(result),
+        f"## How to read this\n\n{how_to_read(result)}\n",
+        _attainment(result),
+        _discrimination(result),
+        "## What was run\n\n" + pipe_table(["fact", "value"], [list(row) for row in fact_rows(result)]),
+    ]
+    return "\n".join(section for section in sections if section)
+
+
+def _differences(result: Result) -> str:
+    base = base_arm(result)
+    text = "" if base is None else f"### Paired differences to {base['label']}\n\n{markdown_differences(result)}"
+    notes = "".join(f"- {note}\n" for note in left_out_notes(result))
+    return text + ("\n" if text and notes else "") + notes
+
+
+def _attainment(result: Result) -> str:
+    attainment = result.get("attainment")
+    if not attainment:
+        return ""
+    rows = [
+        [number(part["level"], 2), part["asked"] or "", with_interval(part["share"]), with_interval(part["mean"])]
+        for part in attainment["levels"]
+    ]
+    return (
+        "## Goal attainment\n\nWhat the completions reach when a level is asked for (scores: higher is better).\n\n"
+        + pipe_table(["asked level", "asked in words", "share that reaches it", "mean score"], rows)
+        + f"\nRank correlation of asked and achieved: {number(attainment['spearman_levels'], 2)} over level means, "
+        + f"{number(attainment['spearman_completions'], 2)} over completions. {attainment_note(result)}".rstrip()
+        + "\n"
+    )
+
+
+def _discrimination(result: Result) -> str:
+    rows = [[model, pooled, within, str(prompts)] for model, pooled, within, prompts in discrimination_rows(result)]
+    if not rows:
+        return ""
+    return (
+        "## Goal discrimination\n\nHow well log p(completion | best goal) - log p(completion | worst goal) separates "
+        "good held-out completions from poor ones (AUC; 0.5 is chance).\n\n"
+        + pipe_table(["model", "all rows", "within prompts", "prompts with both"], rows)
+    )

@@ -1,0 +1,185 @@
+"""The typed shape of every config: Hydra checks overrides against it before any work starts.
+
+The `task` node is not here: a task is a dataclass of its own module, its fields are its schema (see `tasks/base.py`).
+No torch in this module.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Formulation(StrEnum):
+    """How the goal of a row follows from its score."""
+
+    threshold = "threshold"
+
+
+class Wording(StrEnum):
+    """What a goal looks like in the prompt."""
+
+    language = "language"
+
+
+class Placement(StrEnum):
+    """Where the goal stands."""
+
+    before_prompt = "before_prompt"
+    after_prompt = "after_prompt"
+
+
+class Pairing(StrEnum):
+    """Which of the levels that a row reaches become training rows."""
+
+    all = "all"
+    sample = "sample"
+
+
+class Balance(StrEnum):
+    """How the plan draws rows."""
+
+    none = "none"
+    levels = "levels"
+
+
+class LevelRule(StrEnum):
+    """Where the levels come from."""
+
+    quantile = "quantile"
+    fixed = "fixed"
+    distinct = "distinct"
+
+
+class Precision(StrEnum):
+    """Arithmetic of training."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@dataclass
+class LevelsConfig:
+    """Where the thresholds lie."""
+
+    by: LevelRule = LevelRule.fixed
+    quantiles: list[float] = field(default_factory=lambda: [0.0, 0.2, 0.4, 0.6, 0.8])
+    values: list[float] = field(default_factory=list)
+
+
+@dataclass
+class GoalConfig:
+    """What the model is asked to reach, and how it is told."""
+
+    formulation: Formulation = Formulation.threshold
+    wording: Wording = Wording.language
+    placement: Placement = Placement.before_prompt
+    pairing: Pairing = Pairing.sample
+    balance: Balance = Balance.levels
+    levels: LevelsConfig = field(default_factory=LevelsConfig)
+    sentences: list[str] | None = None
+    separator: str = "\n"
+    target: Any = "best"
+
+
+@dataclass
+class MethodConfig:
+    """The learning method."""
+
+    name: str = "gcsl"
+
+
+@dataclass
+class ModelConfig:
+    """The pretrained model to start from."""
+
+    name: str = "???"
+    uri: str = "???"
+    sha256: str | None = None
+    revision: str | None = None
+
+
+@dataclass
+class AdapterConfig:
+    """Full fine-tuning (`none`) or LoRA."""
+
+    name: str = "none"
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: Any = "all-linear"
+
+
+@dataclass
+class TrainConfig:
+    """The optimisation; tokens are processed tokens (prompt, goal and completion) without padding."""
+
+    epochs: float = 1.0
+    max_tokens: int | None = None
+    max_steps: int | None = None
+    batch_size: int = 16
+    micro_batch_size: int | None = None
+    learning_rate: float = 3e-4
+    lr_schedule: str = "linear"
+    warmup_steps: int = 10
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int | None = 512
+    precision: Precision = Precision.auto
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 1
+    log_every: int = 10
+    validate_every: int | None = None
+    validation_rows: int = 128
+    report_to: list[str] = field(default_factory=list)
+
+
+@dataclass
+class GenerationConfig:
+    """Sampling: what is asked for, and how."""
+
+    target: Any = None
+    guidance: float = 0.0
+    samples: int = 4
+    prompts: int | None = None
+    max_new_tokens: int = 20
+    temperature: float = 1.0
+    top_p: float = 0.9
+    batch_size: int = 256
+    shard_prompts: int = 64
+    seed: int = 0
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured, against what."""
+
+    base: bool = True
+    levels: Any = field(default_factory=lambda: ["worst", "best"])
+    discrimination_rows: int = 200
+    discrimination_cut: float | None = None
+    bootstrap: int = 2000
+    seed: int = 0
+    examples: int = 12
+    unmask: bool = False
+
+
+@dataclass
+class Config:
+    """The whole configuration of one job."""
+
+    task: Any = "???"
+    goal: GoalConfig = field(default_factory=GoalConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: int = 0
+    run: str | None = None
+    runs_dir: str = "runs"
+    force: bool = False
+    dry_run: bool = False
+    allow_custom_code: bool = False

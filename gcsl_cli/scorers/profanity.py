@@ -1,0 +1,22 @@
+"""Toxicity by alt-profanity-check: a linear classifier on word counts, 100,000 texts a second on a CPU."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class ProfanityScorer:
+    """Probability that a text is profane or offensive, in [0, 1]; higher is worse."""
+
+    name: str = "alt-profanity-check"
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Toxicity of each text, `(texts,)`."""
+        from profanity_check import predict_prob
+
+        if not texts:
+            return np.empty(0)
+        return np.asarray(predict_prob(list(texts)), dtype=np.float64)

@@ -1,0 +1,127 @@
+"""One config seen as an experiment: which folders its stages own, and its models, loaded when they are needed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gcsl_cli.goals.spec import GoalSpec, load_spec
+from gcsl_cli.models import context_length, inference_dtype, load_model, load_tokenizer, model_folder
+from gcsl_cli.prompting import Prompter
+from gcsl_cli.runs import Folder, identity
+from gcsl_cli.schema import Config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# What decides how training is run, but not what comes out of it.
+HOW_NOT_WHAT = {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "validation_rows", "report_to"}
+
+
+class Experiment:
+    """The folders and models of one config."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.task = config.task
+        self.root = Path(config.runs_dir) / self.task.name
+
+    @cached_property
+    def feedback(self) -> Folder:
+        """Where graded feedback is kept; shared by all runs that use it."""
+        keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys)}
+        name = f"feedback-{self.task.feedback_name()}-{identity('feedback', keys)[:8]}"
+        return Folder(self.root / name, "feedback", keys)
+
+    @cached_property
+    def training(self) -> Folder:
+        """The run: goal spec, rows, plan, checkpoints, model; generations and evaluations stand in it."""
+        config, parent = self.config, self.feedback.identity
+        goal = plain(config.goal)
+        goal.pop("target")
+        train = {key: value for key, value in plain(config.train).items() if key not in HOW_NOT_WHAT}
+        keys = {
+            "model": self.model_keys,
+            "method": plain(config.method),
+            "goal": goal,
+            "adapter": plain(config.adapter),
+            "train": train,
+            "prompt": self.prompt_keys,
+            "seed": config.seed,
+        }
+        hash_ = identity("training", keys, parent)[:8]
+        name = f"{config.goal.formulation}-{config.goal.wording}-{config.model.name}-s{config.seed}-{hash_}"
+        path = Path(config.run) if config.run else self.root / name
+        return Folder(path, "training", keys, parent)
+
+    @cached_property
+    def base(self) -> Folder:
+        """Where generations of the untouched base model are kept; shared by all runs that compare to it."""
+        keys = {"task": self.task.name, "model": self.model_keys, "prompt": self.prompt_keys}
+        hash_ = identity("base", keys)[:8]
+        return Folder(self.root / f"base-{self.config.model.name}-{hash_}", "base", keys)
+
+    @property
+    def model_keys(self) -> dict[str, Any]:
+        """What names the pretrained model."""
+        model = self.config.model
+        return {"uri": model.uri, "sha256": model.sha256, "revision": model.revision}
+
+    @property
+    def prompt_keys(self) -> dict[str, Any]:
+        """What decides how a prompt reads, apart from the goal."""
+        task = self.task
+        return {"version": task.version, "format": task.format, "instruction": task.instruction}
+
+    @cached_property
+    def base_path(self) -> Path:
+        """The folder of the pretrained model."""
+        model = self.config.model
+        return model_folder(model.uri, model.sha256, model.revision)
+
+    @cached_property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        """The pretrained model's tokenizer; goals are put into prompts by the spec, not by its template."""
+        return load_tokenizer(self.base_path)
+
+    @cached_property
+    def context(self) -> int | None:
+        """Tokens that the model can take."""
+        from transformers import AutoConfig
+
+        return context_length(AutoConfig.from_pretrained(self.base_path, trust_remote_code=False))
+
+    @cached_property
+    def base_model(self) -> "PreTrainedModel":
+        """The untouched model: it makes rollouts, is compared to, and measures perplexity."""
+        return load_model(self.base_path, inference_dtype())
+
+    @cached_property
+    def policy(self) -> "PreTrainedModel":
+        """The trained model."""
+        return load_model(self.training.path / "model", inference_dtype())
+
+    @cached_property
+    def spec(self) -> GoalSpec:
+        """The goal that training used, from `goal.json`."""
+        return load_spec(self.training.path)
+
+    def prompter(self, spec: GoalSpec) -> Prompter:
+        """Renders and tokenizes prompts for the models of this experiment."""
+        return Prompter(self.tokenizer, spec, self.context)
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config dataclass as plain values, enums as their text."""
+    values: dict[str, Any] = _plain(asdict(config))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value.value if isinstance(value, Enum) else value

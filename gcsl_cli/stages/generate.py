@@ -1,0 +1,157 @@
+"""generate: completions of the evaluation prompts under a goal, in resumable shards, out as Parquet."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from gcsl_cli import console
+from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
+from gcsl_cli.generation.shards import sample_in_shards
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.models import end_tokens
+from gcsl_cli.records import GENERATION, Generation, Prompt, read_generations, write_records
+from gcsl_cli.runs import Folder, identity
+from gcsl_cli.schema import Config
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.train import ensure_trained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FILE = "generations.parquet"
+
+log = logging.getLogger("gcsl")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Who is asked for what: one row of the results."""
+
+    name: str
+    label: str
+    trained: bool
+    level: int | None
+    """Index of the level that is asked for; `None` names no goal."""
+    guidance: float = 0.0
+
+
+def run(config: Config) -> dict[str, Any]:
+    """The stage: completions of the trained model under the configured goal."""
+    experiment = Experiment(config)
+    if config.dry_run:
+        from gcsl_cli.stages.preview import preview
+
+        return preview(experiment, "generate")
+    ensure_trained(experiment)
+    arm = configured_arm(experiment)
+    folder = arm_folder(experiment, arm)
+    done = not config.force and folder.done()
+    rows = ensure_generations(experiment, arm, config.force)
+    message = f"These completions are done: {folder.path} (force=true makes them again)."
+    return {
+        "stage": "generate",
+        "status": "already done" if done else "done",
+        "run": str(folder.path),
+        **({"message": message} if done else {}),
+        "summary": [
+            ["asked for", experiment.spec.sentences[arm.level or 0]],
+            ["guidance", f"{arm.guidance:g}"],
+            ["completions", str(len(rows))],
+            ["tokens", str(sum(row.tokens for row in rows))],
+            ["file", str(folder.path / FILE)],
+        ],
+        "columns": {"completions": len(rows)},
+    }
+
+
+def configured_arm(experiment: Experiment) -> Arm:
+    """The goal and guidance that the generation config asks for."""
+    config, spec = experiment.config, experiment.spec
+    target = config.goal.target if config.generation.target is None else config.generation.target
+    level = spec.level(target)
+    return trained_arm(spec, level, config.generation.guidance)
+
+
+def trained_arm(spec: GoalSpec, level: int, guidance: float = 0.0) -> Arm:
+    """The trained model asked for a level."""
+    name = level_name(spec, level)
+    suffix = f", guidance {guidance:g}" if guidance else ""
+    return Arm(f"{name}-w{guidance:g}" if guidance else name, f"trained, {name} goal{suffix}", True, level, guidance)
+
+
+def level_name(spec: GoalSpec, level: int) -> str:
+    """`best`, `worst`, or the level's score."""
+    ends = {0: "worst", len(spec.levels) - 1: "best"}
+    return ends.get(level, f"{spec.levels[level]:.3g}")
+
+
+def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
+    """The prompts of the test split, at most `generation.prompts` of them."""
+    tests = [prompt for prompt in experiment.task.prompts() if prompt.split == "test"]
+    return tests[: experiment.config.generation.prompts]
+
+
+def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
+    """Where the completions of an arm are kept: under the run, or under the base model for all runs."""
+    owner = experiment.training if arm.trained else experiment.base
+    spec = experiment.spec
+    asked = None if arm.level is None else [spec.sentences[arm.level], spec.placement, spec.separator]
+    generation = experiment.config.generation
+    keys = {
+        "asked": asked,
+        "against": [spec.sentences[0]] if arm.guidance else None,
+        "guidance": arm.guidance,
+        "prompts": [prompt.prompt_id for prompt in evaluation_prompts(experiment)],
+        **{key: value for key, value in asdict(generation).items() if key not in ("target", "guidance", "prompts")},
+    }
+    name = f"{arm.name}-{identity('generation', keys, owner.identity)[:8]}"
+    return Folder(owner.path / "generations" / name, "generation", keys, owner.identity)
+
+
+def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) -> list[Generation]:
+    """The arm's completions, prompts in order and samples of a prompt together; made if they are missing."""
+    folder = arm_folder(experiment, arm)
+    with folder.working(force) as todo:
+        if todo:
+            rows = _generate(experiment, arm, folder)
+            write_records(folder.path / FILE, GENERATION, rows)
+            folder.finish(completions=len(rows), tokens=sum(row.tokens for row in rows))
+        return read_generations(folder.path / FILE)
+
+
+def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generation]:
+    config = experiment.config.generation
+    prompts = evaluation_prompts(experiment)
+    prompter = experiment.prompter(experiment.spec)
+
+    def encoded(level: int | None) -> dict[str, list[int]]:
+        return {p.prompt_id: prompter.prompt_ids(p.text, level, config.max_new_tokens) for p in prompts}
+
+    asked, against = encoded(arm.level), encoded(0) if arm.guidance else None
+    sampling = Sampling(
+        config.samples, config.max_new_tokens, config.temperature, config.top_p, arm.guidance, config.batch_size
+    )
+
+    def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
+        model = arm_model(experiment, arm)
+        ids = [asked[prompt.prompt_id] for prompt in chosen]
+        other = None if against is None else [against[prompt.prompt_id] for prompt in chosen]
+        ends = end_tokens(experiment.tokenizer, model)
+        return sample_prompts(model, experiment.tokenizer, ids, other, ends, sampling, seed)
+
+    with console.progress(f"generating: {arm.label}", len(prompts) * config.samples, "completions") as bar:
+        return sample_in_shards(
+            prompts,
+            [len(asked[prompt.prompt_id]) for prompt in prompts],
+            folder.path / "shards",
+            shard_prompts=config.shard_prompts,
+            seed=config.seed,
+            sample=sample,
+            advance=bar.advance,
+        )
+
+
+def arm_model(experiment: Experiment, arm: Arm) -> "PreTrainedModel":
+    """The model that an arm asks."""
+    return experiment.policy if arm.trained else experiment.base_model

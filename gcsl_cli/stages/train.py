@@ -1,0 +1,237 @@
+"""train: run the batch plan, export a model that carries its goal."""
+
+import logging
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gcsl_cli import console
+from gcsl_cli.errors import DataError
+from gcsl_cli.files import storage_errors, write_text
+from gcsl_cli.goals.template import goal_template
+from gcsl_cli.models import export_model, load_model, train_in_bf16
+from gcsl_cli.records import FeedbackRow
+from gcsl_cli.runs import Folder
+from gcsl_cli.schema import AdapterConfig, Config, TrainConfig
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.stages.prepare import Prepared, fill, scores_of
+from gcsl_cli.training.plan import Plan
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+    from gcsl_cli.training.rows import PlannedBatches
+    from gcsl_cli.training.sft import Trained, TrainSettings
+
+CHECKPOINTS = "checkpoints"
+MODEL = "model"
+LOG = "log.jsonl"
+
+log = logging.getLogger("gcsl")
+
+
+def run(config: Config) -> dict[str, Any]:
+    """The stage: train, or say that it is done and where."""
+    experiment = Experiment(config)
+    if config.dry_run:
+        from gcsl_cli.stages.preview import preview
+
+        return preview(experiment, "train")
+    done = ensure_trained(experiment, config.force)
+    manifest = experiment.training.manifest()
+    message = f"This run is done: {experiment.training.path} (force=true does it again)."
+    return {
+        "stage": "train",
+        "status": "already done" if done else "done",
+        "run": str(experiment.training.path),
+        **({"message": message} if done else {}),
+        "summary": [[label, str(manifest[key])] for label, key in SUMMARY if key in manifest],
+        "columns": {label: manifest[key] for label, key in SUMMARY if isinstance(manifest.get(key), int | float)},
+    }
+
+
+SUMMARY = [
+    ("steps", "steps"),
+    ("tokens", "tokens"),
+    ("tokens a second", "tokens_per_second"),
+    ("training loss", "training_loss"),
+    ("validation loss", "validation_loss"),
+    ("seconds", "training_seconds"),
+    ("rows cut at the length limit", "rows_cut"),
+    ("rows with another seam", "rows_seam"),
+]
+
+
+def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
+    """Train unless it is done; returns whether it was.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint is saved.
+    """
+    folder = experiment.training
+    if not force and folder.done():
+        return True
+    rows = ensure_feedback(experiment)
+    with folder.working(force) as todo:
+        if todo:
+            prepared = fill(experiment, rows)
+            _train(experiment, prepared, folder)
+    return not todo
+
+
+def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
+    from gcsl_cli.training.sft import train_plan
+
+    config = experiment.config
+    batches = planned_batches(experiment, prepared, prepared.plan, prepared.train)
+    counts = count_rows(batches)
+    validation = _validation(experiment, prepared)
+    settings = _settings(config.train, config.seed)
+    log.info("training %d steps, %d tokens", prepared.plan.steps, counts["tokens"])
+    started = time.monotonic()
+    with console.progress("training", counts["tokens"], "tokens") as bar, storage_errors(folder.path):
+        trained = train_plan(
+            load_model(experiment.base_path),
+            experiment.tokenizer,
+            batches,
+            validation,
+            settings,
+            peft_config(config.adapter),
+            folder.path / CHECKPOINTS,
+            bar,
+        )
+    if trained.interrupted:
+        raise KeyboardInterrupt
+    seconds = time.monotonic() - started
+    _write_log(folder.path / LOG, trained)
+    _export(experiment, prepared, trained, folder.path / MODEL)
+    shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
+    folder.finish(
+        **counts,
+        steps=prepared.plan.steps,
+        training_loss=_mean_loss(trained.history),
+        validation_loss=next((entry["eval_loss"] for entry in reversed(trained.history) if "eval_loss" in entry), None),
+        training_seconds=round(seconds, 1),
+        tokens_per_second=round(counts["tokens"] / seconds),
+        bf16=settings.bf16,
+        feedback=str(experiment.feedback.path),
+    )
+
+
+def planned_batches(
+    experiment: Experiment, prepared: Prepared, plan: Plan, rows: list[FeedbackRow]
+) -> "PlannedBatches":
+    """The plan as a data set of the trainer."""
+    from gcsl_cli.training.rows import PlannedBatches
+
+    return PlannedBatches(plan, rows, experiment.prompter(prepared.spec), experiment.config.train.max_length)
+
+
+def count_rows(batches: "PlannedBatches") -> dict[str, int]:
+    """Processed and supervised tokens, rows cut at the length limit, rows whose seam merges.
+
+    Raises:
+        DataError: a row has no supervised token.
+    """
+    tokens = supervised = cut = seam = 0
+    for number, item in enumerate(batches):
+        for place, row in enumerate(item["rows"]):
+            tokens += len(row.input_ids)
+            supervised += row.supervised
+            cut += row.cut
+            seam += row.seam
+            if not row.supervised:
+                planned = batches.slices[number].start + place
+                prompt = batches.feedback[int(batches.plan.row[planned])].prompt
+                raise DataError(
+                    f"The row with the prompt {prompt[:60]!r} has no supervised token: its prompt and goal take "
+                    f"{row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
+                    f"(now {batches.max_length}) or leave the row out."
+                )
+    return {"tokens": tokens, "supervised_tokens": supervised, "rows_cut": cut, "rows_seam": seam}
+
+
+def peft_config(adapter: AdapterConfig) -> "PeftConfig | None":
+    """LoRA's settings, `None` for full fine-tuning."""
+    if adapter.name == "none":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=adapter.r,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=adapter.target_modules if isinstance(adapter.target_modules, str) else [*adapter.target_modules],
+        task_type="CAUSAL_LM",
+    )
+
+
+def _settings(config: TrainConfig, seed: int) -> "TrainSettings":
+    from gcsl_cli.training.sft import TrainSettings
+
+    micro = config.micro_batch_size or config.batch_size
+    return TrainSettings(
+        learning_rate=config.learning_rate,
+        lr_schedule=config.lr_schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=train_in_bf16(str(config.precision)),
+        gradient_checkpointing=config.gradient_checkpointing,
+        checkpoint_every=config.checkpoint_every,
+        keep_checkpoints=config.keep_checkpoints,
+        log_every=config.log_every,
+        validate_every=config.validate_every,
+        report_to=list(config.report_to),
+        seed=seed,
+        accumulation=-(-config.batch_size // micro),
+    )
+
+
+def _validation(experiment: Experiment, prepared: Prepared) -> "PlannedBatches | None":
+    """Held-out rows, each under the highest level that it reaches."""
+    from gcsl_cli.relabel import highest_reached
+
+    config = experiment.config.train
+    rows = prepared.validation[: config.validation_rows]
+    if not rows:
+        return None
+    # A held-out score may lie below the training minimum; the lowest level is what it is held to then.
+    floor = prepared.spec.levels[0]
+    levels = highest_reached(np.maximum(scores_of(rows), floor), np.array(prepared.spec.levels))
+    index = np.arange(len(rows))
+    micro = index // (config.micro_batch_size or config.batch_size)
+    plan = Plan(step=micro, micro=micro, row=index, level=levels, tokens=np.zeros_like(index))
+    return planned_batches(experiment, prepared, plan, rows)
+
+
+def _write_log(path: Path, trained: "Trained") -> None:
+    import json
+
+    write_text(path, "".join(json.dumps(entry) + "\n" for entry in trained.history))
+
+
+def _mean_loss(history: list[dict[str, float]]) -> float | None:
+    """Mean training loss over the last tenth of the steps."""
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    tail = losses[-max(1, len(losses) // 10) :]
+    return round(float(np.mean(tail)), 4) if tail else None
+
+
+def _export(experiment: Experiment, prepared: Prepared, trained: "Trained", folder: Path) -> None:
+    """Model, tokenizer with the goal in its chat template, and goal.json; the folder appears whole."""
+    partial = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
+    try:
+        template = goal_template(prepared.spec, experiment.tokenizer.chat_template)
+        export_model(trained.model, experiment.tokenizer, partial, template)
+        prepared.spec.save(partial)
+        partial.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

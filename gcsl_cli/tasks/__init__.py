@@ -1,0 +1,1 @@
+"""Tasks: where graded feedback comes from, which prompts are evaluated, and how a completion is graded."""

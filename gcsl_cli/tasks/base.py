@@ -1,0 +1,92 @@
+"""What a task is. A new task is one module with one dataclass, one YAML and one test.
+
+A task is a dataclass: its fields are the keys of its YAML, checked by name and type, and `_target_` names its class.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.records import FeedbackRow, Generation, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSettings:
+    """How the base policy is sampled to make feedback."""
+
+    samples: int
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    batch_size: int
+    shard_prompts: int
+    seed: int
+
+
+Rollouts = Callable[[Sequence[Prompt], RolloutSettings], Sequence[Generation]]
+"""Samples the untouched base policy; given by the stage, so that tasks need no model code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A metric of the results table."""
+
+    name: str
+    label: str
+    better: str
+    """`lower`, `higher`, or empty where neither is."""
+    digits: int = 3
+
+
+class Task(Protocol):
+    """Graded feedback, evaluation prompts, a scorer and metrics."""
+
+    name: str
+    version: int
+    """Counts up when results of the task are no longer comparable; part of every identity."""
+    format: str
+    """`plain` or `chat`."""
+    instruction: str
+    """Stands before the prompt in a chat turn; `{prompt}` is replaced."""
+    sentences: list[str]
+    """The levels in words, worst first."""
+    levels: list[float]
+    """Default thresholds for goal.levels.by=fixed."""
+    direction: str
+    """What the score is, in words."""
+
+    def feedback_name(self) -> str:
+        """A readable word for the source of the feedback."""
+        ...
+
+    def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that the feedback depends on; `model` only if it samples the policy."""
+        ...
+
+    def prompts(self) -> list[Prompt]:
+        """All prompts with their split; those of `test` are evaluated and never in the feedback."""
+        ...
+
+    def rollouts_planned(self) -> int:
+        """How many completions the base policy has to make for the feedback; 0 when none."""
+        ...
+
+    def feedback(self, rollouts: Rollouts) -> list[FeedbackRow]:
+        """Graded rows of the splits `train` and `validation`."""
+        ...
+
+    def score(self, completions: Sequence[str]) -> NDArray[np.float64]:
+        """The score of each completion, higher is better, `(completions,)`."""
+        ...
+
+    def metrics(self, completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
+        """The task's own metrics by column name, from the completions of each prompt."""
+        ...
+
+    def columns(self) -> list[Column]:
+        """The task's metrics in the order of the table, the main one first."""
+        ...

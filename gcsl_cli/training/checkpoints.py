@@ -1,0 +1,64 @@
+"""Checkpoints that count only when they are whole.
+
+The trainer writes a checkpoint file by file; `complete.json`, written last, lists the files with their sizes. A
+checkpoint without it, or with a file of another size, was cut off: it is dropped and the one before it is used.
+"""
+
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+
+from gcsl_cli.files import write_json
+
+MARK = "complete.json"
+
+log = logging.getLogger("gcsl")
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Say that every file of the checkpoint is there."""
+    write_json(checkpoint / MARK, {"files": _sizes(checkpoint)})
+
+
+def newest_complete(folder: Path) -> Path | None:
+    """The newest whole checkpoint; those that were cut off are removed, with a line in the log."""
+    for checkpoint in reversed(_all(folder)):
+        if _is_complete(checkpoint):
+            return checkpoint
+        log.warning("%s was cut off while it was written; it is not used", checkpoint)
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Remove all but the newest `count` checkpoints."""
+    for checkpoint in _all(folder)[:-count]:
+        shutil.rmtree(checkpoint)
+
+
+def _all(folder: Path) -> list[Path]:
+    """Checkpoints by step, oldest first."""
+    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+_STEP = re.compile(r"checkpoint-(\d+)")
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    try:
+        listed = json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    sizes = _sizes(checkpoint)
+    return bool(listed) and all(sizes.get(name) == size for name, size in listed.items())
+
+
+def _sizes(checkpoint: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(checkpoint)): path.stat().st_size
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file() and path.name != MARK
+    }

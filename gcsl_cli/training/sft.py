@@ -1,0 +1,194 @@
+"""Supervised fine-tuning of a plan through TRL's SFTTrainer."""
+
+import logging
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from gcsl_cli.console import Progress
+from gcsl_cli.errors import TrainingError
+from gcsl_cli.models import device
+from gcsl_cli.training.checkpoints import keep_newest, mark_complete, newest_complete
+from gcsl_cli.training.rows import PlanCollator, PlannedBatches
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger("gcsl")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """The optimisation, as the trainer needs it; the plan holds batches and budget."""
+
+    learning_rate: float
+    lr_schedule: str
+    warmup_steps: int
+    weight_decay: float
+    max_grad_norm: float
+    bf16: bool
+    gradient_checkpointing: bool
+    checkpoint_every: int
+    keep_checkpoints: int
+    log_every: int
+    validate_every: int | None
+    report_to: list[str]
+    seed: int
+    accumulation: int
+    """Micro-batches an optimizer step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training leaves: the model, the log of every step, and whether Ctrl-C ended it."""
+
+    model: "PreTrainedModel"
+    history: list[dict[str, float]]
+    interrupted: bool
+
+
+def train_plan(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    batches: PlannedBatches,
+    validation: PlannedBatches | None,
+    settings: TrainSettings,
+    peft_config: "PeftConfig | None",
+    folder: Path,
+    progress: Progress,
+) -> Trained:
+    """Run the plan in order; goes on from the newest whole checkpoint in `folder`.
+
+    Raises:
+        TrainingError: the loss is not a number.
+    """
+    watch = PlanCallback(folder, settings, batches.plan.tokens, batches.plan.step, progress)
+    trainer = SFTTrainer(
+        model=model,
+        args=_arguments(settings, folder, validation is not None),
+        train_dataset=batches.dataset(),
+        eval_dataset=None if validation is None else validation.dataset(),
+        data_collator=PlanCollator(tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = newest_complete(folder)
+    if checkpoint is not None:
+        log.info("going on from %s", checkpoint.name)
+    with _stop_at_step_end(watch):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    history = list(trainer.state.log_history)
+    if validation is not None and not watch.interrupted:
+        trainer.evaluate()
+        history = list(trainer.state.log_history)
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if peft_config is not None and not watch.interrupted:
+        trained = trained.merge_and_unload()
+    return Trained(trained, history, watch.interrupted)
+
+
+def _arguments(settings: TrainSettings, folder: Path, validated: bool) -> SFTConfig:
+    validate_every = settings.validate_every if validated else None
+    return SFTConfig(
+        output_dir=str(folder),
+        num_train_epochs=1,
+        per_device_train_batch_size=1,  # an item of the data set is a whole micro-batch
+        per_device_eval_batch_size=1,
+        gradient_accumulation_steps=settings.accumulation,
+        train_sampling_strategy="sequential",
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_schedule,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=settings.bf16,
+        use_cpu=device() == "cpu",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        logging_steps=1,  # every step is written down, so that a resumed log equals an uninterrupted one
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_every,
+        eval_strategy="steps" if validate_every else "no",
+        eval_steps=validate_every,
+        report_to=settings.report_to or "none",
+        disable_tqdm=True,
+        seed=settings.seed,
+        dataloader_pin_memory=False,
+    )
+
+
+class PlanCallback(TrainerCallback):
+    """Progress, whole checkpoints, and a stop at the end of a step when Ctrl-C was pressed."""
+
+    def __init__(self, folder: Path, settings: TrainSettings, tokens: Any, steps: Any, progress: Progress) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.tokens_of_step = [int(tokens[steps == step].sum()) for step in range(int(steps[-1]) + 1)]
+        self.progress = progress
+        self.interrupted = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Count what a checkpoint has already seen."""
+        self.progress.advance(sum(self.tokens_of_step[: state.global_step]))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Advance by the step's planned tokens; save and stop after Ctrl-C."""
+        self.progress.advance(self.tokens_of_step[state.global_step - 1])
+        if self.interrupted:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:  # noqa: ARG002
+        """Say the loss now and then; a loss that is not a number ends the training."""
+        loss = logs.get("loss")
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss of step {state.global_step} is {loss}. A smaller train.learning_rate "
+                f"(now {self.settings.learning_rate:g}) or train.precision=fp32 helps."
+            )
+        if state.global_step % self.settings.log_every == 0:
+            log.info("step %d of %d: loss %.4f", state.global_step, state.max_steps, loss)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Mark the checkpoint as whole, then remove older ones: in that order, so that one is always there."""
+        mark_complete(self.folder / f"checkpoint-{state.global_step}")
+        keep_newest(self.folder, self.settings.keep_checkpoints)
+
+
+@contextmanager
+def _stop_at_step_end(watch: PlanCallback) -> Iterator[None]:
+    """The first Ctrl-C saves a checkpoint at the end of the step; the second one stops at once."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if watch.interrupted:
+            raise KeyboardInterrupt
+        watch.interrupted = True
+        log.warning("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+
+    try:
+        before = signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # not in the main thread, as under a parallel launcher
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
