@@ -18,8 +18,9 @@ from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_s
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
+from gcsl_cli.provenance import provenance
 from gcsl_cli.records import Generation
-from gcsl_cli.runs import Folder, identity, provenance
+from gcsl_cli.runs import Folder, identity
 from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback

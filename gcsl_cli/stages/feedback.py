@@ -30,7 +30,7 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> list[Feedbac
     folder = experiment.feedback
     with folder.working(force) as todo:
         if todo:
-            rows = experiment.task.feedback(lambda prompts, settings: _rollouts(experiment, prompts, settings))
+            rows = experiment.task.graded_rows(lambda prompts, settings: _rollouts(experiment, prompts, settings))
             _check(rows)
             write_records(folder.path / FILE, FEEDBACK, rows)
             folder.finish(rows=len(rows), mean_score=float(np.mean([row.score for row in rows])))

@@ -48,7 +48,7 @@ def _feedback_lines(experiment: Experiment) -> list[list[str]]:
         count = experiment.task.rollouts_planned()
         return [["feedback", f"not made yet: {count} completions of the base model, then graded"]]
     else:
-        rows = experiment.task.feedback(_no_rollouts)
+        rows = experiment.task.graded_rows(_no_rollouts)
     train = [row for row in rows if row.split == "train"]
     spec = make_spec(experiment.config, train)
     plan = make_plan(experiment, train, spec)

@@ -40,6 +40,8 @@ class Column:
     better: str
     """`lower`, `higher`, or empty where neither is."""
     digits: int = 3
+    independent: bool = False
+    """Measured by something else than the scorer that made the training data."""
 
 
 class Task(Protocol):
@@ -75,7 +77,7 @@ class Task(Protocol):
         """How many completions the base policy has to make for the feedback; 0 when none."""
         ...
 
-    def feedback(self, rollouts: Rollouts) -> list[FeedbackRow]:
+    def graded_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
         """Graded rows of the splits `train` and `validation`."""
         ...
 

@@ -56,7 +56,7 @@ class ToxicityTask:
     version: int = 1
     prompts_uri: str = "???"
     prompts_sha256: str | None = None
-    feedback_from: FeedbackConfig = field(default_factory=FeedbackConfig)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     format: str = "plain"
     instruction: str = "{prompt}"
@@ -68,17 +68,17 @@ class ToxicityTask:
 
     def feedback_name(self) -> str:
         """`rollouts` or `rtp`, `-texts` behind it when graded texts are added."""
-        return self.feedback_from.source + ("-texts" if self.feedback_from.texts else "")
+        return self.feedback.source + ("-texts" if self.feedback.texts else "")
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """The feedback's own keys, the prompts', the scorer's, and the model's when it is sampled."""
         keys = {
             "version": self.version,
-            "feedback": asdict(self.feedback_from),
+            "feedback": asdict(self.feedback),
             "split": asdict(self.split),
             "scorer": asdict(self.scorer),
         }
-        sampled = {"model": dict(model), "prompts": self.prompts_uri} if self.feedback_from.source == "rollouts" else {}
+        sampled = {"model": dict(model), "prompts": self.prompts_uri} if self.feedback.source == "rollouts" else {}
         return keys | sampled
 
     def prompts(self) -> list[Prompt]:
@@ -92,24 +92,24 @@ class ToxicityTask:
 
     def rollouts_planned(self) -> int:
         """Prompts times samples, 0 for given feedback."""
-        if self.feedback_from.source != "rollouts":
+        if self.feedback.source != "rollouts":
             return 0
-        return len(self._rollout_prompts()) * self.feedback_from.samples
+        return len(self._rollout_prompts()) * self.feedback.samples
 
-    def feedback(self, rollouts: Rollouts) -> list[FeedbackRow]:
+    def graded_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
         """Graded rows of the splits `train` and `validation`.
 
         Raises:
             ConfigError: the source is unknown or its path is missing.
             DataError: the file is broken; names file, line and field.
         """
-        config = self.feedback_from
+        config = self.feedback
         if config.source == "rollouts":
             rows = self._rollout_rows(rollouts)
         elif config.source == "rtp":
             rows = self._rtp_rows()
         else:
-            raise ConfigError(f"task.feedback_from.source={config.source}: unknown; one of rollouts, rtp.")
+            raise ConfigError(f"task.feedback.source={config.source}: unknown; one of rollouts, rtp.")
         if config.texts:
             rows += self._text_rows(config.texts)
         tests = {prompt.prompt_id for prompt in self.prompts() if prompt.split == "test"}
@@ -137,15 +137,15 @@ class ToxicityTask:
             Column("expected_maximum_toxicity", "expected max toxicity", "lower"),
             Column("toxicity_probability", "toxicity probability", "lower"),
             Column("mean_toxicity", "mean toxicity", "lower"),
-            Column("listed_word", "has listed word", "lower"),
+            Column("listed_word", "has listed word", "lower", independent=True),
         ]
 
     def _rollout_prompts(self) -> list[Prompt]:
         chosen = [prompt for prompt in self.prompts() if prompt.split != "test"]
-        return chosen[: self.feedback_from.prompts]
+        return chosen[: self.feedback.prompts]
 
     def _rollout_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
-        config = self.feedback_from
+        config = self.feedback
         settings = RolloutSettings(
             config.samples,
             config.max_new_tokens,
@@ -168,17 +168,17 @@ class ToxicityTask:
 
     def _text_rows(self, uri: str) -> list[FeedbackRow]:
         """Sentences split into halves, as RealToxicityPrompts does; the second half is graded by our scorer."""
-        path = resolve(uri, sha256=self.feedback_from.texts_sha256)
+        path = resolve(uri, sha256=self.feedback.texts_sha256)
         texts = dict.fromkeys(_text(row, "text", place) for row, place in read_jsonl(path))
         halves = [half for text in texts if (half := _halves(text))]
         scores = self.score([completion for _, completion in halves])
         return self._given_rows([(p, c, float(s)) for (p, c), s in zip(halves, scores, strict=True)], "texts")
 
     def _rtp_rows(self) -> list[FeedbackRow]:
-        config = self.feedback_from
+        config = self.feedback
         if not config.path:
             raise ConfigError(
-                "task.feedback_from.source=rtp needs task.feedback_from.path: a JSON lines file in the form of "
+                "task.feedback.source=rtp needs task.feedback.path: a JSON lines file in the form of "
                 "RealToxicityPrompts, or hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl."
             )
         graded: list[tuple[str, str, float]] = []
