@@ -23,7 +23,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"The disk is full while writing {path}. Free some space and run the same command again: "
                 "what is finished is kept."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StorageError(
                 f"Cannot write {path}: {error.strerror}. Choose a folder that you may write "
                 "(runs_dir=PATH for runs, the environment variable GCSL_CACHE for the cache)."
@@ -75,7 +75,10 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such file; the run folder is incomplete. Run with force=true.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: not valid JSON ({error}). Delete the folder or run with force=true.") from error
+        raise RunError(
+            f"{path}: not valid JSON ({error}). It is cut off or was edited; delete the folder {path.parent} and run the "
+            "same command again."
+        ) from error
     if not isinstance(value, dict):
         raise RunError(f"{path}: expected a JSON object, found {type(value).__name__}.")
     return value

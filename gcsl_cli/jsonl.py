@@ -27,24 +27,26 @@ def read_jsonl(path: Path) -> Iterator[tuple[dict[str, Any], Place]]:
         DataError: the file is empty, not UTF-8, or a line is not a JSON object.
     """
     empty = True
-    line = 0
     try:
-        with path.open(encoding="utf-8") as lines:
-            for line, text in enumerate(lines, 1):
-                if text.strip():
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
                     empty = False
-                    yield _object(text, Place(path, line)), Place(path, line)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}:{line + 1}: not UTF-8 text ({error.reason}).") from error
+                    yield _object(line, Place(path, number)), Place(path, number)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; expected a file of JSON lines.") from error
     except IsADirectoryError as error:
         raise DataError(f"{path}: a folder; expected a file of JSON lines.") from error
     if empty:
         raise DataError(f"{path}: the file is empty; expected one JSON object a line.")
 
 
-def _object(text: str, place: Place) -> dict[str, Any]:
+def _object(line: bytes, place: Place) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        # Decoded line by line: a decoder that reads ahead could not name the line.
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place}: not UTF-8 text ({error.reason}).") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{place}: not valid JSON ({error.msg}, column {error.colno}).") from error
     if not isinstance(value, dict):

@@ -118,7 +118,10 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise DataError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(table.column_names)}.")
-    return table.select(schema.names).cast(schema)
+    try:
+        return table.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: a column has another type than expected ({error}). gcsl has not made it.") from error
 
 
 def read_feedback(path: Path) -> list[FeedbackRow]:

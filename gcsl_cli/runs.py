@@ -64,7 +64,8 @@ class Folder:
         """The manifest, checked against this config; empty if there is none."""
         path = self.path / MANIFEST
         if not path.exists():
-            if self.path.is_dir() and any(entry for entry in self.path.iterdir() if entry.name != ".lock"):
+            # Hidden: the lock, and a half-written manifest of a gcsl that was killed.
+            if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise RunError(
                     f"{self.path} is not empty and holds no {MANIFEST}: no run of gcsl. "
                     "Choose another folder (run=PATH)."

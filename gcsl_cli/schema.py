@@ -104,6 +104,7 @@ class AdapterConfig:
     """Full fine-tuning (`none`) or LoRA."""
 
     name: str = "none"
+    learning_rate: float = 1e-4
     r: int = 16
     alpha: int = 32
     dropout: float = 0.0
@@ -119,7 +120,7 @@ class TrainConfig:
     max_steps: int | None = None
     batch_size: int = 16
     micro_batch_size: int | None = None
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     lr_schedule: str = "linear"
     warmup_steps: int = 10
     weight_decay: float = 0.0

@@ -33,7 +33,7 @@ class GoalGuidance(LogitsProcessor):
         self.started = False
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-        """Guided log-probabilities `(batch, vocabulary)`."""
+        """Guided logits `(batch, vocabulary)`."""
         import torch
 
         if self.started:
@@ -50,4 +50,5 @@ class GoalGuidance(LogitsProcessor):
         )
         other = output.logits[:, -1].float().log_softmax(dim=-1)
         asked = scores.float().log_softmax(dim=-1)
-        return other + (1 + self.weight) * (asked - other)
+        # The same as worst + (1 + w)(best - worst) but for a constant, and exactly the plain scores at w = 0.
+        return scores.float() + self.weight * (asked - other)

@@ -1,6 +1,7 @@
 """Levels: the ordered thresholds that a goal can name.
 
-Scores 0.1, 0.4, 0.4, 0.9 with quantiles 0, 0.5 give the levels 0.1, 0.4: four rows reach the first, three the second.
+Scores 0.1, 0.4, 0.4, 0.9 with quantiles 0, 0.5 give the levels 0.1, 0.4: four rows reach the first, three the second
+(half of the four is promised; the tie adds one).
 """
 
 from collections.abc import Sequence
@@ -35,10 +36,14 @@ def quantile_levels(scores: Floats, quantiles: Sequence[float]) -> Floats:
     """Levels at `quantiles` of `scores`, each an observed score, the training minimum always among them.
 
     A level at quantile q is reached by at least a share 1 - q of the rows (more only by ties), because it is the
-    largest observed score that leaves at most q of them below (numpy's `lower` method). Equal levels are merged.
+    largest observed score that leaves at most q of them below. (numpy's `lower` method takes the score at
+    q * (rows - 1) and so lets one row more reach it.) Equal levels are merged.
     """
     check_scores(scores)
-    return np.unique(np.quantile(scores, [0.0, *quantiles], method="lower"))
+    ascending = np.sort(scores)
+    # Rounded, or 0.29 * 100 would fall to 28.
+    below = np.floor(np.round(np.array([0.0, *quantiles]) * len(scores), 9)).astype(np.int64)
+    return np.unique(ascending[np.minimum(below, len(scores) - 1)])
 
 
 def fixed_levels(scores: Floats, values: Sequence[float]) -> Floats:

@@ -36,8 +36,11 @@ _CHAT = """\
 {{%- set ns.messages = ns.messages + [message] -%}}
 {{%- endif -%}}
 {{%- endfor -%}}
-{{%- set messages = ns.messages -%}}
+{{%- set messages = ns.messages %}}
 """
+
+
+# The last line of _CHAT ends without a dash: white space at the start of the model's own template stays.
 
 
 def goal_template(spec: GoalSpec, chat_template: str | None) -> str:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gcsl_cli.errors import DataError
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.records import Prompt
 
 
@@ -25,11 +25,17 @@ def prompt_id(text: str) -> str:
 
 
 def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
-    """Each distinct prompt once, in order, with its split.
+    """Each distinct prompt once with its split, in the order of the hash: the first n are a fair sample.
 
     Raises:
+        ConfigError: the shares leave nothing to train on.
         DataError: there are too few prompts for three splits of the minimum size.
     """
+    if split.test < 0 or split.validation < 0 or split.test + split.validation >= 1 or split.minimum < 1:
+        raise ConfigError(
+            f"task.split: test={split.test:g}, validation={split.validation:g}, minimum={split.minimum}; the shares "
+            "have to be at least 0 and below 1 in sum, the minimum at least 1. Leave them out for the defaults."
+        )
     by_id: dict[str, str] = {}
     for text in texts:
         by_id.setdefault(prompt_id(text), text)
@@ -41,9 +47,11 @@ def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
     draws = {id_: _draw(id_, split.salt) for id_ in by_id}
     ranked = sorted(by_id, key=lambda id_: draws[id_])
     tests = max(split.minimum, sum(draw < split.test for draw in draws.values()))
+    tests = min(tests, len(ranked) - 2 * split.minimum)
     held_out = max(tests + split.minimum, sum(draw < split.test + split.validation for draw in draws.values()))
+    held_out = min(held_out, len(ranked) - split.minimum)
     names = dict.fromkeys(ranked[:tests], "test") | dict.fromkeys(ranked[tests:held_out], "validation")
-    return [Prompt(id_, text, names.get(id_, "train")) for id_, text in by_id.items()]
+    return [Prompt(id_, by_id[id_], names.get(id_, "train")) for id_ in ranked]
 
 
 def _draw(id_: str, salt: str) -> float:

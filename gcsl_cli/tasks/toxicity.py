@@ -44,6 +44,7 @@ class FeedbackConfig:
     prompts: int | None = None
     texts: str | None = None
     texts_sha256: str | None = None
+    texts_below: float | None = None
     path: str | None = None
     rows: int | None = None
 
@@ -172,7 +173,13 @@ class ToxicityTask:
         texts = dict.fromkeys(_text(row, "text", place) for row, place in read_jsonl(path))
         halves = [half for text in texts if (half := _halves(text))]
         scores = self.score([completion for _, completion in halves])
-        return self._given_rows([(p, c, float(s)) for (p, c), s in zip(halves, scores, strict=True)], "texts")
+        below = self.feedback.texts_below
+        chosen = [
+            (prompt, completion, float(score))
+            for (prompt, completion), score in zip(halves, scores, strict=True)
+            if below is None or score < below
+        ]
+        return self._given_rows(chosen, "texts")
 
     def _rtp_rows(self) -> list[FeedbackRow]:
         config = self.feedback

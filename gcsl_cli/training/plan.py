@@ -64,6 +64,8 @@ def draw_pairs(highest: Ints, pairing: str, balance: str, generator: np.random.G
     """
     if pairing not in ("all", "sample"):
         raise ConfigError(f"goal.pairing={pairing}: unknown; one of all, sample.")
+    if balance not in ("none", "levels"):
+        raise ConfigError(f"goal.balance={balance}: unknown; one of none, levels.")
     if balance == "levels":
         count = int((highest + 1).sum()) if pairing == "all" else len(highest)
         return _balanced_pairs(highest, count, generator)
@@ -77,15 +79,17 @@ def draw_pairs(highest: Ints, pairing: str, balance: str, generator: np.random.G
 
 def _balanced_pairs(highest: Ints, count: int, generator: np.random.Generator) -> tuple[Ints, Ints]:
     bins = np.unique(highest)
-    levels = generator.permutation(np.arange(count) % (int(bins[-1]) + 1))
+    # Round after round of all levels, each in random order: equal shares wherever the budget cuts the epoch off.
+    rounds = np.tile(np.arange(int(bins[-1]) + 1), (-(-count // (int(bins[-1]) + 1)), 1))
+    levels = generator.permuted(rounds, axis=1).reshape(-1)[:count]
     first = np.searchsorted(bins, levels)
     chosen = bins[generator.integers(first, len(bins))]
     rows = np.empty(count, dtype=np.int64)
     for bin_ in bins:
         places = np.flatnonzero(chosen == bin_)
         members = np.flatnonzero(highest == bin_)
-        rounds = -(-len(places) // len(members))
-        drawn = np.concatenate([generator.permutation(members) for _ in range(rounds)]) if rounds else members[:0]
+        times = -(-len(places) // len(members))
+        drawn = np.concatenate([generator.permutation(members) for _ in range(times)]) if times else members[:0]
         rows[places] = drawn[: len(places)]
     return rows, levels
 
@@ -113,7 +117,7 @@ def build_plan(
         batch_size: rows an optimizer step.
         micro_batch_size: rows a forward pass.
         epochs: passes; a fraction takes the first part of the last one.
-        max_tokens: stop at the step that reaches this many processed tokens.
+        max_tokens: take only the steps that it needs to reach this many processed tokens.
         max_steps: stop after this many steps.
         seed: of every draw.
 
@@ -134,10 +138,12 @@ def build_plan(
     for start in range(0, steps, WINDOW):
         window = slice(start * batch_size, min(start + WINDOW, steps) * batch_size)
         tokens = lengths(rows[window], levels[window])
+        # Cut before rows are grouped: the length of a row goes with its level, so that cutting afterwards would take
+        # more of one level than of another.
+        tokens = tokens[: _steps_within(tokens, batch_size, left) * batch_size]
         order = _grouped_by_length(tokens, batch_size, generator)
-        kept = order[: _steps_within(tokens[order], batch_size, left) * batch_size]
-        parts.append((rows[window][kept], levels[window][kept], tokens[kept]))
-        left -= int(tokens[kept].sum())
+        parts.append((rows[window][order], levels[window][order], tokens[order]))
+        left -= int(tokens.sum())
         if left <= 0:
             break
     row, level, token = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

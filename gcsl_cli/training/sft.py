@@ -75,7 +75,7 @@ def train_plan(
     watch = PlanCallback(folder, settings, batches.plan.tokens, batches.plan.step, progress)
     trainer = SFTTrainer(
         model=model,
-        args=_arguments(settings, folder, validation is not None),
+        args=sft_arguments(settings, folder, validated=validation is not None),
         train_dataset=batches.dataset(),
         eval_dataset=None if validation is None else validation.dataset(),
         data_collator=PlanCollator(tokenizer.pad_token_id),
@@ -93,13 +93,21 @@ def train_plan(
     if validation is not None and not watch.interrupted:
         trainer.evaluate()
         history = list(trainer.state.log_history)
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    if peft_config is not None and not watch.interrupted:
-        trained = trained.merge_and_unload()
-    return Trained(trained, history, watch.interrupted)
+    return Trained(trainer.accelerator.unwrap_model(trainer.model), history, watch.interrupted)
 
 
-def _arguments(settings: TrainSettings, folder: Path, validated: bool) -> SFTConfig:
+def merged(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
+    """The adapter of `trained` merged into `base`, which may be of higher precision than what it was trained on."""
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    config = trained.peft_config["default"]
+    fresh = get_peft_model(base, config)
+    set_peft_model_state_dict(fresh, get_peft_model_state_dict(trained))
+    return fresh.merge_and_unload()
+
+
+def sft_arguments(settings: TrainSettings, folder: Path, *, validated: bool) -> SFTConfig:
+    """TRL's configuration: one item of the data set is one micro-batch, in the order of the plan."""
     validate_every = settings.validate_every if validated else None
     return SFTConfig(
         output_dir=str(folder),

@@ -1,0 +1,100 @@
+"""gcsl's training against a bare TRL script on the same plan: python scripts/bench_training.py [--steps 20].
+
+Both run SFTTrainer on the real model and the same micro-batches, interleaved; the bare script gives TRL the tokens and
+its own collator. Prints the ratio of seconds with the interval over rounds, the largest difference of a logged loss,
+and the share of a step that our plan, collator and callbacks take.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from trl import SFTTrainer
+
+from gcsl_cli import console
+from gcsl_cli.configs import load
+from gcsl_cli.models import load_model
+from gcsl_cli.relabel import highest_reached
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.stages.prepare import Prepared, make_plan, make_spec, scores_of
+from gcsl_cli.stages.train import planned_batches, train_settings
+from gcsl_cli.training.rows import IGNORED, PlanCollator
+from gcsl_cli.training.sft import sft_arguments, train_plan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides: model=local model.uri=FOLDER ...")
+    arguments = parser.parse_args()
+    console.setup()
+    experiment = Experiment(load([*arguments.overrides, f"train.max_steps={arguments.steps}"]))
+    rows = [row for row in ensure_feedback(experiment) if row.split == "train"]
+    spec = make_spec(experiment.config, rows)
+    plan = make_plan(experiment, rows, spec)
+    assert highest_reached(scores_of(rows), np.array(spec.levels)).max() == len(spec.levels) - 1
+    batches = planned_batches(experiment, Prepared(rows, [], spec, plan), plan, rows)
+    settings = train_settings(experiment.config.train, experiment.config.seed)
+
+    def ours(folder: Path) -> tuple[float, list[float]]:
+        model = load_model(experiment.base_path)
+        with console.progress("ours", int(plan.tokens.sum()), "tokens") as bar:
+            started = time.perf_counter()
+            trained = train_plan(model, experiment.tokenizer, batches, None, settings, None, folder, bar)
+            seconds = time.perf_counter() - started
+        return seconds, [entry["loss"] for entry in trained.history if "loss" in entry]
+
+    def bare(folder: Path) -> tuple[float, list[float]]:
+        model = load_model(experiment.base_path)
+        examples = [
+            {"input_ids": row.input_ids, "labels": [IGNORED] * row.prompt_tokens + row.input_ids[row.prompt_tokens :]}
+            for item in batches
+            for row in item["rows"]
+        ]
+        args = sft_arguments(settings, folder, validated=False)
+        args.per_device_train_batch_size = experiment.config.train.batch_size
+        args.gradient_accumulation_steps = 1
+        args.remove_unused_columns = True
+        args.save_strategy = "no"
+        data = Dataset.from_list(examples)
+        started = time.perf_counter()
+        trainer = SFTTrainer(model=model, args=args, train_dataset=data, processing_class=experiment.tokenizer)
+        trainer.train()
+        seconds = time.perf_counter() - started
+        return seconds, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+    ratios, differences = [], []
+    for number in range(arguments.rounds):
+        order: list[Any] = [ours, bare] if number % 2 == 0 else [bare, ours]
+        with tempfile.TemporaryDirectory() as folder:
+            found = {run.__name__: run(Path(folder) / run.__name__) for run in order}
+        ratios.append(found["ours"][0] / found["bare"][0])
+        differences.append(float(np.abs(np.subtract(found["ours"][1], found["bare"][1])).max()))
+        print(
+            f"round {number + 1}: ours / bare TRL {ratios[-1]:.3f}, losses differ by {differences[-1]:.1e}", flush=True
+        )
+    mean, half = float(np.mean(ratios)), 1.96 * float(np.std(ratios, ddof=1)) / len(ratios) ** 0.5
+    print(
+        f"ratio {mean:.3f}, 95 % interval {mean - half:.3f} to {mean + half:.3f}; "
+        f"largest loss difference {max(differences):.1e}"
+    )
+
+    collator = PlanCollator(experiment.tokenizer.pad_token_id)
+    started = time.perf_counter()
+    for item in batches:
+        collator([item])
+    per_step = (time.perf_counter() - started) / plan.steps
+    step = float(np.median([found["ours"][0]])) / plan.steps
+    print(
+        f"plan and collator: {1000 * per_step:.2f} ms of a step of {1000 * step:.0f} ms: {100 * per_step / step:.2f} %"
+    )
+
+
+if __name__ == "__main__":
+    main()
