@@ -76,8 +76,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: no such file; the run folder is incomplete. Run with force=true.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(
-            f"{path}: not valid JSON ({error}). It is cut off or was edited; delete the folder {path.parent} and run the "
-            "same command again."
+            f"{path}: not valid JSON ({error}). It is cut off or was edited; delete the folder {path.parent} and run "
+            "the same command again."
         ) from error
     if not isinstance(value, dict):
         raise RunError(f"{path}: expected a JSON object, found {type(value).__name__}.")

@@ -25,7 +25,7 @@ def prompt_id(text: str) -> str:
 
 
 def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
-    """Each distinct prompt once with its split, in the order of the hash: the first n are a fair sample.
+    """Each distinct prompt once with its split, in the order of the unsalted hash: the first n are a fair sample.
 
     Raises:
         ConfigError: the shares leave nothing to train on.
@@ -51,7 +51,7 @@ def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
     held_out = max(tests + split.minimum, sum(draw < split.test + split.validation for draw in draws.values()))
     held_out = min(held_out, len(ranked) - split.minimum)
     names = dict.fromkeys(ranked[:tests], "test") | dict.fromkeys(ranked[tests:held_out], "validation")
-    return [Prompt(id_, by_id[id_], names.get(id_, "train")) for id_ in ranked]
+    return [Prompt(id_, by_id[id_], names.get(id_, "train")) for id_ in sorted(by_id)]
 
 
 def _draw(id_: str, salt: str) -> float:
