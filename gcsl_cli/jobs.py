@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gcsl_cli import console
 from gcsl_cli.failures import explain
 from gcsl_cli.files import storage_errors
+from gcsl_cli.schema import Config
 
 FOLDER = "GCSL_OUTCOMES"
 FAILED = "failed"
@@ -121,7 +122,7 @@ def job(config: Any) -> None:
     if request["jobs"] > 1:
         console.log.info("%s, run %d of %d: %s", stage, number + 1, request["jobs"], " ".join(lines) or "defaults")
     try:
-        result = load_stage(stage)(finish(config, lines))
+        result = run_stage(stage, finish(config, lines))
         outcome = Outcome(number, lines, 0, result)
     except (Exception, SystemExit) as error:  # noqa: BLE001
         code, message = explain(error)
@@ -131,9 +132,12 @@ def job(config: Any) -> None:
     _write(folder, outcome)
 
 
-def load_stage(stage: str) -> Any:
-    """The `run` function of a stage, imported when it is needed: stages may import torch."""
-    return importlib.import_module(f"gcsl_cli.stages.{stage}").run
+def run_stage(stage: str, config: Config) -> dict[str, Any]:
+    """Run a stage, or its dry run; stages are imported when they are needed, because they may import torch."""
+    if config.dry_run:
+        preview = importlib.import_module("gcsl_cli.stages.preview")
+        return cast("dict[str, Any]", preview.run(config, stage))
+    return cast("dict[str, Any]", importlib.import_module(f"gcsl_cli.stages.{stage}").run(config))
 
 
 def _failure(number: int, lines: Sequence[str], stage: str, code: int, message: str) -> Outcome:

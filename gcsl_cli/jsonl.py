@@ -44,11 +44,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[dict[str, Any], Place]]:
 def _object(line: bytes, place: Place) -> dict[str, Any]:
     try:
         # Decoded line by line: a decoder that reads ahead could not name the line.
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.rstrip(b"\r\n").decode("utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(f"{place}: not UTF-8 text ({error.reason}).") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{place}: not valid JSON ({error.msg}, column {error.colno}).") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: a number or a nesting too large to read ({error}).") from error
     if not isinstance(value, dict):
         raise DataError(f"{place}: expected a JSON object, found {type(value).__name__}.")
     return value

@@ -1,5 +1,6 @@
 """Policy, reference model and tokenizer: load and save. Weights are safetensors; code of a model source never runs."""
 
+import hashlib
 import json
 import logging
 import shutil
@@ -28,7 +29,7 @@ def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
     """
     path = resolve(uri, sha256=sha256, revision=revision)
     if path.suffix == ".gguf":
-        return _converted(path, sha256 or "unpinned")
+        return _converted(path, sha256 or _fingerprint(path))
     if not (path / "config.json").is_file():
         raise ArtifactError(f"{path}: no config.json in it; expected a model folder with safetensors and a tokenizer.")
     return path
@@ -55,14 +56,23 @@ def load_model(folder: Path, dtype: "torch.dtype | None" = None) -> "PreTrainedM
         ArtifactError: its weights are no safetensors or do not fit its config.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype or torch.float32, use_safetensors=True, trust_remote_code=False
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype or torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: its weights cannot be loaded ({_first_line(error)}).") from error
+    # transformers would go on with random numbers in their place.
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ArtifactError(f"{folder}: {len(missing)} weights of its config are missing, {missing[0]} first.")
     return model.to(device()).eval()
 
 
@@ -114,6 +124,12 @@ def end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -
     generation = getattr(model.generation_config, "eos_token_id", None)
     listed = generation if isinstance(generation, list) else [generation]
     return sorted({int(id_) for id_ in [tokenizer.eos_token_id, *listed] if id_ is not None})
+
+
+def _fingerprint(path: Path) -> str:
+    """Another name for a file of another place, size or time."""
+    stat = path.stat()
+    return hashlib.sha256(f"{path.absolute()}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()
 
 
 def _converted(gguf: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.errors import DataError
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.spec import GoalSpec
 
 if TYPE_CHECKING:
@@ -43,10 +43,16 @@ class Prompter:
     """Tokens that the model can take."""
 
     def text(self, prompt: str, level: int | None) -> str:
-        """What the model reads before the completion; level `None` names no goal."""
+        """What the model reads before the completion; level `None` names no goal.
+
+        Raises:
+            ConfigError: the format is `chat` and the model has no chat template.
+        """
         text = self.spec.render(prompt, level)
         if self.spec.prompt_format == "plain":
             return text
+        if self.tokenizer.chat_template is None:
+            raise ConfigError("task.format=chat: the model's tokenizer has no chat template. Use task.format=plain.")
         turn = [{"role": "user", "content": text}]
         return str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
 

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from gcsl_cli import __version__
 from gcsl_cli.errors import RunError
-from gcsl_cli.files import read_json, storage_errors, write_json
+from gcsl_cli.files import is_partial, read_json, remove_partial, storage_errors, write_json
 from gcsl_cli.provenance import provenance
 
 FORMAT_VERSION = 1
@@ -64,8 +64,10 @@ class Folder:
         """The manifest, checked against this config; empty if there is none."""
         path = self.path / MANIFEST
         if not path.exists():
-            # Hidden: the lock, and a half-written manifest of a gcsl that was killed.
-            if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            # A gcsl that was killed while it wrote the manifest leaves it half-written.
+            if self.path.is_dir() and any(
+                entry.name != ".lock" and not is_partial(entry) for entry in self.path.iterdir()
+            ):
                 raise RunError(
                     f"{self.path} is not empty and holds no {MANIFEST}: no run of gcsl. "
                     "Choose another folder (run=PATH)."
@@ -94,6 +96,8 @@ class Folder:
                 self.manifest()
                 self._clear()
             todo = not self.done()
+            if todo:
+                remove_partial(self.path)
             if todo and not (self.path / MANIFEST).exists():
                 self._write({})
             self._started = time.monotonic()

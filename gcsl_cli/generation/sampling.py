@@ -4,7 +4,8 @@ A shard of prompts is sampled from a seed of its own, so that the same run gives
 interrupted or not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,18 +105,31 @@ def _sample_batch(
         eos_token_id=list(end_ids),
         pad_token_id=tokenizer.pad_token_id,
     )
-    output = model.generate(
-        input_ids=ids.repeat_interleave(sampling.samples, dim=0),
-        attention_mask=mask.repeat_interleave(sampling.samples, dim=0),
-        past_key_values=cache,
-        generation_config=config,
-        logits_processor=processors,
-    )
+    with _own_settings_aside(model):
+        output = model.generate(
+            input_ids=ids.repeat_interleave(sampling.samples, dim=0),
+            attention_mask=mask.repeat_interleave(sampling.samples, dim=0),
+            past_key_values=cache,
+            generation_config=config,
+            logits_processor=processors,
+        )
     return output[:, ids.shape[1] :].cpu()
 
 
+@contextmanager
+def _own_settings_aside(model: "PreTrainedModel") -> Iterator[None]:
+    """Put a model's own sampling settings aside: `generate` mixes in whatever ours leave open (repetition penalty)."""
+    from transformers import GenerationConfig
+
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
 def _prefilled(model: "PreTrainedModel", ids: "torch.Tensor", mask: "torch.Tensor", samples: int) -> Any:
-    """A KV cache of all prompt tokens but the last, repeated for each sample; `None` for prompts of one token."""
+    """A KV cache of all prompt tokens but the last, repeated for each sample; empty for prompts of one token."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)

@@ -1,5 +1,6 @@
 """Sampling in numbered shards: a finished shard is a whole file, and the same command goes on after the last one."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from gcsl_cli.records import GENERATION, Generation, Prompt, read_generations, w
 
 SampleShard = Callable[[Sequence[Prompt], int], Sequence[Sequence[Sampled]]]
 """Completions of the given prompts from a seed."""
+
+log = logging.getLogger("gcsl")
 
 
 def sample_in_shards(
@@ -40,9 +43,8 @@ def sample_in_shards(
 
 
 def _shard(prompts: Sequence[Prompt], path: Path, seed: list[int], sample: SampleShard) -> list[list[Generation]]:
-    if path.exists():
-        made = _read(path)
-    else:
+    made = _read(path) if path.exists() else []
+    if {row.prompt_id for row in made} != {prompt.prompt_id for prompt in prompts}:
         completions = sample(prompts, int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
         made = [
             Generation(prompt.prompt_id, prompt.text, number, sampled.text, sampled.tokens, sampled.finished)
@@ -50,13 +52,13 @@ def _shard(prompts: Sequence[Prompt], path: Path, seed: list[int], sample: Sampl
             for number, sampled in enumerate(samples)
         ]
         write_records(path, GENERATION, made)
-    by_prompt = {prompt.prompt_id: [row for row in made if row.prompt_id == prompt.prompt_id] for prompt in prompts}
-    return [by_prompt[prompt.prompt_id] for prompt in prompts]
+    return [[row for row in made if row.prompt_id == prompt.prompt_id] for prompt in prompts]
 
 
 def _read(path: Path) -> list[Generation]:
+    """A finished shard; one that is damaged is made again."""
     try:
         return read_generations(path)
-    except DataError:
-        path.unlink()
-        raise
+    except DataError as error:
+        log.warning("%s", error)
+        return []

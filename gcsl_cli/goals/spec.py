@@ -5,8 +5,10 @@ Generation reads the goal from there and nowhere else, so training and inference
      "sentences": ["The following text is ...", ...], "placement": "before_prompt", "separator": "\n", ...}
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from gcsl_cli.files import read_json, write_json
 
 FORMAT_VERSION = 1
 FILE_NAME = "goal.json"
+PLACEMENTS = ("before_prompt", "after_prompt")
+FORMATS = ("plain", "chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,27 @@ def load_spec(folder: Path) -> GoalSpec:
         raise RunError(f"{path}: key {odd[0]!r} is {'unknown' if odd[0] in values else 'missing'}. It was edited.")
     fitted: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     spec = GoalSpec(**fitted)
-    if len(spec.levels) != len(spec.sentences) or list(spec.levels) != sorted(set(spec.levels)):
-        raise RunError(f"{path}: levels have to ascend and each needs one sentence. It was edited.")
+    try:
+        problem = _misfit(spec)
+    except (TypeError, ValueError, AttributeError):
+        problem = "a value has the wrong type"
+    if problem:
+        raise RunError(f"{path}: {problem}. It was edited; train again.")
     return spec
+
+
+def _misfit(spec: GoalSpec) -> str | None:
+    """What does not fit together in a spec that was read, `None` if it does."""
+    low, high = spec.training_range
+    if len(spec.levels) != len(spec.sentences) or len(spec.levels) < 2 or any(a >= b for a, b in pairwise(spec.levels)):
+        return "levels have to ascend, two at least, and each needs one sentence"
+    if not all(isinstance(sentence, str) for sentence in spec.sentences):
+        return "sentences have to be texts"
+    if not spec.levels[0] <= low <= high < math.inf:
+        return f"training_range [{low:g}, {high:g}] has to lie above the lowest level {spec.levels[0]:g}"
+    if spec.placement not in PLACEMENTS or spec.prompt_format not in FORMATS:
+        return f"placement is one of {', '.join(PLACEMENTS)}, prompt_format one of {', '.join(FORMATS)}"
+    return None if "{prompt}" in spec.instruction else "instruction needs the placeholder {prompt}"
 
 
 def place(text: str, goal: str, placement: str, separator: str, chat: bool) -> str:
@@ -116,7 +138,7 @@ def place(text: str, goal: str, placement: str, separator: str, chat: bool) -> s
         return f"{goal}{separator}{text}"
     if placement == "after_prompt":
         return f"{text}{separator}{goal}" + ("" if chat else separator)
-    raise ConfigError(f"goal.placement={placement}: unknown; one of before_prompt, after_prompt.")
+    raise ConfigError(f"goal.placement={placement}: unknown; one of {', '.join(PLACEMENTS)}.")
 
 
 def pick_sentences(sentences: Sequence[str], count: int) -> tuple[str, ...]:

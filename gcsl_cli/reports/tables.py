@@ -67,7 +67,7 @@ def sweep_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(Text(name), overflow="fold")
     for outcome, row in zip(outcomes, rows, strict=True):
         cells = [Text(cell) for cell in row]
-        cells[2].stylize("green" if outcome["status"] == "done" else "bold red")
+        cells[2].stylize("bold red" if outcome["status"] == "failed" else "green")
         table.add_row(*cells)
     return table
 
@@ -116,7 +116,7 @@ def _sweep(outcomes: Sequence[Mapping[str, Any]]) -> tuple[str, list[str], list[
             " ".join(text for text in overrides if text not in shared) or "-",
             str(outcome["status"]),
             *(_sweep_value(outcome["columns"].get(label)) for label in labels),
-            str(outcome["run"] if outcome["status"] == "done" else outcome["message"]),
+            str(outcome["message"] if outcome["status"] == "failed" else outcome["run"]),
         ]
         for outcome, overrides in zip(outcomes, every, strict=True)
     ]

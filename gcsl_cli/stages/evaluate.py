@@ -29,9 +29,9 @@ from gcsl_cli.stages.generate import (
     arm_folder,
     configured_arm,
     ensure_generations,
-    evaluation_prompts,
     trained_arm,
 )
+from gcsl_cli.stages.prepare import evaluation_prompts
 from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.tasks.base import Column
 
@@ -64,10 +64,6 @@ class Answers:
 def run(config: Config) -> dict[str, Any]:
     """The stage: generations of all arms, metrics.json, report.md and report.html."""
     experiment = Experiment(config)
-    if config.dry_run:
-        from gcsl_cli.stages.preview import preview
-
-        return preview(experiment, "evaluate")
     ensure_trained(experiment)
     arms = evaluation_arms(experiment)
     folder = _folder(experiment, arms)

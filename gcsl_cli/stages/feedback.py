@@ -29,7 +29,7 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> list[Feedbac
     """
     folder = experiment.feedback
     with folder.working(force) as todo:
-        if todo:
+        if todo or not (folder.path / FILE).exists():
             rows = experiment.task.graded_rows(lambda prompts, settings: _rollouts(experiment, prompts, settings))
             _check(rows)
             write_records(folder.path / FILE, FEEDBACK, rows)

@@ -14,6 +14,7 @@ from gcsl_cli.records import GENERATION, Generation, Prompt, read_generations, w
 from gcsl_cli.runs import Folder, identity
 from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.prepare import evaluation_prompts
 from gcsl_cli.stages.train import ensure_trained
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ class Arm:
 def run(config: Config) -> dict[str, Any]:
     """The stage: completions of the trained model under the configured goal."""
     experiment = Experiment(config)
-    if config.dry_run:
-        from gcsl_cli.stages.preview import preview
-
-        return preview(experiment, "generate")
     ensure_trained(experiment)
     arm = configured_arm(experiment)
     folder = arm_folder(experiment, arm)
@@ -86,12 +83,6 @@ def level_name(spec: GoalSpec, level: int) -> str:
     return ends.get(level, f"{spec.levels[level]:.3g}")
 
 
-def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
-    """The prompts of the test split, at most `generation.prompts` of them."""
-    tests = [prompt for prompt in experiment.task.prompts() if prompt.split == "test"]
-    return tests[: experiment.config.generation.prompts]
-
-
 def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
     """Where the completions of an arm are kept: under the run, or under the base model for all runs."""
     owner = experiment.training if arm.trained else experiment.base
@@ -113,7 +104,7 @@ def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) ->
     """The arm's completions, prompts in order and samples of a prompt together; made if they are missing."""
     folder = arm_folder(experiment, arm)
     with folder.working(force) as todo:
-        if todo:
+        if todo or not (folder.path / FILE).exists():
             rows = _generate(experiment, arm, folder)
             write_records(folder.path / FILE, GENERATION, rows)
             folder.finish(completions=len(rows), tokens=sum(row.tokens for row in rows))

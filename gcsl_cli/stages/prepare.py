@@ -15,7 +15,7 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.files import whole_file, write_text
 from gcsl_cli.goals.levels import make_levels
 from gcsl_cli.goals.spec import GoalSpec, load_spec, pick_sentences
-from gcsl_cli.records import GOAL_ROWS, FeedbackRow
+from gcsl_cli.records import GOAL_ROWS, FeedbackRow, Prompt
 from gcsl_cli.relabel import Floats, highest_reached, reached_pairs
 from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment, plain
@@ -43,10 +43,6 @@ class Prepared:
 def run(config: Config) -> dict[str, Any]:
     """The stage: make what is missing, or show what would be made."""
     experiment = Experiment(config)
-    if config.dry_run:
-        from gcsl_cli.stages.preview import preview
-
-        return preview(experiment, "prepare")
     folder = experiment.training
     rows = ensure_feedback(experiment, config.force)
     with folder.working() as todo:
@@ -69,8 +65,11 @@ def fill(experiment: Experiment, rows: Sequence[FeedbackRow]) -> Prepared:
     train = [row for row in rows if row.split == "train"]
     validation = [row for row in rows if row.split == "validation"]
     if (path / PLAN_FILE).exists():
-        return Prepared(train, validation, load_spec(path), load_plan(path / PLAN_FILE))
+        spec = load_spec(path)
+        check_asked(experiment, spec)
+        return Prepared(train, validation, spec, load_plan(path / PLAN_FILE))
     spec = make_spec(experiment.config, train)
+    check_asked(experiment, spec)
     plan = make_plan(experiment, train, spec)
     write_text(path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(experiment.config))))
     spec.save(path)
@@ -106,6 +105,30 @@ def make_spec(config: Config, train: Sequence[FeedbackRow]) -> GoalSpec:
         raise ConfigError(f"task.instruction={task.instruction!r}: needs the placeholder {{prompt}} exactly once.")
     spec.level()
     return spec
+
+
+def check_asked(experiment: Experiment, spec: GoalSpec) -> None:
+    """Whether what will be asked for can be asked, before hours are spent on training.
+
+    Raises:
+        ConfigError: generation or evaluation asks for a goal that the levels do not have.
+        DataError: an evaluation prompt does not fit the model's context.
+    """
+    config = experiment.config
+    levels = config.evaluation.levels
+    for target in [config.generation.target, *(levels if isinstance(levels, list) else [])]:
+        if target is not None:
+            spec.level(target)
+    prompter = experiment.prompter(spec)
+    for prompt in evaluation_prompts(experiment):
+        for level in range(len(spec.levels)):
+            prompter.prompt_ids(prompt.text, level, config.generation.max_new_tokens)
+
+
+def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
+    """The prompts of the test split, at most `generation.prompts` of them."""
+    tests = [prompt for prompt in experiment.task.prompts() if prompt.split == "test"]
+    return tests[: experiment.config.generation.prompts]
 
 
 def make_plan(experiment: Experiment, train: Sequence[FeedbackRow], spec: GoalSpec) -> Plan:

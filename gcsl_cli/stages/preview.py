@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.prompting import EncodedRow
 from gcsl_cli.records import read_feedback
+from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, no_goal
-from gcsl_cli.stages.prepare import Prepared, describe, make_plan, make_spec
+from gcsl_cli.stages.prepare import Prepared, check_asked, describe, make_plan, make_spec
 from gcsl_cli.stages.train import count_rows, planned_batches
-from gcsl_cli.tasks.base import Rollouts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,8 +23,9 @@ BYTES_PER_PARAMETER = 16
 log = logging.getLogger("gcsl")
 
 
-def preview(experiment: Experiment, stage: str) -> dict[str, Any]:
+def run(config: Config, stage: str) -> dict[str, Any]:
     """What the stage would do: rows, levels, plan, an example, time and memory; nothing is written."""
+    experiment = Experiment(config)
     prompts = experiment.task.prompts()
     tests = [prompt for prompt in prompts if prompt.split == "test"]
     for prompt in tests:
@@ -42,7 +43,7 @@ def preview(experiment: Experiment, stage: str) -> dict[str, Any]:
 
 def _feedback_lines(experiment: Experiment) -> list[list[str]]:
     path = experiment.feedback.path / FILE
-    if experiment.feedback.done():
+    if experiment.feedback.done() and path.exists():
         rows = read_feedback(path)
     elif experiment.task.rollouts_planned():
         count = experiment.task.rollouts_planned()
@@ -51,6 +52,7 @@ def _feedback_lines(experiment: Experiment) -> list[list[str]]:
         rows = experiment.task.graded_rows(_no_rollouts)
     train = [row for row in rows if row.split == "train"]
     spec = make_spec(experiment.config, train)
+    check_asked(experiment, spec)
     plan = make_plan(experiment, train, spec)
     prepared = Prepared(train, [row for row in rows if row.split == "validation"], spec, plan)
     batches = planned_batches(experiment, prepared, plan, train)
@@ -89,6 +91,3 @@ def _parameters(experiment: Experiment) -> int:
             AutoConfig.from_pretrained(experiment.base_path, trust_remote_code=False)
         )
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-_: Rollouts = _no_rollouts

@@ -11,7 +11,7 @@ import numpy as np
 
 from gcsl_cli import console
 from gcsl_cli.errors import DataError
-from gcsl_cli.files import storage_errors, write_text
+from gcsl_cli.files import PARTIAL, storage_errors, write_text
 from gcsl_cli.goals.template import goal_template
 from gcsl_cli.models import export_model, load_model, train_in_bf16
 from gcsl_cli.records import FeedbackRow
@@ -40,10 +40,6 @@ log = logging.getLogger("gcsl")
 def run(config: Config) -> dict[str, Any]:
     """The stage: train, or say that it is done and where."""
     experiment = Experiment(config)
-    if config.dry_run:
-        from gcsl_cli.stages.preview import preview
-
-        return preview(experiment, "train")
     done = ensure_trained(experiment, config.force)
     manifest = experiment.training.manifest()
     message = f"This run is done: {experiment.training.path} (force=true does it again)."
@@ -237,7 +233,7 @@ def _mean_loss(history: list[dict[str, float]]) -> float | None:
 
 def _export(experiment: Experiment, prepared: Prepared, model: "PreTrainedModel", folder: Path) -> None:
     """Model, tokenizer with the goal in its chat template, and goal.json; the folder appears whole."""
-    partial = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
+    partial = Path(tempfile.mkdtemp(prefix=".model-", suffix=PARTIAL, dir=folder.parent))
     try:
         template = goal_template(prepared.spec, experiment.tokenizer.chat_template)
         export_model(model, experiment.tokenizer, partial, template)

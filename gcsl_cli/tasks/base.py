@@ -3,6 +3,7 @@
 A task is a dataclass: its fields are the keys of its YAML, checked by name and type, and `_target_` names its class.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gcsl_cli.errors import ConfigError
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.records import FeedbackRow, Generation, Prompt
 
@@ -25,6 +27,28 @@ class RolloutSettings:
     batch_size: int
     shard_prompts: int
     seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sampled.
+
+        Raises:
+            ConfigError: a value is out of its range.
+        """
+        ranges = {
+            "samples": self.samples >= 1,
+            "max_new_tokens": self.max_new_tokens >= 1,
+            "temperature": 0 < self.temperature < math.inf,
+            "top_p": 0 < self.top_p <= 1,
+            "batch_size": self.batch_size >= 1,
+            "shard_prompts": self.shard_prompts >= 1,
+            "seed": self.seed >= 0,
+        }
+        wrong = [name for name, right in ranges.items() if not right]
+        if wrong:
+            raise ConfigError(
+                f"task.feedback.{wrong[0]}={getattr(self, wrong[0])}: out of range; counts are at least 1, temperature "
+                "is above 0, top_p above 0 and at most 1, seed at least 0. Leave it out for the default."
+            )
 
 
 Rollouts = Callable[[Sequence[Prompt], RolloutSettings], Sequence[Generation]]

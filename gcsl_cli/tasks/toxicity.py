@@ -78,9 +78,9 @@ class ToxicityTask:
             "feedback": asdict(self.feedback),
             "split": asdict(self.split),
             "scorer": asdict(self.scorer),
+            "prompts": self.prompts_uri,  # also of given feedback: prompts to be evaluated are left out of it
         }
-        sampled = {"model": dict(model), "prompts": self.prompts_uri} if self.feedback.source == "rollouts" else {}
-        return keys | sampled
+        return keys | ({"model": dict(model)} if self.feedback.source == "rollouts" else {})
 
     def prompts(self) -> list[Prompt]:
         """The prompts of `prompts_uri`: a text file or a folder of them, one prompt a line."""
@@ -227,7 +227,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _halves(text: str) -> tuple[str, str] | None:
-    words = text.split(" ")
+    words = text.strip().split(" ")
     if len(words) < 6:
         return None
     middle = len(words) // 2

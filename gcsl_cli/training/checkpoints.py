@@ -49,7 +49,7 @@ _STEP = re.compile(r"checkpoint-(\d+)")
 
 def _is_complete(checkpoint: Path) -> bool:
     try:
-        listed = json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["files"]
+        listed = dict(json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
     sizes = _sizes(checkpoint)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
@@ -18,6 +19,7 @@ from gcsl_cli.console import Progress
 from gcsl_cli.errors import TrainingError
 from gcsl_cli.models import device
 from gcsl_cli.training.checkpoints import keep_newest, mark_complete, newest_complete
+from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import PlanCollator, PlannedBatches
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def train_plan(
     Raises:
         TrainingError: the loss is not a number.
     """
-    watch = PlanCallback(folder, settings, batches.plan.tokens, batches.plan.step, progress)
+    watch = PlanCallback(folder, settings, batches.plan, progress)
     trainer = SFTTrainer(
         model=model,
         args=sft_arguments(settings, folder, validated=validation is not None),
@@ -87,12 +89,11 @@ def train_plan(
     checkpoint = newest_complete(folder)
     if checkpoint is not None:
         log.info("going on from %s", checkpoint.name)
-    with _stop_at_step_end(watch):
+    with _stop_at_step_end(watch), _head_on_supervised_positions():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if validation is not None and not watch.interrupted:
+            trainer.evaluate()
     history = list(trainer.state.log_history)
-    if validation is not None and not watch.interrupted:
-        trainer.evaluate()
-        history = list(trainer.state.log_history)
     return Trained(trainer.accelerator.unwrap_model(trainer.model), history, watch.interrupted)
 
 
@@ -144,20 +145,20 @@ def sft_arguments(settings: TrainSettings, folder: Path, *, validated: bool) -> 
 class PlanCallback(TrainerCallback):
     """Progress, whole checkpoints, and a stop at the end of a step when Ctrl-C was pressed."""
 
-    def __init__(self, folder: Path, settings: TrainSettings, tokens: Any, steps: Any, progress: Progress) -> None:
+    def __init__(self, folder: Path, settings: TrainSettings, plan: Plan, progress: Progress) -> None:
         self.folder = folder
         self.settings = settings
-        self.tokens_of_step = [int(tokens[steps == step].sum()) for step in range(int(steps[-1]) + 1)]
+        self.tokens_of_step = np.bincount(plan.step, weights=plan.tokens)
         self.progress = progress
         self.interrupted = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Count what a checkpoint has already seen."""
-        self.progress.advance(sum(self.tokens_of_step[: state.global_step]))
+        self.progress.advance(float(self.tokens_of_step[: state.global_step].sum()))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Advance by the step's planned tokens; save and stop after Ctrl-C."""
-        self.progress.advance(self.tokens_of_step[state.global_step - 1])
+        self.progress.advance(float(self.tokens_of_step[state.global_step - 1]))
         if self.interrupted:
             control.should_save = True
             control.should_training_stop = True
@@ -179,6 +180,26 @@ class PlanCallback(TrainerCallback):
         """Mark the checkpoint as whole, then remove older ones: in that order, so that one is always there."""
         mark_complete(self.folder / f"checkpoint-{state.global_step}")
         keep_newest(self.folder, self.settings.keep_checkpoints)
+
+
+@contextmanager
+def _head_on_supervised_positions() -> Iterator[None]:
+    """Project only supervised positions to the vocabulary on a CPU too, as TRL does where Triton runs.
+
+    TRL scores every position elsewhere, to keep shapes fixed for compiling back ends; eager CPU code has no use for
+    that, and prompts and padding are two thirds of our positions. Losses are the same.
+    """
+    import trl.trainer.utils as trl_utils
+
+    before = getattr(trl_utils, "_use_triton", None)
+    if before is None:
+        yield
+        return
+    trl_utils._use_triton = lambda where: where.type == "cpu" or before(where)
+    try:
+        yield
+    finally:
+        trl_utils._use_triton = before
 
 
 @contextmanager

@@ -83,6 +83,12 @@ def test_sweep_shows_what_differs_and_how_each_job_ended(outcomes: list[dict[str
     )
 
 
+def test_a_job_that_was_done_before_shows_its_run(outcomes: list[dict[str, Any]]) -> None:
+    outcomes[0] |= {"status": "already done", "message": "This run is done: runs/a."}
+
+    assert "| already done | 0.500 | runs/a |" in sweep_markdown(outcomes)
+
+
 def test_sweep_on_the_terminal_takes_brackets_literally(outcomes: list[dict[str, Any]]) -> None:
     shown = text(sweep_table(outcomes))
 

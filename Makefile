@@ -1,0 +1,45 @@
+# `make demo` and `make test` set themselves up: .venv holds the versions of constraints.txt, and is made anew only after
+# `make clean`. Run again, a set-up costs nothing.
+#   make test PYTHON=python3.12
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu   # PyTorch's CPU wheels instead of the default build
+#   make test PYTEST_ARGS="-m 'not wheel and not real_model'"
+PYTHON ?= python3
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+export TORCH_INDEX
+
+.PHONY: setup demo test check lint format clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c '$(SUPPORTED)' || { echo "gcsl needs Python 3.11 to 3.13: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev,joblib]'
+	@touch $(READY)
+
+demo: setup
+	$(BIN)/gcsl evaluate experiment=demo
+
+test: check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint
+	$(BIN)/mypy
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Runs are results: they stay.
+clean:
+	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

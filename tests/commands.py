@@ -1,0 +1,77 @@
+"""The real command line in this process, or in one that can be killed at a chosen file.
+
+A process of its own is forked from a server that has imported torch and TRL once, because importing takes ten seconds.
+"""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+PRELOADED = ["gcsl_cli.cli", "gcsl_cli.launch", "gcsl_cli.stages.evaluate", "gcsl_cli.training.sft", "hydra"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def gcsl(*arguments: str) -> Ended:
+    """Run a command line in this process."""
+    from gcsl_cli import cli
+
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main(list(arguments))
+        except SystemExit as end:
+            code = end.code
+    return Ended(int(code or 0), out.getvalue(), err.getvalue())
+
+
+def gcsl_until(point: str, sent: signal.Signals, folder: Path, *arguments: str) -> Ended:
+    """Run a command line in a process of its own that gets a signal when it is about to rename a file into place.
+
+    `point` is a pattern of the file's path, `*/shards/00001.parquet`: that file is not there yet, all before it are.
+    `folder` takes what the process prints.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_main, args=(point, int(sent), folder, list(arguments)))
+    process.start()
+    process.join()
+    out, err = ((folder / stream).read_text(encoding="utf-8") for stream in ("out", "err"))
+    return Ended(int(process.exitcode or 0), out, err)
+
+
+def _main(point: str, sent: int, folder: Path, arguments: Sequence[str]) -> None:
+    from gcsl_cli import cli
+
+    fired = False
+
+    def watch(event: str, details: tuple[Any, ...]) -> None:
+        nonlocal fired
+        if event == "os.rename" and not fired and fnmatch(str(details[1]), point):
+            fired = True
+            os.kill(os.getpid(), sent)
+
+    for stream, descriptor in (("out", 1), ("err", 2)):
+        file = os.open(folder / stream, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, descriptor)
+    # Python ignores Ctrl-C in a process that was started in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    sys.addaudithook(watch)
+    cli.main(list(arguments))

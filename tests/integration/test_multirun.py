@@ -1,0 +1,53 @@
+"""Several runs from one command line, and a user's own config folder, with the real stages."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import outputs
+from tests.commands import gcsl
+
+Lines = Callable[[Path], list[str]]
+FOUR = ["-m", "goal.levels.values=[0.5],[0.6],[5],[0.7]"]
+REFUSED = "goal.levels.values: no row reaches the level 5"
+
+
+def test_four_runs_of_which_one_fails(tmp_path: Path, small_run: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three others are finished, the table names all four, the failure's code is the exit code."""
+    monkeypatch.setenv("COLUMNS", "400")
+    runs = tmp_path / "runs"
+    ended = gcsl("train", *small_run(runs), *FOUR)
+    assert ended.code == 2
+    assert f"Error: run 3 of 4 failed: {REFUSED}" in ended.err
+    assert "Traceback" not in ended.err
+    folders = sorted(runs.glob("toxicity/threshold-*"))
+    assert sorted(outputs.finished(folder) for folder in folders) == [False, True, True, True]
+    trained = [folder for folder in folders if outputs.finished(folder)]
+    assert all(folder.name in ended.out for folder in trained)
+    assert all(f"[{value}]" in ended.out for value in (0.5, 0.6, 5, 0.7))
+    assert REFUSED in ended.out
+    assert len({str(outputs.weights(folder / "model")) for folder in trained}) == 3
+
+
+def test_a_member_of_a_multirun_is_the_same_run_by_itself(tmp_path: Path, small_run: Lines) -> None:
+    """So the same line with -m again finds all runs done, and so does a single run of the same overrides."""
+    runs = tmp_path / "runs"
+    assert gcsl("train", *small_run(runs), "-m", "seed=0,1").code == 0
+    again = json.loads(gcsl("train", *small_run(runs), "-m", "seed=0,1", "--json").out)["jobs"]
+    assert [job["status"] for job in again] == ["already done", "already done"]
+    single = json.loads(gcsl("train", *small_run(runs), "seed=1", "--json").out)
+    assert (single["status"], single["run"]) == ("already done", again[1]["run"])
+
+
+def test_a_users_own_config_folder(tmp_path: Path, small_run: Lines) -> None:
+    """Its groups stand beside ours; what it says is part of the run."""
+    own = tmp_path / "own"
+    (own / "trainer").mkdir(parents=True)
+    (own / "trainer/slow.yaml").write_text("# @package train\ndefaults: [default]\nlearning_rate: 1.0e-6\n")
+    ended = gcsl("train", *small_run(tmp_path / "runs"), "trainer=slow", "--config-dir", str(own))
+    assert ended.code == 0, ended.err
+    config = (outputs.training(tmp_path / "runs") / "config.yaml").read_text(encoding="utf-8")
+    assert "learning_rate: 1.0e-06" in config
+    assert "max_steps: 4" in config

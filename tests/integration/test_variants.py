@@ -1,0 +1,148 @@
+"""The ways to ask for a goal, to train and to be fed, each through the real command line on a tiny model."""
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests import outputs
+from tests.commands import gcsl, gcsl_until
+from tests.inputs import write_rtp
+
+Lines = Callable[[Path], list[str]]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One runs folder for all, so that feedback is sampled once."""
+    return tmp_path_factory.mktemp("variants") / "runs"
+
+
+def train(runs: Path, small_run: Lines, *overrides: str) -> Path:
+    """Train with the overrides; returns the run folder."""
+    ended = gcsl("train", *small_run(runs), *overrides, "--json")
+    assert ended.code == 0, ended.err
+    run = Path(json.loads(ended.out)["run"])
+    assert outputs.finished(run)
+    return run
+
+
+def goal(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "goal.json").read_text(encoding="utf-8"))
+    return found
+
+
+def given(rtp: Path) -> list[str]:
+    return ["task.feedback.source=rtp", f"task.feedback.path={rtp}", "task.feedback.texts=null"]
+
+
+def test_lora_trains_every_linear_layer(runs: Path, small_run: Lines, tiny_model: Path) -> None:
+    """The adapter is merged: the exported model has the base's tensors, and embeddings and norms are the base's."""
+    run = train(runs, small_run, "adapter=lora", "adapter.r=4")
+    before, after = outputs.weights(tiny_model), outputs.weights(run / "model")
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == {name for name in before if name.endswith("_proj.weight")}
+
+
+def test_lora_goes_on_from_a_checkpoint(tmp_path: Path, runs: Path, small_run: Lines) -> None:
+    lines = ["adapter=lora", "adapter.r=4"]
+    stopped = gcsl_until(
+        "*/checkpoint-4/complete.json", signal.SIGKILL, tmp_path, "train", *small_run(tmp_path / "runs"), *lines
+    )
+    assert stopped.code == -signal.SIGKILL
+    outputs.assert_same_training(train(tmp_path / "runs", small_run, *lines), train(runs, small_run, *lines))
+
+
+def test_chat_format(runs: Path, small_run: Lines) -> None:
+    """The exported template opens the user's turn with the best goal, and the model is sampled through it."""
+    from transformers import AutoTokenizer
+
+    lines = ["task.format=chat", "task.instruction='Go on: {prompt}'"]
+    run = train(runs, small_run, *lines)
+    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    turn = [{"role": "user", "content": "I wanted to"}]
+    text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    assert text == f"<|user|>{goal(run)['sentences'][-1]}\nGo on: I wanted to<|end|><|assistant|>"
+    assert gcsl("generate", *small_run(runs), *lines).code == 0
+
+
+def test_the_goal_after_the_prompt(runs: Path, small_run: Lines, rtp: Path) -> None:
+    ended = gcsl("train", *small_run(runs), *given(rtp), "goal.placement=after_prompt", "dry_run=true")
+    assert ended.code == 0, ended.err
+    shown = " ".join(ended.out.split("example", 1)[1].split())
+    assert re.match(r"[a-z ]+ \[goal: The [^]]+\] ?\[supervised: ", shown)
+    run = train(runs, small_run, *given(rtp), "goal.placement=after_prompt")
+    assert goal(run)["placement"] == "after_prompt"
+
+
+def test_all_reached_levels(runs: Path, small_run: Lines, rtp: Path) -> None:
+    """Scores are 0.01 to 1.00, levels the minimum and 0.5; a row comes once with each that it reaches.
+
+    The plan leaves out less than one batch, because every step has as many rows as the others.
+    """
+    lines = ["goal.pairing=all", "goal.balance=none", "goal.levels.values=[0.5]", "train.max_steps=null"]
+    run = train(runs, small_run, *given(rtp), *lines)
+    plan = pq.read_table(run / "plan.parquet").to_pydict()
+    rows = pq.read_table(run / "rows.parquet").to_pydict()
+    planned, reached = ([*zip(pairs["row"], pairs["level"], strict=True)] for pairs in (plan, rows))
+    assert len(planned) == len(set(planned)) == 4 * (len(reached) // 4)
+    assert set(planned) <= set(reached)
+    scores = [row.score for row in outputs.read_feedback(feedback_file(run)) if row.split == "train"]
+    assert rows["row"].count(0) == 1 + (scores[0] >= 0.5)
+    assert len(rows["row"]) == len(scores) + sum(score >= 0.5 for score in scores)
+
+
+def test_balanced_levels_get_equal_shares(runs: Path, small_run: Lines, rtp: Path) -> None:
+    lines = ["goal.pairing=sample", "goal.balance=levels", "goal.levels.values=[0.5,0.9]", "train.max_steps=null"]
+    run = train(runs, small_run, *given(rtp), *lines)
+    drawn = np.bincount(pq.read_table(run / "plan.parquet")["level"].to_numpy())
+    assert len(drawn) == 3
+    assert drawn.max() - drawn.min() <= 1
+
+
+def test_quantile_levels(runs: Path, small_run: Lines, rtp: Path) -> None:
+    """A level at quantile q is reached by a share 1 - q of the training rows, whose scores all differ."""
+    run = train(runs, small_run, *given(rtp), "goal.levels.by=quantile", "goal.levels.quantiles=[0,0.5]")
+    scores = sorted(row.score for row in outputs.read_feedback(feedback_file(run)) if row.split == "train")
+    assert goal(run)["levels"] == [scores[0], scores[len(scores) // 2]]
+
+
+def test_distinct_levels(tmp_path: Path, small_run: Lines) -> None:
+    write_rtp(tmp_path / "rtp.jsonl", [0.0, 0.25, 1.0] * 30)
+    run = train(tmp_path / "runs", small_run, *given(tmp_path / "rtp.jsonl"), "goal.levels.by=distinct")
+    assert goal(run)["levels"] == [0.0, 0.75, 1.0]
+    assert len(goal(run)["sentences"]) == 3
+
+
+def test_micro_batches_change_nothing_but_memory(tmp_path: Path, small_run: Lines) -> None:
+    """Two forward passes of two rows a step: the same plan of rows, and weights that agree up to rounding."""
+    whole = train(tmp_path / "whole", small_run, "adapter=none")
+    parts = train(tmp_path / "parts", small_run, "adapter=none", "train.micro_batch_size=2")
+    plans = [pq.read_table(run / "plan.parquet").to_pydict() for run in (whole, parts)]
+    assert sorted(zip(plans[0]["step"], plans[0]["row"], strict=True)) == sorted(
+        zip(plans[1]["step"], plans[1]["row"], strict=True)
+    )
+    ours, theirs = outputs.weights(whole / "model"), outputs.weights(parts / "model")
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=2e-5, err_msg=name)
+
+
+def test_real_rtp_rows(tmp_path: Path, small_run: Lines, real_rtp: Path) -> None:
+    """RealToxicityPrompts' own rows: read, graded, split, trained on for a few steps."""
+    run = train(tmp_path / "runs", small_run, *given(real_rtp), "task.feedback.rows=600")
+    rows = outputs.feedback(tmp_path / "runs")
+    assert 300 < len(rows) <= 600
+    assert min(row.score for row in rows) < 0.2 < 0.8 < max(row.score for row in rows)
+    assert goal(run)["levels"][0] == min(row.score for row in rows if row.split == "train")
+
+
+def feedback_file(run: Path) -> Path:
+    """Where the feedback of a run is."""
+    return Path(json.loads((run / "manifest.json").read_text(encoding="utf-8"))["feedback"]) / "feedback.parquet"

@@ -1,0 +1,90 @@
+"""What a run left on disk, in a form that two runs can be compared in."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcsl_cli.records import read_feedback, read_generations
+
+if TYPE_CHECKING:
+    from gcsl_cli.records import FeedbackRow, Generation
+
+# When and where a run was made, not what came out of it.
+CIRCUMSTANCES = {"seconds", "run", "command", "feedback", "training_seconds"}
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one path in the folder that matches."""
+    found = sorted(folder.glob(pattern))
+    assert len(found) == 1, found
+    return found[0]
+
+
+def training(runs: Path) -> Path:
+    """The run folder."""
+    return only(runs, "toxicity/threshold-language-*")
+
+
+def feedback(runs: Path) -> "list[FeedbackRow]":
+    """The graded rows."""
+    return read_feedback(only(runs, "toxicity/feedback-*/feedback.parquet"))
+
+
+def generations(runs: Path) -> "dict[str, list[Generation]]":
+    """The completions of every arm that was sampled."""
+    files = sorted(runs.glob("toxicity/*/generations/*/generations.parquet"))
+    return {file.parent.name: read_generations(file) for file in files}
+
+
+def weights(model: Path) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a model folder."""
+    from safetensors.numpy import load_file
+
+    return load_file(model / "model.safetensors")
+
+
+def losses(run: Path) -> list[tuple[float, ...]]:
+    """Step, loss, gradient norm and rate of every training step, and the validation loss after the last."""
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [
+        tuple(entry[key] for key in ("step", "loss", "grad_norm", "learning_rate"))
+        for entry in entries
+        if "loss" in entry
+    ]
+    return [*steps, *((entry["step"], entry["eval_loss"]) for entry in entries if "eval_loss" in entry)]
+
+
+def metrics(runs: Path) -> dict[str, Any]:
+    """The evaluation's numbers, without the circumstances."""
+    text = only(runs, "toxicity/*/evaluations/*/metrics.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = without_circumstances(json.loads(text))
+    return found
+
+
+def without_circumstances(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_circumstances(inner) for key, inner in value.items() if key not in CIRCUMSTANCES}
+    return [without_circumstances(inner) for inner in value] if isinstance(value, list) else value
+
+
+def finished(folder: Path) -> bool:
+    """Whether a manifest says that its work is done."""
+    return bool(json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("finished"))
+
+
+def assert_same_training(one: Path, other: Path) -> None:
+    """Weights and logged losses of two run folders agree to 1e-6, their plans exactly."""
+    ours, theirs = weights(one / "model"), weights(other / "model")
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(
+        [value for entry in losses(one) for value in entry],
+        [value for entry in losses(other) for value in entry],
+        rtol=0,
+        atol=1e-6,
+    )
+    assert (one / "plan.parquet").read_bytes() == (other / "plan.parquet").read_bytes()

@@ -1,0 +1,30 @@
+"""The tiny model, loaded once for all unit tests, and how hypothesis looks for examples."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# The same examples each time, and no deadline: a busy machine is no failure.
+settings.register_profile("gcsl", deadline=None, derandomize=True, max_examples=60, database=None)
+settings.load_profile("gcsl")
+
+
+@pytest.fixture(scope="session")
+def policy(tiny_model: Path) -> "PreTrainedModel":
+    """The tiny model itself, in float32 on the CPU."""
+    from gcsl_cli.models import load_model
+
+    return load_model(tiny_model).to("cpu")
+
+
+@pytest.fixture
+def tokenizer(tiny_model: Path) -> "PreTrainedTokenizerBase":
+    """Its tokenizer, one token a byte; fresh for each test, which may give it another chat template."""
+    from gcsl_cli.models import load_tokenizer
+
+    return load_tokenizer(tiny_model)

@@ -1,0 +1,44 @@
+"""A model whose next token depends on all that stands before it, and a tokenizer that shows token ids as they are.
+
+The tiny model as it is made repeats its last token (its embeddings are tied and its weights small): a wrong cache,
+mask or position would not show.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Ids:
+    """Decodes token ids to the ids, separated by spaces."""
+
+    pad_token_id = 0
+
+    def decode(self, ids: Sequence[int], **options: Any) -> str:
+        return " ".join(map(str, ids))
+
+
+@pytest.fixture
+def ids_tokenizer() -> Any:
+    return Ids()
+
+
+@pytest.fixture(scope="session")
+def lively(tiny_model: Path) -> "PreTrainedModel":
+    import torch
+
+    from gcsl_cli.models import load_model
+
+    model = load_model(tiny_model).to("cpu")
+    generator = torch.Generator().manual_seed(0)
+    model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(std=0.4, generator=generator)
+    return model

@@ -1,0 +1,100 @@
+"""Goal guidance: the formula on two tokens, its cache against forwards without one, and no effect at weight 0."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from gcsl_cli.generation.guidance import GoalGuidance
+from gcsl_cli.generation.sampling import Sampling, sample_prompts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+END = 1
+BEST = [[70, 80, 90], [100, 20], [33, 44, 55, 66, 77]]
+WORST = [[71, 80, 90, 91, 92], [101, 20], [34]]
+
+
+class Fixed:
+    """A model that says the same about every next token, and remembers what it was given."""
+
+    def __init__(self, probabilities: list[float]) -> None:
+        self.logits = torch.tensor([[probabilities]]).log() + 5
+        self.seen: list[dict[str, Any]] = []
+
+    def __call__(self, **inputs: Any) -> SimpleNamespace:
+        self.seen.append(inputs)
+        return SimpleNamespace(logits=self.logits.expand(len(inputs["input_ids"]), -1, -1))
+
+
+def test_the_formula_on_two_tokens() -> None:
+    """worst 0.8, 0.2; best 0.5, 0.5; weight 1: best ** 2 / worst = 0.3125, 1.25, which is 0.2, 0.8 in shares."""
+    model: Any = Fixed([0.8, 0.2])
+    guidance = GoalGuidance(model, "cache", torch.tensor([[9]]), torch.ones(1, 3, dtype=torch.long), weight=1.0)
+
+    guided = guidance(torch.tensor([[5]]), torch.tensor([[0.5, 0.5]]).log())
+
+    assert guided.softmax(dim=-1).tolist() == [pytest.approx([0.2, 0.8])]
+
+
+def test_after_the_first_token_it_reads_what_was_sampled() -> None:
+    """The other prompt has three tokens, one of them padding in the second row: positions 2 and 1, then 3 and 2."""
+    model: Any = Fixed([0.5, 0.5])
+    mask = torch.tensor([[1, 1, 1], [0, 1, 1]])
+    guidance = GoalGuidance(model, "cache", torch.tensor([[9], [8]]), mask, weight=2.0)
+    scores = torch.zeros(2, 2)
+
+    guidance(torch.tensor([[5, 5], [6, 6]]), scores)
+    guidance(torch.tensor([[5, 5, 0], [6, 6, 1]]), scores)
+
+    first, second = model.seen
+    assert (first["input_ids"].tolist(), first["position_ids"].tolist()) == ([[9], [8]], [[2], [1]])
+    assert (second["input_ids"].tolist(), second["position_ids"].tolist()) == ([[0], [1]], [[3], [2]])
+    assert second["attention_mask"].tolist() == [[1, 1, 1, 1], [0, 1, 1, 1]]
+    assert first["past_key_values"] == second["past_key_values"] == "cache"
+
+
+@pytest.mark.parametrize("weight", [0.5, 3.0])
+def test_guided_greedy_decoding_equals_forwards_without_cache(
+    lively: "PreTrainedModel", ids_tokenizer: Any, weight: float
+) -> None:
+    sampling = Sampling(2, 6, temperature=1e-6, top_p=1.0, guidance=weight, batch_size=64)
+
+    made = sample_prompts(lively, ids_tokenizer, BEST, WORST, [END], sampling, seed=0)
+
+    for best, worst, samples in zip(BEST, WORST, made, strict=True):
+        expected = naive(lively, best, worst, weight, steps=6)
+        assert [sample.text for sample in samples] == [ids_tokenizer.decode(expected)] * 2
+
+
+def naive(model: "PreTrainedModel", best: list[int], worst: list[int], weight: float, steps: int) -> list[int]:
+    made: list[int] = []
+    for _ in range(steps):
+        with torch.inference_mode():
+            asked, other = (
+                model(input_ids=torch.tensor([[*prompt, *made]])).logits[0, -1].log_softmax(dim=-1)
+                for prompt in (best, worst)
+            )
+        made.append(int((other + (1 + weight) * (asked - other)).argmax()))
+        if made[-1] == END:
+            break
+    return made
+
+
+def test_guidance_changes_what_is_sampled(lively: "PreTrainedModel") -> None:
+    """Or the comparisons of this file would say nothing."""
+    plain, guided = ([naive(lively, *pair, weight, 6) for pair in zip(BEST, WORST, strict=True)] for weight in (0, 3))
+
+    assert all(one != other for one, other in zip(plain, guided, strict=True))
+
+
+def test_at_weight_zero_guidance_is_plain_sampling(lively: "PreTrainedModel", ids_tokenizer: Any) -> None:
+    sampling = Sampling(5, 12, temperature=1.0, top_p=0.9, guidance=0.0, batch_size=64)
+
+    guided, plain = (
+        sample_prompts(lively, ids_tokenizer, BEST, against, [END], sampling, seed=3) for against in (WORST, None)
+    )
+
+    assert guided == plain

@@ -1,0 +1,152 @@
+"""Sampling with a prefill that is shared by all samples of a prompt, against `model.generate` as it is."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+END = 1
+PROMPTS = [[70, 80, 90], [20], [33, 44, 55, 66, 77], [100, 101, 102]]
+"""Of different lengths, one of a single token."""
+
+
+def sampling(**changes: Any) -> Sampling:
+    settings: dict[str, Any] = {
+        "samples": 3,
+        "max_new_tokens": 8,
+        "temperature": 1.0,
+        "top_p": 0.9,
+        "guidance": 0.0,
+        "batch_size": 64,
+    }
+    return Sampling(**(settings | changes))
+
+
+@pytest.fixture
+def sample(lively: "PreTrainedModel", ids_tokenizer: Any) -> Any:
+    """Samples of the prompts under some settings."""
+
+    def draw(
+        prompts: list[list[int]] = PROMPTS, seed: int = 0, end_ids: tuple[int, ...] = (END,), **changes: Any
+    ) -> list[list[Sampled]]:
+        return sample_prompts(lively, ids_tokenizer, prompts, None, end_ids, sampling(**changes), seed)
+
+    return draw
+
+
+@pytest.mark.parametrize("batch_size", [3, 6, 64])
+def test_near_greedy_samples_are_what_greedy_generate_makes(
+    lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any, batch_size: int
+) -> None:
+    made = sample(temperature=1e-6, batch_size=batch_size)
+
+    for prompt, samples in zip(PROMPTS, made, strict=True):
+        ids = torch.tensor([prompt])
+        greedy = lively.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
+        text = ids_tokenizer.decode(greedy[0, len(prompt) :].tolist())
+        assert [one.text for one in samples] == [text] * 3
+
+
+def test_samples_are_what_generate_draws_from_the_same_seed(
+    lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any
+) -> None:
+    """Two prompts of equal length, so that generate sees the batch in the same order."""
+    prompts = [[70, 80, 90], [100, 101, 102]]
+    made = sample(prompts, seed=5)
+    ids = torch.tensor(prompts).repeat_interleave(3, dim=0)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        drawn = lively.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, top_p=0.9, max_new_tokens=8
+        )
+
+    texts = [ids_tokenizer.decode(row) for row in drawn[:, 3:].tolist()]
+    assert [one.text for samples in made for one in samples] == texts
+    assert len(set(texts)) == 6
+
+
+def test_the_seed_decides_and_the_global_state_stays(sample: Any) -> None:
+    before = torch.random.get_rng_state()
+
+    assert sample(seed=1) == sample(seed=1)
+    assert sample(seed=1) != sample(seed=2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_prompts_come_back_in_their_order_with_all_samples(sample: Any) -> None:
+    forward, backward = sample(temperature=1e-6), sample(PROMPTS[::-1], temperature=1e-6)
+
+    assert forward == backward[::-1]
+    assert [len(samples) for samples in forward] == [3] * 4
+    assert len({samples[0].text for samples in forward}) == 4
+
+
+def test_a_completion_that_ends_is_finished_and_counts_its_end(
+    lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any
+) -> None:
+    """The second greedy token is declared an end: one token of text, two in all."""
+    ids = torch.tensor([PROMPTS[0]])
+    greedy = lively.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=4)[
+        0, 3:
+    ].tolist()
+    assert greedy[0] != greedy[1]
+
+    ended = sample(PROMPTS[:1], temperature=1e-6, end_ids=(greedy[1], END))[0][0]
+    cut = sample(PROMPTS[:1], temperature=1e-6, max_new_tokens=4)[0][0]
+
+    assert ended == Sampled(str(greedy[0]), 2, True)
+    assert cut == Sampled(ids_tokenizer.decode(greedy), 4, False)
+
+
+def test_an_end_at_once_is_an_empty_completion(lively: "PreTrainedModel", sample: Any) -> None:
+    made = sample(end_ids=tuple(range(lively.config.vocab_size)))
+
+    assert made == [[Sampled("", 1, True)] * 3] * 4
+
+
+def test_samples_of_a_batch_end_where_each_of_them_ends(lively: "PreTrainedModel", sample: Any) -> None:
+    """Every other token ends a text; what stands behind an end is padding and no text."""
+    ends = set(range(0, lively.config.vocab_size, 2))
+    made = [one for samples in sample(seed=4, end_ids=tuple(ends)) for one in samples]
+
+    assert len({one.tokens for one in made}) > 2
+    for one in made:
+        ids = [int(id_) for id_ in one.text.split()]
+        assert not ends & set(ids)
+        assert one.tokens == len(ids) + one.finished
+        assert one.finished or one.tokens == 8
+
+
+def test_special_tokens_are_no_text(policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """The tiny model repeats the last token of its prompt, here `<|user|>` (id 2) and `a`."""
+    prompts = [[2], [*tokenizer("a")["input_ids"]]]
+    made = sample_prompts(policy, tokenizer, prompts, None, [END], sampling(temperature=1e-6), seed=0)
+
+    assert made == [[Sampled("", 8, False)] * 3, [Sampled("a" * 8, 8, False)] * 3]
+
+
+def test_a_models_own_sampling_settings_do_not_mix_in(lively: "PreTrainedModel", sample: Any) -> None:
+    """Presets of published models set temperature, top_k, even a repetition penalty; the config alone decides."""
+    plain = sample(seed=7, max_new_tokens=16)
+    own = lively.generation_config
+    strange = GenerationConfig(
+        do_sample=True,
+        temperature=0.01,
+        top_k=1,
+        top_p=0.1,
+        repetition_penalty=50.0,
+        min_p=0.9,
+        suppress_tokens=[40, 50],
+    )
+    lively.generation_config = strange
+    try:
+        assert sample(seed=7, max_new_tokens=16) == plain
+        assert lively.generation_config is strange
+    finally:
+        lively.generation_config = own

@@ -1,0 +1,143 @@
+"""Levels on scores counted by hand, and what a quantile promises on any scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.goals.levels import check_scores, distinct_levels, fixed_levels, make_levels, quantile_levels
+from gcsl_cli.relabel import highest_reached
+
+SCORES = np.array([0.4, 0.1, 0.9, 0.4])
+QUANTILES = [0.0, 0.2, 0.4, 0.6, 0.8]
+
+distinct_floats = st.floats(-1e6, 1e6)
+graded = st.one_of(
+    st.lists(distinct_floats, min_size=2, max_size=80),
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=2, max_size=80),
+).filter(lambda scores: min(scores) < max(scores))
+quantiles = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+def test_quantiles_with_a_tie() -> None:
+    """Half of four rows is two; the score that leaves two below is 0.4, and the tie lets a third row reach it."""
+    assert quantile_levels(SCORES, [0, 0.5]).tolist() == [0.1, 0.4]
+
+
+def test_a_quantile_is_reached_by_exactly_its_share_of_distinct_scores() -> None:
+    """Ten scores 0..9: the levels 0, 2, 4, 6, 8 are reached by 10, 8, 6, 4, 2 rows, the shares 1 - q."""
+    scores = np.arange(10.0)[::-1]
+
+    levels = quantile_levels(scores, QUANTILES)
+
+    assert levels.tolist() == [0, 2, 4, 6, 8]
+    assert [(scores >= level).sum() for level in levels] == [10, 8, 6, 4, 2]
+
+
+def test_a_quantile_between_two_rows_promises_no_row_more() -> None:
+    """Half of four distinct scores is the upper two; numpy's `lower` method would let three reach the level."""
+    assert quantile_levels(np.array([1.0, 2, 3, 4]), [0.5]).tolist() == [1, 3]
+
+
+def test_a_quantile_does_not_lose_a_row_to_binary_fractions() -> None:
+    """0.29 * 100 is 28.999999999999996 in binary; 29 rows lie below the level."""
+    assert quantile_levels(np.arange(100.0), [0.29]).tolist() == [0, 29]
+
+
+def test_the_quantile_one_is_the_maximum() -> None:
+    assert quantile_levels(SCORES, [1.0]).tolist() == [0.1, 0.9]
+
+
+def test_the_training_minimum_is_a_level_without_being_asked_for() -> None:
+    assert quantile_levels(SCORES, [0.75]).tolist() == [0.1, 0.9]
+
+
+def test_equal_quantiles_are_one_level() -> None:
+    assert quantile_levels(np.array([0.0, 1, 1, 1, 1]), QUANTILES).tolist() == [0, 1]
+
+
+@given(graded, st.floats(0, 1))
+def test_a_quantile_level_is_reached_by_its_share_and_by_more_only_through_ties(
+    values: list[float], quantile: float
+) -> None:
+    scores = np.array(values)
+    level = quantile_levels(scores, [quantile])[-1]
+    promised = len(scores) * (1 - quantile)
+
+    assert (scores >= level).sum() >= promised - 1e-6
+    # Without the rows that tie at the level it would be reached by too few.
+    assert (scores > level).sum() < promised or level == scores.max()
+
+
+@given(graded, quantiles)
+def test_levels_are_observed_scores_from_the_minimum_up(values: list[float], asked: list[float]) -> None:
+    levels = quantile_levels(np.array(values), asked).tolist()
+
+    assert set(levels) <= set(values)
+    assert levels[0] == min(values)
+    assert levels == sorted(set(levels))
+
+
+@given(graded, quantiles)
+def test_every_row_reaches_a_level_and_its_score_is_at_least_that(values: list[float], asked: list[float]) -> None:
+    scores = np.array(values)
+    levels = quantile_levels(scores, asked)
+    highest = highest_reached(scores, levels)
+
+    assert (levels[highest] <= scores).all()
+    assert ((highest == len(levels) - 1) | (levels[np.minimum(highest + 1, len(levels) - 1)] > scores)).all()
+
+
+def test_fixed_values_stand_on_the_training_minimum() -> None:
+    assert fixed_levels(SCORES, [0.25, 0.9]).tolist() == [0.1, 0.25, 0.9]
+
+
+def test_a_fixed_value_at_or_below_the_minimum_is_the_minimum() -> None:
+    assert fixed_levels(SCORES, [-3.0, 0.1, 0.5]).tolist() == [0.1, 0.5]
+
+
+def test_a_fixed_value_that_no_row_reaches_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no row reaches the level 0\.95; .* from 0\.1 to 0\.9"):
+        fixed_levels(SCORES, [0.5, 0.95])
+
+
+def test_distinct_scores_are_levels() -> None:
+    assert distinct_levels(SCORES).tolist() == [0.1, 0.4, 0.9]
+
+
+def test_too_many_distinct_scores_are_refused() -> None:
+    with pytest.raises(DataError, match="65 distinct scores; at most 64"):
+        distinct_levels(np.arange(65.0))
+
+
+@pytest.mark.parametrize(
+    ("by", "levels"), [("quantile", [0.1, 0.4]), ("fixed", [0.1, 0.5]), ("distinct", [0.1, 0.4, 0.9])]
+)
+def test_the_rule_chooses(by: str, levels: list[float]) -> None:
+    assert make_levels(SCORES, by, [0.5], [0.5]).tolist() == levels
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ConfigError, match="by=median: unknown; one of quantile, fixed, distinct"):
+        make_levels(SCORES, "median", [], [])
+
+
+@pytest.mark.parametrize(("by", "quantile", "value"), [("quantile", 0.0, 0.5), ("fixed", 0.5, 0.1)])
+def test_one_level_is_no_goal(by: str, quantile: float, value: float) -> None:
+    with pytest.raises(ConfigError, match=r"leaves one level, 0\.1.*\(0\.1 and 0\.9\)"):
+        make_levels(SCORES, by, [quantile], [value])
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([], "no graded row"),
+        ([0.1, float("nan")], "score of row 2 is nan"),
+        ([float("-inf"), 0.1], "score of row 1 is -inf"),
+        ([0.5, 0.5, 0.5], r"All 3 scores are 0\.5"),
+    ],
+)
+def test_scores_that_teach_nothing_are_refused(scores: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        check_scores(np.array(scores))

@@ -1,0 +1,75 @@
+"""The pure modules do their work without torch: nothing that is computed from rows and numbers waits for it."""
+
+import json
+import subprocess
+import sys
+
+PURE = [
+    "artifacts",
+    "errors",
+    "files",
+    "goals.levels",
+    "goals.spec",
+    "goals.template",
+    "jsonl",
+    "metrics.attainment",
+    "metrics.bootstrap",
+    "metrics.discrimination",
+    "metrics.text",
+    "metrics.toxicity",
+    "prompting",
+    "provenance",
+    "records",
+    "relabel",
+    "reports",
+    "reports.html",
+    "reports.markdown",
+    "reports.plots",
+    "reports.tables",
+    "runs",
+    "schema",
+    "scorers.profanity",
+    "scorers.wordlist",
+    "tasks.base",
+    "tasks.splits",
+    "tasks.toxicity",
+    "training.checkpoints",
+    "training.plan",
+]
+PROGRAM = """
+import importlib, json, sys
+loaded = {}
+for name in json.loads(sys.argv[1]):
+    importlib.import_module("gcsl_cli." + name)
+    for heavy in ("torch", "transformers", "trl", "datasets", "hydra"):
+        if heavy in sys.modules:
+            loaded.setdefault(heavy, name)
+print(json.dumps(loaded))
+"""
+
+
+def test_pure_modules_import_no_torch() -> None:
+    command = [sys.executable, "-c", PROGRAM, json.dumps(PURE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout) == {}
+
+
+def test_scoring_and_planning_need_no_torch() -> None:
+    """Not at import and not when they are called either."""
+    program = """
+import sys
+import numpy as np
+from gcsl_cli.scorers.profanity import ProfanityScorer
+from gcsl_cli.scorers.wordlist import WordListScorer
+from gcsl_cli.relabel import highest_reached
+from gcsl_cli.training.plan import build_plan
+assert len(ProfanityScorer()(["a"])) == len(WordListScorer()(["a"])) == 1
+highest = highest_reached(np.arange(20.0), np.array([0.0, 9.0]))
+build_plan(highest, lambda rows, levels: rows + 1, pairing="all", balance="levels", batch_size=2, micro_batch_size=1,
+           epochs=1, max_tokens=None, max_steps=None, seed=0)
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,103 @@
+"""Checkpoints count when they are whole; those that were cut off go."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gcsl_cli.errors import StorageError
+from gcsl_cli.training.checkpoints import MARK, keep_newest, mark_complete, newest_complete
+
+
+def checkpoint(folder: Path, step: int, *, marked: bool = True) -> Path:
+    path = folder / f"checkpoint-{step}"
+    (path / "inner").mkdir(parents=True)
+    (path / "model.safetensors").write_bytes(b"x" * 100)
+    (path / "inner" / "state.json").write_text("{}", encoding="utf-8")
+    if marked:
+        mark_complete(path)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_the_newest_by_number_is_used(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 9)
+    newest = checkpoint(tmp_path, 100)
+    checkpoint(tmp_path, 20)
+
+    assert newest_complete(tmp_path) == newest
+
+
+def test_there_may_be_none(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-best").mkdir()
+
+    assert newest_complete(tmp_path) is None
+    assert newest_complete(tmp_path / "missing") is None
+    assert names(tmp_path) == ["checkpoint-best"]
+
+
+@pytest.mark.parametrize("damage", ["unmarked", "truncated", "longer", "missing", "mark cut off", "mark empty"])
+def test_a_checkpoint_that_was_cut_off_is_dropped_for_the_one_before(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = checkpoint(tmp_path, 10)
+    broken = checkpoint(tmp_path, 20, marked=damage != "unmarked")
+    weights, mark = broken / "model.safetensors", broken / MARK
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:50])
+    elif damage == "longer":
+        weights.write_bytes(b"x" * 101)
+    elif damage == "missing":
+        (broken / "inner" / "state.json").unlink()
+    elif damage == "mark cut off":
+        mark.write_bytes(mark.read_bytes()[:20])
+    elif damage == "mark empty":
+        mark.write_text('{"files": {}}', encoding="utf-8")
+
+    assert newest_complete(tmp_path) == before
+    assert names(tmp_path) == ["checkpoint-10"]
+    assert "checkpoint-20 was cut off" in caplog.text
+
+
+@pytest.mark.parametrize("mark", ["[]", "null", '{"files": ["model.safetensors"]}', "{}"])
+def test_a_mark_of_another_form_does_not_count(tmp_path: Path, mark: str) -> None:
+    path = checkpoint(tmp_path, 10)
+    (path / MARK).write_text(mark, encoding="utf-8")
+
+    assert newest_complete(tmp_path) is None
+
+
+def test_a_file_that_came_later_does_no_harm(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, 10)
+    (path / "notes.txt").touch()
+
+    assert newest_complete(tmp_path) == path
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    for step in (9, 10, 100):
+        checkpoint(tmp_path, step)
+
+    keep_newest(tmp_path, 2)
+
+    assert names(tmp_path) == ["checkpoint-10", "checkpoint-100"]
+
+
+def test_a_full_disk_leaves_the_checkpoint_unmarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one before it is what training goes on from."""
+    before = checkpoint(tmp_path, 10)
+    cut_off = checkpoint(tmp_path, 20, marked=False)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=r"disk is full while writing .*complete\.json"):
+            mark_complete(cut_off)
+
+    assert names(cut_off) == ["inner", "model.safetensors"]
+    assert newest_complete(tmp_path) == before

@@ -1,0 +1,271 @@
+"""The batch plan: which rows under which goals, drawn from the seed, within the budget."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.records import PLAN, write_table
+from gcsl_cli.training.plan import WINDOW, Ints, Plan, build_plan, draw_pairs, load_plan
+
+HIGHEST = np.array([2, 0, 1, 2, 0, 0])
+"""Six rows: two reach all three levels, one reaches two, three reach the lowest only; ten pairs in all."""
+PAIRS = [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 0), (5, 0)]
+
+many_rows = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
+seeds = st.integers(0, 2**32)
+
+
+def toy_lengths(rows: Ints, levels: Ints) -> Ints:
+    """5 to 11 tokens by row, 3 more for each level."""
+    return 5 + rows % 7 + 3 * levels
+
+
+def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
+    settings: dict[str, Any] = {
+        "pairing": "all",
+        "balance": "none",
+        "batch_size": 2,
+        "micro_batch_size": 2,
+        "epochs": 1,
+        "max_tokens": None,
+        "max_steps": None,
+        "seed": 0,
+    }
+    return build_plan(highest, toy_lengths, **(settings | changes))
+
+
+def pairs(rows: Ints, levels: Ints) -> list[tuple[int, int]]:
+    return list(zip(rows.tolist(), levels.tolist(), strict=True))
+
+
+def test_all_pairs_are_the_reached_ones_in_random_order() -> None:
+    drawn = pairs(*draw_pairs(HIGHEST, "all", "none", np.random.default_rng(0)))
+
+    assert drawn != PAIRS
+    assert sorted(drawn) == PAIRS
+
+
+@given(many_rows, seeds)
+def test_sampling_takes_every_row_once_under_a_level_that_it_reaches(highest: Ints, seed: int) -> None:
+    rows, levels = draw_pairs(highest, "sample", "none", np.random.default_rng(seed))
+
+    assert sorted(rows.tolist()) == list(range(len(highest)))
+    assert (levels <= highest[rows]).all()
+
+
+@given(many_rows, seeds, st.sampled_from(["all", "sample"]))
+def test_balance_gives_every_level_an_equal_share(highest: Ints, seed: int, pairing: str) -> None:
+    rows, levels = draw_pairs(highest, pairing, "levels", np.random.default_rng(seed))
+    counts = np.bincount(levels, minlength=int(highest.max()) + 1)
+
+    assert len(rows) == ((highest + 1).sum() if pairing == "all" else len(highest))
+    assert counts.max() - counts.min() <= 1
+    assert (levels <= highest[rows]).all()
+
+
+@given(many_rows, seeds)
+def test_in_balance_no_row_of_a_bin_comes_twice_before_all_have_come(highest: Ints, seed: int) -> None:
+    rows, _ = draw_pairs(highest, "all", "levels", np.random.default_rng(seed))
+    for bin_ in np.unique(highest):
+        members = np.flatnonzero(highest == bin_)
+        times = Counter({int(row): 0 for row in members})
+        times.update(int(row) for row in rows if highest[row] == bin_)
+        assert max(times.values()) - min(times.values()) <= 1
+
+
+def test_in_balance_every_bin_that_reaches_a_level_has_an_equal_share_of_it() -> None:
+    """90 rows in bin 0, 9 in bin 1, 1 in bin 2. Of 30,000 draws each level has 10,000; level 0 has 3,333 of each bin,
+    level 1 has 5,000 of bins 1 and 2, level 2 has the one row only. 5 standard deviations are at most 250.
+    """
+    highest = np.repeat([0, 1, 2], [90, 9, 1])
+    rows, levels = draw_pairs(np.tile(highest, 300), "sample", "levels", np.random.default_rng(1))
+    shares = np.zeros((3, 3))
+    np.add.at(shares, (levels, np.tile(highest, 300)[rows]), 1)
+
+    expected = np.array([[10_000 / 3] * 3, [0, 5_000, 5_000], [0, 0, 10_000]])
+    assert (abs(shares - expected) <= [[250] * 3, [0, 250, 250], [0, 0, 0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("pairing", "balance", "message"),
+    [
+        ("some", "none", r"goal\.pairing=some: unknown; one of all, sample"),
+        ("all", "rows", r"goal\.balance=rows: unknown; one of none, levels"),
+    ],
+)
+def test_an_unknown_rule_is_refused(pairing: str, balance: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        draw_pairs(HIGHEST, pairing, balance, np.random.default_rng(0))
+
+
+def test_two_epochs_of_all_pairs_hold_each_pair_twice() -> None:
+    """Eleven pairs twice are 22 rows, 11 steps of 2."""
+    made = plan(epochs=2)
+
+    assert made.steps == 11
+    assert Counter(pairs(made.row, made.level)) == dict.fromkeys(PAIRS, 2)
+
+
+def test_a_fraction_of_an_epoch_is_its_first_part() -> None:
+    """1.5 epochs of 11 pairs are 11 + round(5.5) = 17 pairs, 8 steps of 2: every pair at least once but for one left
+    over, none more than twice.
+    """
+    made = plan(epochs=1.5)
+    counts = Counter(pairs(made.row, made.level))
+
+    assert (made.steps, len(made.row)) == (8, 16)
+    assert max(counts.values()) == 2
+    assert len(counts) >= 10
+
+
+def test_sampled_levels_are_drawn_anew_each_epoch() -> None:
+    """Each of twenty rows comes twice; that all twenty get the same of five levels again has the chance 5 ** -20."""
+    made = plan(np.full(20, 4), pairing="sample", epochs=2)
+
+    assert Counter(made.row.tolist()) == dict.fromkeys(range(20), 2)
+    assert len(set(pairs(made.row, made.level))) > 20
+
+
+@given(
+    highest=st.lists(st.integers(0, 4), min_size=8, max_size=60).map(np.array),
+    pairing=st.sampled_from(["all", "sample"]),
+    balance=st.sampled_from(["none", "levels"]),
+    batch_size=st.integers(1, 8),
+    micro_batch_size=st.integers(1, 8),
+    epochs=st.floats(1, 4),
+    max_tokens=st.none() | st.integers(1, 3000),
+    max_steps=st.none() | st.integers(1, 40),
+    seed=st.integers(0, 2**31),
+)
+def test_a_plan_is_a_function_of_the_seed_within_its_budget(highest: Ints, **settings: Any) -> None:
+    made = plan(highest, **settings)
+    batch_size, micro = settings["batch_size"], settings["micro_batch_size"]
+
+    again = plan(highest, **settings)
+    assert all((getattr(made, name) == getattr(again, name)).all() for name in PLAN.names)
+
+    assert (made.level <= highest[made.row]).all()
+    assert (made.tokens == toy_lengths(made.row, made.level)).all()
+
+    # Steps are whole batches in order; micro-batches partition each step.
+    assert made.step.tolist() == [step for step in range(made.steps) for _ in range(batch_size)]
+    batches = list(made.micro_batches())
+    assert [place for slice_ in batches for place in range(slice_.start, slice_.stop)] == list(range(len(made.row)))
+    assert all(0 < slice_.stop - slice_.start <= micro for slice_ in batches)
+    assert all(len(set(made.step[slice_])) == 1 for slice_ in batches)
+    assert len(batches) == made.steps * -(-batch_size // micro)
+
+    # As many steps as the budget needs, the rows give and the limit allows, whichever is least.
+    unlimited = plan(highest, **settings | {"max_tokens": None, "max_steps": None})
+    limit = min(unlimited.steps, settings["max_steps"] or unlimited.steps)
+    budget = settings["max_tokens"] or 10**9
+    assert made.steps <= limit
+    assert made.steps == limit or made.tokens.sum() >= budget
+    assert made.tokens.sum() < budget + batch_size * made.tokens.max()
+
+
+def test_the_token_budget_is_reached_and_not_by_a_step_more_than_needed() -> None:
+    """Every row has 10 tokens, a step 40: 100 tokens need three steps, 120 tokens three as well, 121 four."""
+    steps = [
+        build_plan(
+            np.zeros(400, dtype=np.int64),
+            lambda rows, levels: np.full(len(rows), 10),
+            pairing="sample",
+            balance="none",
+            batch_size=4,
+            micro_batch_size=4,
+            epochs=1,
+            max_tokens=budget,
+            max_steps=None,
+            seed=0,
+        ).steps
+        for budget in (1, 100, 120, 121, 2000 + 1, 10**9)
+    ]
+
+    assert steps == [1, 3, 3, 4, 51, 100]
+    assert WINDOW == 50  # so that 2001 tokens end within the second window
+
+
+def test_steps_are_limited() -> None:
+    assert plan(max_steps=3).steps == 3
+    assert plan(max_steps=100).steps == 5
+
+
+def test_the_smaller_budget_is_the_beginning_of_the_larger_one_as_a_set() -> None:
+    """Ten steps are the first ten of the draw: what a longer plan adds does not change what is trained on."""
+    highest = np.arange(400) % 5
+    small, large = (plan(highest, pairing="sample", max_steps=steps, batch_size=4) for steps in (10, 50))
+
+    assert Counter(pairs(small.row, small.level)) <= Counter(pairs(large.row, large.level))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("budget", [{"max_tokens": 7777}, {"max_steps": 70}])
+def test_levels_stay_balanced_wherever_the_budget_cuts(budget: dict[str, int], seed: int) -> None:
+    """Longer sentences of higher levels do not make them rarer; each of the four epochs may be off by one."""
+    highest = np.random.default_rng(seed).integers(0, 5, 240)
+    made = plan(highest, pairing="sample", balance="levels", epochs=4, batch_size=8, seed=seed, **budget)
+    counts = np.bincount(made.level, minlength=5)
+
+    assert made.steps > WINDOW
+    assert counts.max() - counts.min() <= 4
+
+
+def test_another_seed_is_another_plan() -> None:
+    assert (plan(np.arange(40) % 3, seed=0).row != plan(np.arange(40) % 3, seed=1).row).any()
+
+
+def test_rows_of_similar_length_share_a_step() -> None:
+    """Within a window the steps hold disjoint intervals of lengths."""
+    made = plan(np.arange(400) % 5, pairing="sample", batch_size=8)
+    assert made.steps == WINDOW
+    tokens = made.tokens.reshape(-1, 8)
+    intervals = sorted(zip(tokens.min(axis=1).tolist(), tokens.max(axis=1).tolist(), strict=True))
+
+    assert all(upper <= lower for (_, upper), (lower, _) in pairwise(intervals))
+    assert tokens.min(axis=1).tolist() != sorted(tokens.min(axis=1).tolist())
+
+
+def test_fewer_pairs_than_a_batch_are_refused() -> None:
+    with pytest.raises(DataError, match=r"There are 11 training pairs, fewer than one batch \(train\.batch_size=12\)"):
+        plan(batch_size=12)
+
+
+def test_micro_batches_of_uneven_size() -> None:
+    """Five rows a step in micro-batches of two: 2, 2, 1."""
+    made = plan(batch_size=5)
+
+    assert [slice_.stop - slice_.start for slice_ in made.micro_batches()] == [2, 2, 1, 2, 2, 1]
+    assert made.micro.tolist() == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5]
+
+
+def test_a_plan_comes_back_from_disk(tmp_path: Path) -> None:
+    made = plan()
+    made.save(tmp_path / "plan.parquet")
+
+    loaded = load_plan(tmp_path / "plan.parquet")
+
+    assert all((getattr(made, name) == getattr(loaded, name)).all() for name in PLAN.names)
+    assert loaded.row.dtype == np.int64
+
+
+def test_a_plan_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.parquet"
+    plan().save(path)
+    path.write_bytes(path.read_bytes()[:-10])
+
+    with pytest.raises(DataError, match=r"plan\.parquet: cannot be read as Parquet"):
+        load_plan(path)
+
+
+def test_an_empty_plan_has_no_steps(tmp_path: Path) -> None:
+    write_table(tmp_path / "plan.parquet", PLAN.empty_table())
+
+    assert len(load_plan(tmp_path / "plan.parquet").row) == 0

@@ -1,0 +1,90 @@
+"""The planned micro-batches as TRL sees them, with one token a byte."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from gcsl_cli.prompting import EncodedRow, Prompter
+from gcsl_cli.records import FeedbackRow
+from gcsl_cli.training.plan import Plan
+from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches, encode
+from tests.unit.goals.toy import toy_spec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FEEDBACK = [
+    FeedbackRow("I wanted", " to go", 0.9, "a", "train", True),
+    FeedbackRow("You", " ran", 0.1, "b", "train", False),
+]
+
+
+@pytest.fixture
+def batches(tokenizer: "PreTrainedTokenizerBase") -> PlannedBatches:
+    """Three micro-batches, the second of one row."""
+    columns = {
+        "step": [0, 0, 0, 1, 1],
+        "micro": [0, 0, 1, 2, 2],
+        "row": [0, 1, 0, 1, 0],
+        "level": [2, 0, 0, 0, 1],
+        "tokens": [0] * 5,
+    }
+    plan = Plan(**{name: np.array(values) for name, values in columns.items()})
+    return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, toy_spec()), max_length=40)
+
+
+def texts(batches: PlannedBatches, rows: list[EncodedRow]) -> list[str]:
+    return [batches.prompter.tokenizer.decode(row.input_ids) for row in rows]
+
+
+def test_items_are_the_micro_batches_of_the_plan_in_order(batches: PlannedBatches) -> None:
+    assert len(batches) == 3
+    assert [texts(batches, item["rows"]) for item in batches] == [
+        ["Good text.\nI wanted to go<|end|>", "Bad text.\nYou ran"],
+        ["Bad text.\nI wanted to go<|end|>"],
+        ["Bad text.\nYou ran", "Fair text.\nI wanted to go<|end|>"],
+    ]
+
+
+def test_the_data_set_of_the_trainer_holds_the_same(batches: PlannedBatches) -> None:
+    dataset = batches.dataset()
+
+    assert len(dataset) == 3
+    assert [item["rows"] for item in dataset] == [item["rows"] for item in batches]
+    assert dataset[2]["rows"] == batches[2]["rows"]
+
+
+def test_rows_are_cut_at_the_length_limit(batches: PlannedBatches) -> None:
+    """ "Good text.\\nI wanted" are 19 tokens."""
+    row = encode(batches.prompter, FEEDBACK[0], 2, max_length=21)
+
+    assert (len(row.input_ids), row.supervised, row.cut) == (21, 2, True)
+
+
+def test_a_micro_batch_is_padded_on_the_right_and_only_completions_are_supervised() -> None:
+    rows = [EncodedRow([5, 6, 7, 8], 2, False, False), EncodedRow([9, 10], 1, False, False)]
+
+    batch = PlanCollator(pad_id=0)([{"rows": rows}])
+
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8], [9, 10, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 7, 8], [IGNORED, 10, IGNORED, IGNORED]]
+    assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
+
+
+def test_an_end_of_text_that_is_also_the_pad_token_is_still_supervised() -> None:
+    batch = PlanCollator(pad_id=1)(
+        [{"rows": [EncodedRow([5, 6, 1], 1, False, False), EncodedRow([5, 1], 1, False, False)]}]
+    )
+
+    assert batch["labels"].tolist() == [[IGNORED, 6, 1], [IGNORED, 1, IGNORED]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_several_items_are_one_batch() -> None:
+    """TRL may ask for more than one item at a time."""
+    rows = [EncodedRow([5, 6], 1, False, False), EncodedRow([7, 8, 9], 1, False, False)]
+
+    assert PlanCollator(0)([{"rows": rows[:1]}, {"rows": rows[1:]}])["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]
