@@ -7,6 +7,7 @@
 Importing this package touches neither disk nor network.
 """
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from gcsl_cli.artifacts.hub import resolve_hub
 from gcsl_cli.artifacts.wheels import resolve_wheel
 from gcsl_cli.errors import ArtifactError, ConfigError
 
-__all__ = ["cache_dir", "checksum", "resolve"]
+__all__ = ["cache_dir", "checksum", "content", "resolve"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -48,6 +49,20 @@ def resolve(uri: str, *, sha256: str | None = None, revision: str | None = None)
         f"{uri}: unknown scheme {scheme[0]!r}. Allowed are pypi://NAME==VERSION/MEMBER, hf://OWNER/NAME[/FILE], "
         "hf://datasets/OWNER/NAME[/FILE], or a path to a local file or folder."
     )
+
+
+def content(uri: str | None) -> str | None:
+    """What names the bytes behind a URI: itself where they are pinned or fetched, a checksum for a local path.
+
+    Raises:
+        ArtifactError: there is nothing at the path.
+    """
+    if uri is None or _SCHEME.match(uri):
+        return uri
+    path = _local_path(uri)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    sums = [f"{file.relative_to(path).as_posix()} {checksum(file)}" for file in files]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def _local_path(text: str) -> Path:

@@ -122,7 +122,7 @@ def _folder(experiment: Experiment, arms: Sequence[Arm]) -> Folder:
     keys = {
         **plain(experiment.config.evaluation),
         "generations": generations,
-        "version": experiment.task.version,
+        "task": experiment.task.evaluation_keys(),
     }
     parent = experiment.training.identity
     name = f"{configured_arm(experiment).name}-{identity('evaluation', keys, parent)[:8]}"

@@ -5,7 +5,7 @@ A task is a dataclass: its fields are the keys of its YAML, checked by name and 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +68,11 @@ class Column:
     """Measured by something else than the scorer that made the training data."""
 
 
+def scorer_keys(scorer: Any) -> dict[str, Any]:
+    """What names a scorer in an identity: its class and its fields."""
+    return {"class": f"{type(scorer).__module__}.{type(scorer).__qualname__}", **asdict(scorer)}
+
+
 class Task(Protocol):
     """Graded feedback, evaluation prompts, a scorer and metrics."""
 
@@ -91,6 +96,10 @@ class Task(Protocol):
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that the feedback depends on; `model` only if it samples the policy."""
+        ...
+
+    def evaluation_keys(self) -> dict[str, Any]:
+        """Everything that the metrics depend on, apart from the completions."""
         ...
 
     def prompts(self) -> list[Prompt]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.artifacts import resolve
+from gcsl_cli.artifacts import content, resolve
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.jsonl import Place, read_jsonl
 from gcsl_cli.metrics.bootstrap import PerPrompt
@@ -22,7 +22,7 @@ from gcsl_cli.metrics.toxicity import expected_maximum, mean, probability
 from gcsl_cli.records import FeedbackRow, Prompt
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
-from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings
+from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, scorer_keys
 from gcsl_cli.tasks.splits import SplitConfig, prompt_id, split_prompts
 
 log = logging.getLogger("gcsl")
@@ -73,14 +73,23 @@ class ToxicityTask:
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """The feedback's own keys, the prompts', the scorer's, and the model's when it is sampled."""
+        feedback = asdict(self.feedback)
+        # A file of the user's may change under its name.
+        feedback |= {"path": content(self.feedback.path), "texts": content(self.feedback.texts)}
         keys = {
             "version": self.version,
-            "feedback": asdict(self.feedback),
+            "feedback": feedback,
             "split": asdict(self.split),
-            "scorer": asdict(self.scorer),
-            "prompts": self.prompts_uri,  # also of given feedback: prompts to be evaluated are left out of it
+            "scorer": scorer_keys(self.scorer),
+            "prompts": content(self.prompts_uri),  # also of given feedback: prompts to be evaluated are left out of it
         }
-        return keys | ({"model": dict(model)} if self.feedback.source == "rollouts" else {})
+        sampled = {"model": dict(model), "format": self.format, "instruction": self.instruction}
+        return keys | (sampled if self.feedback.source == "rollouts" else {})
+
+    def evaluation_keys(self) -> dict[str, Any]:
+        """What the metrics depend on: both scorers."""
+        scorers = (self.scorer, self.second_scorer)
+        return {"version": self.version, "scorers": [scorer_keys(scorer) for scorer in scorers]}
 
     def prompts(self) -> list[Prompt]:
         """The prompts of `prompts_uri`: a text file or a folder of them, one prompt a line."""

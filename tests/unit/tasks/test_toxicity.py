@@ -331,29 +331,29 @@ MODEL = {"uri": "a", "sha256": None, "revision": None}
 @pytest.mark.parametrize(
     "changed",
     [
-        {"prompts_uri": "elsewhere"},
+        {"prompts_uri": "hf://datasets/a/b/prompts.txt"},
         {"split": SplitConfig(salt="other")},
         {"version": 2},
         {"scorer": ProfanityScorer(name="other")},
-        {"feedback": FeedbackConfig(source="rtp", path="x", seed=1)},
+        {"feedback": FeedbackConfig(source="rtp", path="hf://datasets/a/b/x.jsonl", seed=1)},
     ],
 )
 def test_whatever_changes_given_feedback_is_in_its_keys(task: ToxicityTask, changed: dict[str, Any]) -> None:
     """The prompts too: those to be evaluated are left out of it."""
-    task = with_feedback(task, source="rtp", path="x")
+    task = with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl")
 
     assert replace(task, **changed).feedback_keys(MODEL) != task.feedback_keys(MODEL)
 
 
 def test_the_model_is_in_the_keys_of_what_it_samples_only(task: ToxicityTask) -> None:
-    rtp = with_feedback(task, source="rtp", path="x")
+    rtp = with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl")
 
     assert task.feedback_keys(MODEL) != task.feedback_keys(MODEL | {"uri": "b"})
     assert rtp.feedback_keys(MODEL) == rtp.feedback_keys(MODEL | {"uri": "b"})
 
 
 def test_what_only_evaluation_uses_does_not_change_the_feedback(task: ToxicityTask) -> None:
-    other = replace(task, second_scorer=WordListScorer(name="other"), format="chat", sentences=["a"], levels=[0.5])
+    other = replace(task, second_scorer=WordListScorer(name="other"), sentences=["a"], levels=[0.5])
 
     assert other.feedback_keys(MODEL) == task.feedback_keys(MODEL)
 
@@ -380,3 +380,27 @@ def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
 
 def test_the_score_is_higher_for_better(task: ToxicityTask) -> None:
     assert task.score(["bad bad", "bad x", "x"]).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_format_is_in_the_keys_of_rollouts_only(task: ToxicityTask) -> None:
+    """Rollouts are sampled in the task's prompt format; given completions are what they are."""
+    rtp = with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl")
+
+    assert replace(task, format="chat").feedback_keys(MODEL) != task.feedback_keys(MODEL)
+    assert replace(rtp, format="chat").feedback_keys(MODEL) == rtp.feedback_keys(MODEL)
+
+
+def test_a_changed_file_is_other_feedback(task: ToxicityTask, tmp_path: Path) -> None:
+    graded = tmp_path / "graded.jsonl"
+    graded.write_text("{}", encoding="utf-8")
+    rtp = with_feedback(task, source="rtp", path=str(graded))
+    before = rtp.feedback_keys(MODEL)
+    graded.write_text("{ }", encoding="utf-8")
+
+    assert rtp.feedback_keys(MODEL) != before
+
+
+def test_another_second_scorer_is_another_evaluation(task: ToxicityTask) -> None:
+    other = replace(task, second_scorer=WordListScorer(name="other"))
+
+    assert other.evaluation_keys() != task.evaluation_keys()
