@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 STAGE_SETTINGS = {**HELP_NAMES, "allow_extra_args": True, "ignore_unknown_options": True}
 STAGES = {
-    "prepare": "Make the graded feedback: prompts, completions, scores, split by prompt.",
+    "prepare": "Make the graded feedback, the levels of the goal and the batch plan.",
     "train": "Fine-tune the model on the feedback; prepares it first when it is missing.",
     "generate": "Sample completions of the test prompts, asking for a goal.",
     "evaluate": "Measure the completions against the base model; does whatever is missing before it.",

@@ -8,11 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from gcsl_cli.artifacts import cache_dir, resolve
 from gcsl_cli.errors import ArtifactError, ConfigError
 from gcsl_cli.files import storage_errors
+from gcsl_cli.locks import locked
 
 if TYPE_CHECKING:
     import torch
@@ -139,9 +138,7 @@ def _converted(gguf: Path, name: str) -> Path:
     quantized; a model made from its config takes the same weights and can be saved.
     """
     target = cache_dir() / "converted" / f"{gguf.stem}-{name[:16]}"
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with storage_errors(target), FileLock(target.with_suffix(".lock")):
+    with storage_errors(target), locked(target.with_suffix(".lock"), f"converts {gguf.name}"):
         if (target / "config.json").is_file():
             return target
         log.info("converting %s to safetensors (once)", gguf.name)

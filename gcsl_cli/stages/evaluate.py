@@ -185,7 +185,7 @@ def _evaluate(experiment: Experiment, arms: Sequence[Arm]) -> dict[str, Any]:
             "spearman_completions": _number(ranks.completions),
         },
         "discrimination": _discrimination(experiment),
-        "distributions": {found.arm.label: np.round(found.scores, 4).ravel().tolist() for found in answers},
+        "distributions": {found.arm.name: np.round(found.scores, 4).ravel().tolist() for found in answers},
         "examples": _examples(experiment, answers),
         "unmask": config.unmask,
     }
@@ -262,7 +262,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
         "formulation": experiment.spec.formulation,
         "wording": experiment.spec.wording,
         "placement": experiment.spec.placement,
-        "levels": ", ".join(f"{level:.3g}" for level in experiment.spec.levels),
+        "levels": ", ".join(f"{round(level, 6):.3g}" for level in experiment.spec.levels),
         "feedback": manifest["feedback"],
         "training_steps": manifest["steps"],
         "training_tokens": manifest["tokens"],
@@ -282,7 +282,7 @@ def _examples(experiment: Experiment, answers: Sequence[Answers]) -> list[dict[s
     chosen = np.unique(np.linspace(0, len(prompts) - 1, count).astype(int)).tolist()
     return [
         {
-            "arm": found.arm.label,
+            "arm": found.arm.name,
             "prompt": prompts[index].text,
             "completion": found.completions[index][0],
             "score": round(float(found.scores[index][0]), 4),

@@ -189,4 +189,4 @@ def _level_lines(prepared: Prepared, scores: Floats) -> Iterator[list[str]]:
     drawn = np.bincount(prepared.plan.level, minlength=len(prepared.spec.levels))
     for index, (level, sentence) in enumerate(zip(prepared.spec.levels, prepared.spec.sentences, strict=True)):
         reach = int((scores >= level).sum())
-        yield [f"level {level:.3g}", f"{reach} rows reach it, {drawn[index]} planned: {sentence}"]
+        yield [f"level {round(level, 6):.3g}", f"{reach} rows reach it, {drawn[index]} planned: {sentence}"]

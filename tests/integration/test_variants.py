@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gcsl_cli.records import read_feedback
 from tests import outputs
 from tests.commands import gcsl, gcsl_until
 from tests.inputs import write_rtp
@@ -94,7 +95,7 @@ def test_all_reached_levels(runs: Path, small_run: Lines, rtp: Path) -> None:
     planned, reached = ([*zip(pairs["row"], pairs["level"], strict=True)] for pairs in (plan, rows))
     assert len(planned) == len(set(planned)) == 4 * (len(reached) // 4)
     assert set(planned) <= set(reached)
-    scores = [row.score for row in outputs.read_feedback(feedback_file(run)) if row.split == "train"]
+    scores = [row.score for row in read_feedback(feedback_file(run)) if row.split == "train"]
     assert rows["row"].count(0) == 1 + (scores[0] >= 0.5)
     assert len(rows["row"]) == len(scores) + sum(score >= 0.5 for score in scores)
 
@@ -110,7 +111,7 @@ def test_balanced_levels_get_equal_shares(runs: Path, small_run: Lines, rtp: Pat
 def test_quantile_levels(runs: Path, small_run: Lines, rtp: Path) -> None:
     """A level at quantile q is reached by a share 1 - q of the training rows, whose scores all differ."""
     run = train(runs, small_run, *given(rtp), "goal.levels.by=quantile", "goal.levels.quantiles=[0,0.5]")
-    scores = sorted(row.score for row in outputs.read_feedback(feedback_file(run)) if row.split == "train")
+    scores = sorted(row.score for row in read_feedback(feedback_file(run)) if row.split == "train")
     assert goal(run)["levels"] == [scores[0], scores[len(scores) // 2]]
 
 

@@ -15,6 +15,8 @@ from gcsl_cli import __version__, cli
 from gcsl_cli.errors import DataError, TrainingError
 from gcsl_cli.schema import Config
 
+pytestmark = pytest.mark.usefixtures("remembered_composition")
+
 Stage = Callable[[Config], dict[str, Any]]
 Run = Callable[..., "Ended"]
 

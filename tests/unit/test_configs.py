@@ -14,6 +14,8 @@ from gcsl_cli.configs.suggest import nearest
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.schema import LevelRule, Pairing
 
+pytestmark = pytest.mark.usefixtures("remembered_composition")
+
 
 @dataclass
 class Scorer:

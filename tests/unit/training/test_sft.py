@@ -1,0 +1,131 @@
+"""What hangs on the trainer: progress in planned tokens, whole checkpoints, Ctrl-C, a loss that is no number."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gcsl_cli.errors import TrainingError
+from gcsl_cli.training.checkpoints import newest_complete
+from gcsl_cli.training.plan import Plan
+from gcsl_cli.training.sft import PlanCallback, TrainSettings, _stop_at_step_end
+
+STEP = np.array([0, 0, 1, 1, 2, 2])
+PLAN = Plan(step=STEP, micro=STEP, row=STEP, level=STEP, tokens=np.array([5, 6, 7, 8, 9, 10]))
+"""Three steps of 11, 15 and 19 tokens."""
+SETTINGS = TrainSettings(
+    learning_rate=0.01,
+    lr_schedule="linear",
+    warmup_steps=0,
+    weight_decay=0.0,
+    max_grad_norm=1.0,
+    bf16=False,
+    gradient_checkpointing=False,
+    checkpoint_every=1,
+    keep_checkpoints=2,
+    log_every=2,
+    validate_every=None,
+    report_to=[],
+    seed=0,
+    accumulation=1,
+)
+
+
+class Bar:
+    """Remembers how far it was advanced."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+
+    def advance(self, amount: float = 1) -> None:
+        self.steps.append(amount)
+
+
+@pytest.fixture
+def bar() -> Bar:
+    return Bar()
+
+
+@pytest.fixture
+def watch(tmp_path: Path, bar: Bar) -> PlanCallback:
+    progress: Any = bar
+    return PlanCallback(tmp_path, SETTINGS, PLAN, progress)
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, whatever a test leaves behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def state(step: int) -> Any:
+    return SimpleNamespace(global_step=step, max_steps=3)
+
+
+def control() -> Any:
+    return SimpleNamespace(should_save=False, should_training_stop=False)
+
+
+def test_progress_counts_the_planned_tokens_and_what_a_checkpoint_has_seen(watch: PlanCallback, bar: Bar) -> None:
+    watch.on_train_begin(None, state(1), control())
+    watch.on_step_end(None, state(2), control())
+    watch.on_step_end(None, state(3), control())
+
+    assert bar.steps == [11, 15, 19]
+
+
+def test_a_step_ends_without_a_stop_unless_ctrl_c_was_pressed(watch: PlanCallback) -> None:
+    plain, stopped = control(), control()
+    watch.on_step_end(None, state(1), plain)
+    watch.interrupted = True
+    watch.on_step_end(None, state(2), stopped)
+
+    assert (plain.should_save, plain.should_training_stop) == (False, False)
+    assert (stopped.should_save, stopped.should_training_stop) == (True, True)
+
+
+def test_a_saved_checkpoint_is_marked_and_older_ones_go(watch: PlanCallback, tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x")
+        watch.on_save(None, state(step), control())
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+    assert newest_complete(tmp_path) == tmp_path / "checkpoint-3"
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_training(watch: PlanCallback, loss: float) -> None:
+    with pytest.raises(
+        TrainingError, match=rf"loss of step 2 is {loss}\. A smaller train\.learning_rate \(now 0\.01\)"
+    ):
+        watch.on_log(None, state(2), control(), {"loss": loss})
+
+
+def test_the_loss_is_told_now_and_then(watch: PlanCallback, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gcsl")
+    for step in (1, 2, 3):
+        watch.on_log(None, state(step), control(), {"loss": step / 4})
+    watch.on_log(None, state(2), control(), {"eval_loss": 9.0})
+
+    assert caplog.messages == ["step 2 of 3: loss 0.5000"]
+
+
+def test_the_first_ctrl_c_waits_for_the_end_of_the_step_and_the_second_does_not(
+    watch: PlanCallback, interrupts: None
+) -> None:
+    with _stop_at_step_end(watch):
+        signal.raise_signal(signal.SIGINT)
+        assert watch.interrupted
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
