@@ -93,6 +93,8 @@ class Folder:
         with locked(self.path / ".lock", f"works on {self.path}"):
             if force:
                 self.manifest()
+                # First unfinished, then empty: killed in between, it is a run that goes on, not one that counts.
+                self._write({})
                 self._clear()
             todo = not self.done()
             if todo:
@@ -108,8 +110,9 @@ class Folder:
         self._write({"finished": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds, **facts})
 
     def _clear(self) -> None:
+        """Remove everything but the lock and the manifest."""
         for entry in self.path.iterdir():
-            if entry.name == ".lock":
+            if entry.name in (".lock", MANIFEST):
                 continue
             if entry.is_dir():
                 shutil.rmtree(entry)

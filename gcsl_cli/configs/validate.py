@@ -19,6 +19,8 @@ SCHEDULES = (
     "constant_with_warmup",
     "inverse_sqrt",
 )
+METHODS = ("gcsl",)
+ADAPTERS = ("none", "lora")
 COUNTS = (
     "adapter.r",
     "adapter.alpha",
@@ -73,6 +75,10 @@ def _problems(config: Config) -> Iterator[str]:
             f"train.micro_batch_size={micro}: does not divide train.batch_size={train.batch_size}. "
             f"Use one of {listed(map(str, divisors))}."
         )
+    for path, names in (("method.name", METHODS), ("adapter.name", ADAPTERS)):
+        name = _value(config, path)
+        if name not in names:
+            yield f"{path}={name}: no such {path.partition('.')[0]}. Allowed: {listed(names)}."
     if train.lr_schedule not in SCHEDULES:
         near = did_you_mean(train.lr_schedule, SCHEDULES)
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."

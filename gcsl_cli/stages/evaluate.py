@@ -73,7 +73,8 @@ def run(config: Config) -> dict[str, Any]:
             _write(folder.path, result)
             folder.finish()
         result = read_json(folder.path / METRICS)
-    main, guided = result["columns"][0], result["arms"][-1]
+    main, name = result["columns"][0], configured_arm(experiment).name
+    asked = next(arm for arm in result["arms"] if arm["name"] == name)
     message = f"This evaluation is done: {folder.path} (force=true does it again)."
     return {
         "stage": "evaluate",
@@ -83,8 +84,8 @@ def run(config: Config) -> dict[str, Any]:
         "summary": [["report", str(folder.path / "report.html")]],
         "result": result,
         "columns": {
-            main["label"]: guided["metrics"][main["name"]]["value"],
-            "perplexity under base": guided["metrics"]["perplexity"]["value"],
+            main["label"]: asked["metrics"][main["name"]]["value"],
+            "perplexity under base": asked["metrics"]["perplexity"]["value"],
         },
     }
 

@@ -7,25 +7,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.goals.spec import GoalSpec, load_spec
+from gcsl_cli.artifacts import content
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.goals.spec import FORMATS, GoalSpec, load_spec
 from gcsl_cli.models import context_length, inference_dtype, load_model, load_tokenizer, model_folder
 from gcsl_cli.prompting import Prompter
 from gcsl_cli.runs import Folder, identity
 from gcsl_cli.schema import Config
+from gcsl_cli.tasks.base import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # What decides how training is run, but not what comes out of it.
-HOW_NOT_WHAT = {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "validation_rows", "report_to"}
+HOW_NOT_WHAT = {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "report_to"}
 
 
 class Experiment:
     """The folders and models of one config."""
 
     def __init__(self, config: Config) -> None:
+        """Checks what would otherwise show after the feedback is made.
+
+        Raises:
+            ConfigError: the task has an unknown prompt format, or an instruction without a place for the prompt.
+        """
         self.config = config
         self.task = config.task
+        _check_prompts(self.task)
         self.root = Path(config.runs_dir) / self.task.name
 
     @cached_property
@@ -63,11 +72,11 @@ class Experiment:
         hash_ = identity("base", keys)[:8]
         return Folder(self.root / f"base-{self.config.model.name}-{hash_}", "base", keys)
 
-    @property
+    @cached_property
     def model_keys(self) -> dict[str, Any]:
-        """What names the pretrained model."""
+        """What names the pretrained model; a local one by its content, which may change under its path."""
         model = self.config.model
-        return {"uri": model.uri, "sha256": model.sha256, "revision": model.revision}
+        return {"uri": content(model.uri), "sha256": model.sha256, "revision": model.revision}
 
     @property
     def prompt_keys(self) -> dict[str, Any]:
@@ -111,6 +120,13 @@ class Experiment:
     def prompter(self, spec: GoalSpec) -> Prompter:
         """Renders and tokenizes prompts for the models of this experiment."""
         return Prompter(self.tokenizer, spec, self.context)
+
+
+def _check_prompts(task: Task) -> None:
+    if task.format not in FORMATS:
+        raise ConfigError(f"task.format={task.format}: unknown; one of {', '.join(FORMATS)}.")
+    if task.instruction.count("{prompt}") != 1:
+        raise ConfigError(f"task.instruction={task.instruction!r}: needs the placeholder {{prompt}} exactly once.")
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> list[Feedbac
         DataError: the source is broken, or has no row of one of the splits.
     """
     folder = experiment.feedback
+    experiment.task.rollouts_planned()  # a source that cannot be used is refused before a folder is made
     with folder.working(force) as todo:
         if todo or not (folder.path / FILE).exists():
             rows = experiment.task.graded_rows(lambda prompts, settings: _rollouts(experiment, prompts, settings))

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from gcsl_cli.errors import ConfigError
 from gcsl_cli.files import whole_file, write_text
 from gcsl_cli.goals.levels import make_levels
 from gcsl_cli.goals.spec import GoalSpec, load_spec, pick_sentences
@@ -45,9 +44,7 @@ def run(config: Config) -> dict[str, Any]:
     experiment = Experiment(config)
     folder = experiment.training
     rows = ensure_feedback(experiment, config.force)
-    with folder.working() as todo:
-        if config.force and todo:
-            (folder.path / PLAN_FILE).unlink(missing_ok=True)
+    with folder.working(config.force) as todo:
         done = not todo or (folder.path / PLAN_FILE).exists()
         prepared = fill(experiment, rows)
     return {
@@ -99,10 +96,6 @@ def make_spec(config: Config, train: Sequence[FeedbackRow]) -> GoalSpec:
         instruction=task.instruction,
         training_range=(float(scores.min()), float(scores.max())),
     )
-    if task.format not in ("plain", "chat"):
-        raise ConfigError(f"task.format={task.format}: unknown; one of plain, chat.")
-    if task.instruction.count("{prompt}") != 1:
-        raise ConfigError(f"task.instruction={task.instruction!r}: needs the placeholder {{prompt}} exactly once.")
     spec.level()
     return spec
 

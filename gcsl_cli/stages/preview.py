@@ -36,9 +36,20 @@ def run(config: Config, stage: str) -> dict[str, Any]:
         ["run folder", f"{experiment.training.path}{' (done)' if experiment.training.done() else ''}"],
         ["prompts", f"{len(prompts)}, {len(tests)} of them for evaluation"],
         *_feedback_lines(experiment),
+        *_sampling_lines(experiment, stage, len(tests)),
         ["memory", f"about {_parameters(experiment) * BYTES_PER_PARAMETER / 2**30:.1f} GiB for full fine-tuning"],
     ]
     return {"stage": stage, "status": "dry run", "run": str(experiment.training.path), "summary": summary}
+
+
+def _sampling_lines(experiment: Experiment, stage: str, tests: int) -> list[list[str]]:
+    if stage not in ("generate", "evaluate"):
+        return []
+    config = experiment.config.generation
+    prompts = min(tests, config.prompts or tests)
+    tokens = prompts * config.samples * config.max_new_tokens
+    text = f"{prompts} prompts x {config.samples} samples x {config.max_new_tokens} tokens"
+    return [["sampling, each arm", f"{text}, about {tokens / TOKENS_PER_SECOND / 60:.1f} min"]]
 
 
 def _feedback_lines(experiment: Experiment) -> list[list[str]]:

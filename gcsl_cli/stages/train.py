@@ -21,6 +21,7 @@ from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.prepare import Prepared, fill, scores_of
 from gcsl_cli.training.plan import Plan
+from gcsl_cli.training.reporters import check_reporters
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +75,7 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
     folder = experiment.training
     if not force and folder.done():
         return True
+    check_reporters(experiment.config.train.report_to)
     rows = ensure_feedback(experiment)
     with folder.working(force) as todo:
         if todo:
@@ -89,6 +91,8 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     batches = planned_batches(experiment, prepared, prepared.plan, prepared.train)
     counts = count_rows(batches)
     validation = _validation(experiment, prepared)
+    if validation is not None:
+        count_rows(validation)  # a row that cannot be used shows now, not after hours of training
     settings = train_settings(config.train, config.seed)
     adapter = peft_config(config.adapter)
     log.info("training %d steps, %d tokens", prepared.plan.steps, counts["tokens"])

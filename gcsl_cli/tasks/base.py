@@ -107,7 +107,11 @@ class Task(Protocol):
         ...
 
     def rollouts_planned(self) -> int:
-        """How many completions the base policy has to make for the feedback; 0 when none."""
+        """How many completions the base policy has to make for the feedback; 0 when none.
+
+        Raises:
+            ConfigError: the source of the feedback is unknown, or one of its settings cannot be used.
+        """
         ...
 
     def graded_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:

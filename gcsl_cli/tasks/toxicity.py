@@ -7,7 +7,7 @@ The score is 1 - toxicity, so that higher is better; tables show toxicity, as th
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,18 @@ class ToxicityTask:
         return split_prompts(lines, self.split)
 
     def rollouts_planned(self) -> int:
-        """Prompts times samples, 0 for given feedback."""
-        if self.feedback.source != "rollouts":
+        """Prompts times samples, 0 for given feedback.
+
+        Raises:
+            ConfigError: the source is unknown, its path is missing, or a setting is out of range.
+        """
+        source = self.feedback.source
+        if source not in ("rollouts", "rtp"):
+            raise ConfigError(f"task.feedback.source={source}: unknown; one of rollouts, rtp.")
+        if source == "rtp":
+            self._rtp_path()
             return 0
+        self._rollout_settings()
         return len(self._rollout_prompts()) * self.feedback.samples
 
     def graded_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
@@ -113,15 +122,10 @@ class ToxicityTask:
             ConfigError: the source is unknown or its path is missing.
             DataError: the file is broken; names file, line and field.
         """
-        config = self.feedback
-        if config.source == "rollouts":
-            rows = self._rollout_rows(rollouts)
-        elif config.source == "rtp":
-            rows = self._rtp_rows()
-        else:
-            raise ConfigError(f"task.feedback.source={config.source}: unknown; one of rollouts, rtp.")
-        if config.texts:
-            rows += self._text_rows(config.texts)
+        self.rollouts_planned()  # also the check of the settings
+        rows = self._rtp_rows() if self.feedback.source == "rtp" else self._rollout_rows(rollouts)
+        if self.feedback.texts:
+            rows += self._text_rows(self.feedback.texts)
         tests = {prompt.prompt_id for prompt in self.prompts() if prompt.split == "test"}
         return [row for row in rows if row.split != "test" and row.prompt_id not in tests]
 
@@ -154,18 +158,20 @@ class ToxicityTask:
         chosen = [prompt for prompt in self.prompts() if prompt.split != "test"]
         return chosen[: self.feedback.prompts]
 
+    def _rollout_settings(self) -> RolloutSettings:
+        named = {field.name: getattr(self.feedback, field.name) for field in fields(RolloutSettings)}
+        return RolloutSettings(**named)
+
+    def _rtp_path(self) -> str:
+        if not self.feedback.path:
+            raise ConfigError(
+                "task.feedback.source=rtp needs task.feedback.path: a JSON lines file in the form of "
+                "RealToxicityPrompts, or hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl."
+            )
+        return self.feedback.path
+
     def _rollout_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
-        config = self.feedback
-        settings = RolloutSettings(
-            config.samples,
-            config.max_new_tokens,
-            config.temperature,
-            config.top_p,
-            config.batch_size,
-            config.shard_prompts,
-            config.seed,
-        )
-        prompts = self._rollout_prompts()
+        prompts, settings = self._rollout_prompts(), self._rollout_settings()
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
         made = [row for row in rollouts(prompts, settings) if row.completion.strip()]
         scores = self.score([row.completion for row in made])
@@ -191,15 +197,10 @@ class ToxicityTask:
         return self._given_rows(chosen, "texts")
 
     def _rtp_rows(self) -> list[FeedbackRow]:
-        config = self.feedback
-        if not config.path:
-            raise ConfigError(
-                "task.feedback.source=rtp needs task.feedback.path: a JSON lines file in the form of "
-                "RealToxicityPrompts, or hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl."
-            )
+        config, path = self.feedback, self._rtp_path()
         graded: list[tuple[str, str, float]] = []
         ungraded = 0
-        for row, place in read_jsonl(resolve(config.path)):
+        for row, place in read_jsonl(resolve(path)):
             prompt, continuation = _part(row, "prompt", place), _part(row, "continuation", place)
             if "toxicity" not in continuation:
                 raise DataError(f"{place}: continuation.toxicity is missing; expected a number from 0 to 1, or null.")
@@ -213,9 +214,9 @@ class ToxicityTask:
             if config.rows is not None and len(graded) >= config.rows:
                 break
         if ungraded:
-            log.info("%d rows of %s have no toxicity and were left out", ungraded, config.path)
+            log.info("%d rows of %s have no toxicity and were left out", ungraded, path)
         if not graded:
-            raise DataError(f"{config.path}: no graded row in it; expected RealToxicityPrompts' JSON lines.")
+            raise DataError(f"{path}: no graded row in it; expected RealToxicityPrompts' JSON lines.")
         return self._given_rows(graded, "rtp")
 
     def _given_rows(self, graded: Sequence[tuple[str, str, float]], source: str) -> list[FeedbackRow]:

@@ -79,6 +79,15 @@ def test_reports_stand_beside_the_numbers(runs: Path) -> None:
     assert "src=" not in page.replace('src="data:', "")
 
 
+def test_completions_and_curves_belong_to_arms(runs: Path) -> None:
+    """The report finds them by the arm's name."""
+    folder = outputs.only(runs, "toxicity/*/evaluations/*")
+    result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    arms = [arm["name"] for arm in result["arms"]]
+    assert list(result["distributions"]) == arms
+    assert {example["arm"] for example in result["examples"]} == set(arms)
+
+
 def test_every_parameter_moved(runs: Path, tiny_model: Path) -> None:
     before, after = outputs.weights(tiny_model), outputs.weights(outputs.training(runs) / "model")
     assert before.keys() == after.keys()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gcsl_cli.artifacts import cache_dir, checksum, resolve
+from gcsl_cli.artifacts import cache_dir, checksum, content, resolve
 from gcsl_cli.errors import ArtifactError, ConfigError, StorageError
 
 
@@ -125,3 +125,25 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_content_names_a_local_file_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("a", encoding="utf-8")
+    before = content(str(path))
+    path.write_text("b", encoding="utf-8")
+
+    assert content(str(path)) != before
+    assert content("hf://OWNER/NAME") == "hf://OWNER/NAME"
+    assert content(None) is None
+
+
+def test_content_of_a_large_file_sees_both_ends_and_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcsl_cli.artifacts.WHOLE", 4)
+    monkeypatch.setattr("gcsl_cli.artifacts.END", 2)
+    names = set()
+    for text in ("abcdef", "xbcdef", "abcdex", "abcddef"):
+        (tmp_path / "weights").write_text(text, encoding="utf-8")
+        names.add(content(str(tmp_path / "weights")))
+
+    assert len(names) == 4

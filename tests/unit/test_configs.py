@@ -1,6 +1,7 @@
 """Composing the real conf/ with a small task of the tests' own: what is accepted, and the words for what is not."""
 
 import math
+import shlex
 import sys
 import types
 from dataclasses import dataclass, field
@@ -89,9 +90,9 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
     [
         ("tsk=toxicity", "tsk: no such key or group. Did you mean task?"),
         ("goal=treshold", "goal=treshold: no such option. Did you mean threshold? Available: "),
-        ("train.lerning_rate=1", "train.lerning_rate: no such key. Did you mean train.learning_rate?"),
+        ("train.lerning_rate=1", "train.lerning_rate: no such key. Did you mean train.learning_rate"),
         ("trainer.learning_rate=1", "Did you mean train.learning_rate?"),
-        ("learning_rate=1", "Did you mean train.learning_rate?"),
+        ("learning_rate=1", "train.learning_rate"),
         ("goal.levels.quantils=[0.5]", "Did you mean goal.levels.quantiles?"),
         ("goal.level.by=fixed", "Did you mean goal.levels.by?"),
         ("task.feedback_from.smaples=3", "Did you mean task.feedback_from.samples"),
@@ -268,15 +269,24 @@ def test_group_options_are_what_is_on_disk() -> None:
     assert sorted(groups) == list(groups)
 
 
-def test_every_option_composes(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group, options in group_options(conf_dir()).items() for option in options]
+)
+def test_every_option_composes(group: str, option: str) -> None:
     """Each file under conf/ by itself on top of the defaults, the model's mandatory value given."""
-    composer = configs.Composer(folder)
-    for group, options in group_options(conf_dir()).items():
-        for option in options:
-            lines = [] if group == "task" else ["task=probe"]
-            lines += [f"{group}={option}", "model.uri=somewhere"]
-            if group != "task":
-                configs.finish(configs.without_hydra(composer.compose(lines)), lines)
+    configs.load([f"{group}={option}", *(["model.uri=somewhere"] if option == "local" else [])])
+
+
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")))
+def test_the_commands_of_every_header_compose(name: str) -> None:
+    """Each file shows at least one command, and its overrides are accepted."""
+    text = (conf_dir() / name).read_text(encoding="utf-8")
+    commands = [shlex.split(line.removeprefix("#")) for line in text.splitlines() if line.startswith("#   gcsl ")]
+    assert commands
+    for _, stage, *arguments in commands:
+        assert stage in ("prepare", "train", "generate", "evaluate")
+        for member in configs.Composer().members([argument for argument in arguments if "=" in argument]):
+            configs.load(member)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ PURE = [
     "goals.spec",
     "goals.template",
     "jsonl",
+    "locks",
     "metrics.attainment",
     "metrics.bootstrap",
     "metrics.discrimination",

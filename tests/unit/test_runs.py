@@ -196,25 +196,31 @@ def test_a_full_disk_leaves_the_work_undone(folder: Folder, monkeypatch: pytest.
 
 
 def test_two_processes_do_not_both_work(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
-    """Another holder of the lock finishes the work; whoever waited finds it done."""
+    """Another holder of the lock finishes the work; whoever waited says so, and then finds it done."""
     caplog.set_level(logging.INFO, "gcsl")
     do(folder)
     finished = (folder.path / "manifest.json").read_text(encoding="utf-8")
     (folder.path / "manifest.json").unlink()
     (folder.path / "result.txt").unlink()
-    other = FileLock(folder.path / ".lock", thread_local=False)
-    other.acquire()
+    told = threading.Event()
     found: list[bool] = []
-    waiting = threading.Thread(target=lambda: found.append(do(folder)))
-    waiting.start()
-    while "waiting for another gcsl" not in caplog.text:
-        assert waiting.is_alive()
-        waiting.join(0.01)
-    (folder.path / "manifest.json").write_text(finished, encoding="utf-8")
-    other.release()
-    waiting.join(20)
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.set()
+
+    handler = Told()
+    logging.getLogger("gcsl").addHandler(handler)
+    waiting = threading.Thread(target=lambda: found.append(do(folder)), daemon=True)
+    with FileLock(folder.path / ".lock", thread_local=False):
+        waiting.start()
+        assert told.wait(30)
+        (folder.path / "manifest.json").write_text(finished, encoding="utf-8")
+    waiting.join(30)
+    logging.getLogger("gcsl").removeHandler(handler)
 
     assert found == [False]
+    assert caplog.messages == [f"waiting for another process that works on {folder.path}"]
 
 
 def test_the_lock_is_free_after_an_error(folder: Folder) -> None:

@@ -29,6 +29,20 @@ def ids_tokenizer() -> Any:
 
 
 @pytest.fixture(scope="session")
+def absolute() -> "PreTrainedModel":
+    """A model whose positions are learned: to it a shift by padding is another text, which to `lively` it is not."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = GPT2Config(
+            vocab_size=120, n_positions=64, n_embd=16, n_layer=2, n_head=2, initializer_range=0.5, eos_token_id=1
+        )
+        return GPT2LMHeadModel(config).eval()
+
+
+@pytest.fixture(scope="session")
 def lively(tiny_model: Path) -> "PreTrainedModel":
     import torch
 

@@ -40,6 +40,12 @@ def test_it_equals_a_plain_forward(
     assert counts.tolist() == [2, 1, 0, 7, 2]
 
 
+def test_padding_does_not_shift_learned_positions(absolute: "PreTrainedModel") -> None:
+    totals, _ = completion_log_probs(absolute, ROWS)
+
+    assert totals == pytest.approx([naive(absolute, *row) for row in ROWS], rel=1e-5)
+
+
 def test_an_empty_completion_is_certain(lively: "PreTrainedModel") -> None:
     totals, counts = completion_log_probs(lively, [([70, 80], []), ([1], [])])
 

@@ -40,15 +40,18 @@ def sample(lively: "PreTrainedModel", ids_tokenizer: Any) -> Any:
     return draw
 
 
+@pytest.mark.parametrize("positions", ["lively", "absolute"])
 @pytest.mark.parametrize("batch_size", [3, 6, 64])
 def test_near_greedy_samples_are_what_greedy_generate_makes(
-    lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any, batch_size: int
+    ids_tokenizer: Any, batch_size: int, positions: str, request: pytest.FixtureRequest
 ) -> None:
-    made = sample(temperature=1e-6, batch_size=batch_size)
+    model = request.getfixturevalue(positions)
+    settings = sampling(temperature=1e-6, batch_size=batch_size)
+    made = sample_prompts(model, ids_tokenizer, PROMPTS, None, [END], settings, seed=0)
 
     for prompt, samples in zip(PROMPTS, made, strict=True):
         ids = torch.tensor([prompt])
-        greedy = lively.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
+        greedy = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
         text = ids_tokenizer.decode(greedy[0, len(prompt) :].tolist())
         assert [one.text for one in samples] == [text] * 3
 

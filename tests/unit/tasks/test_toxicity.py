@@ -146,7 +146,7 @@ def test_the_number_of_prompts_can_be_limited(task: ToxicityTask) -> None:
     task = with_feedback(task, prompts=10, samples=2)
 
     assert task.rollouts_planned() == 20
-    assert with_feedback(task, source="rtp").rollouts_planned() == 0
+    assert with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl").rollouts_planned() == 0
 
 
 # Texts

@@ -1,0 +1,43 @@
+"""The README's table and plot from an evaluation: python scripts/readme_demo.py runs/toxicity/RUN/evaluations/NAME.
+
+Writes docs/results/demo.svg and puts the table between the README's `demo table` markers.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from gcsl_cli.reports.estimates import number, with_interval
+from gcsl_cli.reports.plots import arms_figure, svg
+from gcsl_cli.reports.tables import pipe_table
+
+BLOCK = re.compile(r"<!-- demo table -->.*?<!-- end -->", re.DOTALL)
+HEADER = ["", "expected max toxicity", "paired difference to base", "has listed word", "perplexity", "dist-2"]
+
+
+def main() -> None:
+    result = json.loads((Path(sys.argv[1]) / "metrics.json").read_text(encoding="utf-8"))
+    figure = Path("docs/results/demo.svg")
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_text(svg(arms_figure(result), "demo"), encoding="utf-8")
+    rows = []
+    for arm in result["arms"]:
+        metrics, difference = arm["metrics"], arm["difference"] or {}
+        rows.append(
+            [
+                arm["label"],
+                number(metrics["expected_maximum_toxicity"]["value"]),
+                with_interval(difference["expected_maximum_toxicity"], sign=True) if difference else "",
+                number(metrics["listed_word"]["value"]),
+                number(metrics["perplexity"]["value"], 1),
+                number(metrics["distinct_2"]["value"]),
+            ]
+        )
+    readme = Path("README.md")
+    table = f"<!-- demo table -->\n{pipe_table(HEADER, rows)}<!-- end -->"
+    readme.write_text(BLOCK.sub(lambda _: table, readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
