@@ -4,61 +4,34 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.files import read_json, write_json, write_text
-from gcsl_cli.generation.likelihood import completion_log_probs
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
-from gcsl_cli.metrics.discrimination import goal_discrimination
-from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
 from gcsl_cli.provenance import provenance
-from gcsl_cli.records import Generation
 from gcsl_cli.runs import Folder, identity
 from gcsl_cli.schema import Config
+from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, arm_answers, discrimination
 from gcsl_cli.stages.experiment import Experiment, plain
-from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.generate import (
     Arm,
     arm_folder,
     configured_arm,
-    ensure_generations,
     trained_arm,
 )
 from gcsl_cli.stages.prepare import evaluation_prompts
 from gcsl_cli.stages.train import ensure_trained
-from gcsl_cli.tasks.base import Column
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 METRICS = "metrics.json"
-TEXT_COLUMNS = [
-    Column("perplexity", "perplexity under base", "lower", 2),
-    Column("distinct_1", "dist-1", "higher"),
-    Column("distinct_2", "dist-2", "higher"),
-    Column("distinct_3", "dist-3", "higher"),
-    Column("tokens", "mean length (tokens)", "", 1),
-    Column("empty", "empty", "lower"),
-]
 
 log = logging.getLogger("gcsl")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """An arm's completions, `samples` a prompt, with their scores `(prompts, samples)` and metrics by column name."""
-
-    arm: Arm
-    completions: list[list[str]]
-    scores: Any
-    metrics: dict[str, PerPrompt]
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -133,7 +106,7 @@ def _folder(experiment: Experiment, arms: Sequence[Arm]) -> Folder:
 def _evaluate(experiment: Experiment, arms: Sequence[Arm]) -> dict[str, Any]:
     started = time.monotonic()
     config, spec = experiment.config.evaluation, experiment.spec
-    answers = [_answers(experiment, arm) for arm in arms]
+    answers = [arm_answers(experiment, arm) for arm in arms]
     base = next((found for found in answers if found.arm.name == "base"), None)
     columns = [*experiment.task.columns(), *TEXT_COLUMNS]
 
@@ -185,74 +158,11 @@ def _evaluate(experiment: Experiment, arms: Sequence[Arm]) -> dict[str, Any]:
             "spearman_levels": _number(ranks.levels),
             "spearman_completions": _number(ranks.completions),
         },
-        "discrimination": _discrimination(experiment),
+        "discrimination": discrimination(experiment),
         "distributions": {found.arm.name: np.round(found.scores, 4).ravel().tolist() for found in answers},
         "examples": _examples(experiment, answers),
         "unmask": config.unmask,
     }
-
-
-def _answers(experiment: Experiment, arm: Arm) -> Answers:
-    rows = ensure_generations(experiment, arm)
-    samples = experiment.config.generation.samples
-    groups = [rows[start : start + samples] for start in range(0, len(rows), samples)]
-    completions = [[row.completion for row in group] for group in groups]
-    scores = experiment.task.score([row.completion for row in rows]).reshape(len(groups), samples)
-    nll, tokens = _perplexity_parts(experiment, groups)
-    metrics = experiment.task.metrics(completions) | {
-        "perplexity": perplexity(nll, tokens),
-        "distinct_1": distinct_n(completions, 1),
-        "distinct_2": distinct_n(completions, 2),
-        "distinct_3": distinct_n(completions, 3),
-        "tokens": mean_tokens(np.array([[row.tokens for row in group] for group in groups])),
-        "empty": empty_share(completions),
-    }
-    return Answers(arm, completions, scores, metrics)
-
-
-def _perplexity_parts(experiment: Experiment, groups: Sequence[Sequence[Generation]]) -> tuple[Any, Any]:
-    """Summed negative log-likelihood (nats) and tokens of each prompt's completions under base, without a goal."""
-    from gcsl_cli.stages.feedback import no_goal
-
-    prompter = experiment.prompter(no_goal(experiment))
-    rows = [
-        _likelihood_row(prompter.row(row.prompt, None, row.completion, finished=False, max_length=None))
-        for group in groups
-        for row in group
-    ]
-    log_probs, counts = completion_log_probs(experiment.base_model, rows)
-    shape = (len(groups), -1)
-    return -log_probs.reshape(shape).sum(axis=1), counts.reshape(shape).sum(axis=1)
-
-
-def _likelihood_row(row: Any) -> tuple[list[int], list[int]]:
-    return row.input_ids[: row.prompt_tokens], row.input_ids[row.prompt_tokens :]
-
-
-def _discrimination(experiment: Experiment) -> dict[str, Any] | None:
-    config = experiment.config.evaluation
-    held_out = [row for row in ensure_feedback(experiment) if row.split == "validation"]
-    if not config.discrimination_rows or not held_out:
-        return None
-    order = np.random.default_rng(config.seed).permutation(len(held_out))[: config.discrimination_rows]
-    rows = [held_out[index] for index in sorted(order.tolist())]
-    prompter = experiment.prompter(experiment.spec)
-
-    def log_probs(model: "PreTrainedModel", level: int) -> Any:
-        encoded = [prompter.row(r.prompt, level, r.completion, finished=False, max_length=None) for r in rows]
-        return completion_log_probs(model, [_likelihood_row(row) for row in encoded])[0]
-
-    def auc(model: "PreTrainedModel") -> dict[str, Any]:
-        return goal_discrimination(
-            log_probs(model, len(experiment.spec.levels) - 1) - log_probs(model, 0),
-            np.array([row.score for row in rows]),
-            [row.prompt_id for row in rows],
-            resamples=config.bootstrap,
-            seed=config.seed,
-            cut=config.discrimination_cut,
-        ).as_dict()
-
-    return {"trained": auc(experiment.policy), "base": auc(experiment.base_model)}
 
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
