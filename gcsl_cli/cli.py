@@ -13,27 +13,26 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from gcsl_cli import __version__, console
+from gcsl_cli import COMMAND, __version__, console
 from gcsl_cli.failures import INTERRUPTED, INTERRUPTED_LINE, explain
 from gcsl_cli.manual import Group, StageCommand
 from gcsl_cli.options import Options, refuse_unknown
-from gcsl_cli.provenance import COMMAND
 
 HELP_NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     cls=Group,
     name="gcsl",
     help="Fine-tune language models on graded feedback by goal-conditioned supervised learning.",
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP_NAMES,
 )
 STAGE_SETTINGS = {**HELP_NAMES, "allow_extra_args": True, "ignore_unknown_options": True}
 STAGES = {
-    "prepare": "Make the graded feedback, the levels of the goal and the batch plan.",
-    "train": "Fine-tune the model on the feedback; prepares it first when it is missing.",
-    "generate": "Sample completions of the test prompts, asking for a goal.",
-    "evaluate": "Measure the completions against the base model; does whatever is missing before it.",
+    "prepare": "Make graded feedback, levels and the batch plan.",
+    "train": "Fine-tune on the feedback; prepares it when missing.",
+    "generate": "Sample completions of the test prompts for a goal.",
+    "evaluate": "Compare with the base model; does all that is missing.",
 }
 
 Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="One run for every combination of a,b,c values.")]
@@ -90,7 +89,7 @@ for _name, _help in STAGES.items():
 
 @app.command()
 def doctor(json: Json = False) -> int:
-    """Show versions, devices, cache, disk, and which optional parts are there."""
+    """Show versions, devices, cache, disk, optional parts."""
     from gcsl_cli.doctor import examine, report
     from gcsl_cli.results import write_json
 

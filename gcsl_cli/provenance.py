@@ -7,9 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli import __version__
+from gcsl_cli import COMMAND, __version__
 
-COMMAND = "GCSL_COMMAND"
 PACKAGES = ("torch", "transformers", "trl", "peft", "hydra-core", "numpy")
 
 
