@@ -33,6 +33,7 @@ FEEDBACK = pa.schema(
     ]
 )
 GOAL_ROWS = pa.schema([("row", pa.int32()), ("level", pa.int32())])
+PREFERENCE_PAIRS = pa.schema([("chosen", pa.int32()), ("rejected", pa.int32())])
 PLAN = pa.schema(
     [
         ("step", pa.int32()),
@@ -40,6 +41,15 @@ PLAN = pa.schema(
         ("row", pa.int32()),
         ("goal", pa.float64()),  # what is asked for, NaN for nothing
         ("tokens", pa.int32()),
+    ]
+)
+VALUES = pa.schema(
+    [
+        ("arm", pa.string()),
+        ("metric", pa.string()),
+        ("numerator", pa.list_(pa.float64())),  # of each evaluation prompt, in their order
+        ("denominator", pa.list_(pa.float64())),
+        ("transform", pa.string()),
     ]
 )
 GENERATION = pa.schema(

@@ -26,6 +26,14 @@ class Selection(StrEnum):
     best_per_prompt = "best_per_prompt"
 
 
+class PairRule(StrEnum):
+    """Which completions of a prompt DPO compares."""
+
+    best_worst = "best_worst"
+    all = "all"
+    adjacent = "adjacent"
+
+
 class Wording(StrEnum):
     """What a goal looks like in the prompt."""
 
@@ -116,9 +124,17 @@ class MethodConfig:
     """The learning method."""
 
     name: str = "gcsl"
+    learning_rate: float = 1e-4
     select: Selection = Selection.all
     top_fraction: float = 0.2
     min_score: float | None = None
+    pairs: PairRule = PairRule.best_worst
+    margin: float = 0.0
+    max_pairs: int | None = None
+    threshold: float | None = None
+    beta: float = 0.1
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
 
 
 @dataclass
@@ -137,6 +153,7 @@ class AdapterConfig:
 
     name: str = "none"
     learning_rate: float = 1e-4
+    preference_learning_rate: float = 1e-5
     r: int = 16
     alpha: int = 32
     dropout: float = 0.0
@@ -144,12 +161,22 @@ class AdapterConfig:
 
 
 @dataclass
-class TrainConfig:
-    """The optimisation; tokens are processed tokens (prompt, goal and completion) without padding."""
+class BudgetConfig:
+    """How much is trained: one of them; none is one epoch. Tokens are counted without padding."""
 
-    epochs: float = 1.0
-    max_tokens: int | None = None
+    epochs: float | None = None
+    tokens: int | None = None
+    supervised_tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class TrainConfig:
+    """The optimisation."""
+
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     max_steps: int | None = None
+    score_below: float | None = None
     batch_size: int = 16
     micro_batch_size: int | None = None
     learning_rate: float = 1e-4
@@ -220,6 +247,12 @@ class Config:
     allow_custom_code: bool = False
 
     @property
+    def method_name(self) -> str:
+        """`gcsl`, `sft`, `dpo` or `kto`; `goal=none` is short for `method=sft`."""
+        unconditioned = self.method.name == "gcsl" and self.goal.formulation is Formulation.none
+        return "sft" if unconditioned else self.method.name
+
+    @property
     def goalless(self) -> bool:
-        """Plain fine-tuning: `method=sft`, or `goal=none` for short."""
-        return self.method.name == "sft" or self.goal.formulation is Formulation.none
+        """Whether the method trains without goals: all but `gcsl` do."""
+        return self.method_name != "gcsl"

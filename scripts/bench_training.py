@@ -21,10 +21,13 @@ from gcsl_cli.models import load_model
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.prepare import Prepared, make_plan
-from gcsl_cli.stages.train import planned_batches, train_settings
+from gcsl_cli.stages.optimisation import train_settings
+from gcsl_cli.stages.prepare import make_plan
+from gcsl_cli.training.examples import GoalExamples
+from gcsl_cli.training.loop import common_arguments, train_plan
+from gcsl_cli.training.plan import Budget
 from gcsl_cli.training.rows import IGNORED, PlanCollator
-from gcsl_cli.training.sft import sft_arguments, train_plan
+from gcsl_cli.training.sft import sft_arguments, sft_trainer
 
 
 def main() -> None:
@@ -34,19 +37,21 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: model=local model.uri=FOLDER ...")
     arguments = parser.parse_args()
     console.setup()
-    experiment = Experiment(load([*arguments.overrides, f"train.max_steps={arguments.steps}"]))
+    experiment = Experiment(load(arguments.overrides))
     feedback = ensure_feedback(experiment)
     rows = feedback.of_split("train")
     spec, levels = make_goal(experiment.config, feedback, rows)
-    plan = make_plan(experiment, rows, spec, levels)
-    batches = planned_batches(experiment, Prepared(rows, feedback.of_split("validation"), spec, plan), plan, rows)
+    given = GoalExamples(rows, experiment.prompter(spec), experiment.config.train.max_length)
+    plan = make_plan(experiment, given, spec, levels, Budget(steps=arguments.steps))
+    batches = given.planned(plan)
     settings = train_settings(experiment.config.train, experiment.config.seed)
 
     def ours(folder: Path) -> tuple[float, list[float]]:
         model = load_model(experiment.base_path)
         with console.progress("ours", int(plan.tokens.sum()), "tokens") as bar:
             started = time.perf_counter()
-            trained = train_plan(model, experiment.tokenizer, batches, None, settings, None, folder, bar)
+            make = sft_trainer(model, experiment.tokenizer, batches, None, None)
+            trained = train_plan(make, plan, settings, folder, bar, validated=False)
             seconds = time.perf_counter() - started
         return seconds, [entry["loss"] for entry in trained.history if "loss" in entry]
 
@@ -57,7 +62,7 @@ def main() -> None:
             for item in batches
             for row in item["rows"]
         ]
-        args = sft_arguments(settings, folder, validated=False)
+        args = sft_arguments(common_arguments(settings, folder, validated=False))
         args.per_device_train_batch_size = experiment.config.train.batch_size
         args.gradient_accumulation_steps = 1
         args.remove_unused_columns = True

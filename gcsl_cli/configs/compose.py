@@ -184,8 +184,9 @@ def _check_goal_is_used(config: Config, lines: Sequence[str]) -> None:
     Raises:
         ConfigError: see above.
     """
-    if config.method.name != "sft":
+    name = config.method.name
+    if name == "gcsl":
         return
     asked = [line for line in lines if line.lstrip("+~").startswith(("goal=", "goal.")) and line != "goal=none"]
     if asked:
-        raise ConfigError(f"{asked[0]} with method=sft: plain fine-tuning has no goal. Leave one of them out.")
+        raise ConfigError(f"{asked[0]} with method={name}: it trains without goals. Leave one of them out.")

@@ -8,12 +8,12 @@ from typing import Any
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.schema import (
     Balance,
+    BudgetConfig,
     Config,
     Formulation,
     GoalConfig,
     LevelRule,
     LevelScope,
-    MethodConfig,
     Pairing,
     Selection,
     Wording,
@@ -30,16 +30,19 @@ SCHEDULES = (
     "constant_with_warmup",
     "inverse_sqrt",
 )
-METHODS = ("gcsl", "sft")
+METHODS = ("gcsl", "sft", "dpo", "kto")
+BUDGETS = ("epochs", "tokens", "supervised_tokens", "seconds")
 ADAPTERS = ("none", "lora")
 COUNTS = (
     "adapter.r",
     "adapter.alpha",
     "train.batch_size",
     "train.micro_batch_size",
-    "train.max_tokens",
+    "train.budget.tokens",
+    "train.budget.supervised_tokens",
     "train.max_steps",
     "train.max_length",
+    "method.max_pairs",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.log_every",
@@ -58,12 +61,21 @@ NOT_NEGATIVE = (
     "evaluation.seed",
     "generation.guidance",
     "train.warmup_steps",
+    "method.margin",
+    "method.desirable_weight",
+    "method.undesirable_weight",
     "train.weight_decay",
     "train.max_grad_norm",
     "evaluation.discrimination_rows",
     "evaluation.examples",
 )
-POSITIVE = ("train.epochs", "train.learning_rate", "generation.temperature")
+POSITIVE = (
+    "train.budget.epochs",
+    "train.budget.seconds",
+    "train.learning_rate",
+    "generation.temperature",
+    "method.beta",
+)
 
 
 def validate(config: Config) -> None:
@@ -99,7 +111,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 drops nothing."
     yield from _levels(config)
     yield from _goal(config.goal)
-    yield from _selection(config.method)
+    yield from _budget(config.train.budget)
+    yield from _method(config)
     if config.goalless and (config.generation.guidance or config.generation.target is not None):
         key = "target" if config.generation.target is not None else "guidance"
         yield (
@@ -120,7 +133,7 @@ def _numbers(config: Config) -> Iterator[str]:
             yield f"{path}={value}: must be a finite number of at least 0. Try {path}=0 or leave it out."
     for path in POSITIVE:
         value = _value(config, path)
-        if not (math.isfinite(value) and value > 0):
+        if value is not None and not (math.isfinite(value) and value > 0):
             yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
 
 
@@ -186,7 +199,25 @@ def _goal(goal: GoalConfig) -> Iterator[str]:
         yield f"goal.weights={_shown(goal.weights)}: at least one has to be above 0."
 
 
-def _selection(method: MethodConfig) -> Iterator[str]:
+def _budget(budget: BudgetConfig) -> Iterator[str]:
+    given = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(budget, name)) is not None]
+    if len(given) > 1:
+        yield f"{' and '.join(given)}: a run has one budget. Give one of them."
+
+
+def _method(config: Config) -> Iterator[str]:
+    method, below = config.method, config.train.score_below
+    if below is not None and not math.isfinite(below):
+        yield f"train.score_below={below}: must be a finite grade, or null for all rows."
+    if method.name == "kto" and (config.train.micro_batch_size or config.train.batch_size) < 2:
+        yield (
+            "method=kto with one row a forward pass: it compares each row with another one of the pass. Use a larger "
+            "train.batch_size or train.micro_batch_size."
+        )
+    if method.threshold is not None and not math.isfinite(method.threshold):
+        yield f"method.threshold={method.threshold}: must be a finite grade, or null for the median."
+    if not method.desirable_weight + method.undesirable_weight > 0:
+        yield "method.desirable_weight and method.undesirable_weight are both 0: nothing would be learned."
     if not 0 < method.top_fraction <= 1:
         yield f"method.top_fraction={method.top_fraction}: must be above 0 and at most 1. 0.2 takes the best fifth."
     if method.select is Selection.min_score and (method.min_score is None or not math.isfinite(method.min_score)):

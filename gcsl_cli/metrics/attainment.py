@@ -27,6 +27,12 @@ def reached_share(level: float, scores: Floats) -> PerPrompt:
     return PerPrompt((scored & (scores >= level)).sum(axis=1).astype(np.float64), scored.sum(axis=1).astype(np.float64))
 
 
+def above_share(score: float, scores: Floats) -> PerPrompt:
+    """The share of completions whose score is above `score`; unscored (NaN) completions are not counted."""
+    scored = np.isfinite(scores)
+    return PerPrompt((scored & (scores > score)).sum(axis=1).astype(np.float64), scored.sum(axis=1).astype(np.float64))
+
+
 def mean_score(scores: Floats) -> PerPrompt:
     """The mean score over completions; unscored (NaN) completions are not counted."""
     scored = np.isfinite(scores)

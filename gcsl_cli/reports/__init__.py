@@ -1,7 +1,7 @@
 """An evaluation result as tables, Markdown, plots and one HTML page.
 
 The result is the object in `metrics.json`; numbers that are undefined are null there (None here):
-    {"format_version": 1, "task": "toxicity", "run": "runs/...", "command": "gcsl evaluate ...", "commit": "1a2b3c4",
+    {"format_version": 2, "task": "toxicity", "run": "runs/...", "command": "gcsl evaluate ...", "commit": "1a2b3c4",
      "seconds": 12.3, "facts": {"model": "smollm2-135m", "prompts": 64, "seed": 0},
      "columns": [{"name": "expected_maximum_toxicity", "label": "expected max toxicity", "better": "lower", "digits": 3,
                   "independent": false}],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gcsl_cli.generation.likelihood import completion_log_probs
+from gcsl_cli.metrics.attainment import above_share
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
 from gcsl_cli.prompting import EncodedRow
@@ -24,6 +25,14 @@ TEXT_COLUMNS = [
     Column("tokens", "mean length (tokens)", "", 1),
     Column("empty", "empty", "lower"),
 ]
+BEYOND = Column("above_training_maximum", "above every training score", "higher")
+
+
+def result_columns(experiment: Experiment) -> list[Column]:
+    """The measures of an evaluation that samples, the main one first."""
+    graded = experiment.task.scorer is not None
+    bounded = graded and experiment.config.train.score_below is not None
+    return [*(experiment.task.result_columns() if graded else []), *([BEYOND] if bounded else []), *TEXT_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ def arm_answers(experiment: Experiment, arm: Arm) -> Answers:
         "tokens": mean_tokens(np.array([[row.tokens for row in group] for group in groups])),
         "empty": empty_share(completions),
     }
+    if scores is not None and experiment.config.train.score_below is not None:
+        metrics[BEYOND.name] = above_share(experiment.spec.training_range[1], scores)
     return Answers(arm, completions, scores, metrics)
 
 

@@ -17,15 +17,19 @@ from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.provenance import provenance
 from gcsl_cli.runs import Folder, identity
 from gcsl_cli.schema import Config, EvaluationConfig
-from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, arm_answers
+from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, arm_answers, result_columns
 from gcsl_cli.stages.arms import Arm, asked_goals, configured_arm, evaluation_arms
 from gcsl_cli.stages.experiment import Experiment, plain
+from gcsl_cli.stages.facts import compared_by, facts
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.generate import arm_folder
 from gcsl_cli.stages.held_out import HeldOut
 from gcsl_cli.stages.train import ensure_trained
+from gcsl_cli.values import write_values
 
 METRICS = "metrics.json"
+VALUES = "values.parquet"
+RESULT_VERSION = 2
 
 log = logging.getLogger("gcsl")
 
@@ -38,7 +42,9 @@ def run(config: Config) -> dict[str, Any]:
     folder = _folder(experiment, arms)
     with folder.working(config.force) as todo:
         if todo:
-            result = _evaluate(experiment, arms)
+            answers = [arm_answers(experiment, arm) for arm in arms]
+            result = _evaluate(experiment, answers)
+            write_values(folder.path / VALUES, {found.arm.name: found.metrics for found in answers})
             _write(folder.path, result)
             folder.finish()
         result = read_json(folder.path / METRICS)
@@ -80,12 +86,11 @@ def _folder(experiment: Experiment, arms: Sequence[Arm]) -> Folder:
     return Folder(experiment.training.path / "evaluations" / folder, "evaluation", keys, parent)
 
 
-def _evaluate(experiment: Experiment, arms: Sequence[Arm]) -> dict[str, Any]:
+def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, Any]:
     started = time.monotonic()
     config, task, spec = experiment.config.evaluation, experiment.task, experiment.spec
-    answers = [arm_answers(experiment, arm) for arm in arms]
     base = next((found for found in answers if found.arm.name == "base"), None)
-    columns = [*(task.result_columns() if task.scorer is not None else []), *TEXT_COLUMNS] if answers else []
+    columns = result_columns(experiment) if answers else []
     held_out = HeldOut.of(experiment)
 
     def difference(found: Answers) -> dict[str, Any] | None:
@@ -99,11 +104,12 @@ def _evaluate(experiment: Experiment, arms: Sequence[Arm]) -> dict[str, Any]:
         }
 
     return {
-        "format_version": 1,
+        "format_version": RESULT_VERSION,
         "task": task.name,
         "run": str(experiment.training.path),
         **{key: provenance()[key] for key in ("command", "commit")},
-        "facts": _facts(experiment),
+        "facts": facts(experiment),
+        "compared_by": compared_by(experiment),
         "graded": task.scorer is not None,
         "columns": [asdict(column) for column in columns],
         "arms": [
@@ -112,6 +118,9 @@ def _evaluate(experiment: Experiment, arms: Sequence[Arm]) -> dict[str, Any]:
                 "label": found.arm.label,
                 "asked": None if found.arm.goal is None else experiment.spec.meaning(found.arm.goal),
                 "guidance": found.arm.guidance,
+                "trained": found.arm.trained,
+                "goal": None if found.arm.goal is None else spec.shown(found.arm.goal),
+                "best": found.arm.goal is not None and found.arm.goal == spec.best,
                 "metrics": {column.name: _estimate(config, found.metrics[column.name]) for column in columns},
                 "difference": difference(found),
             }
@@ -161,39 +170,6 @@ def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str,
         ],
         "spearman_levels": _number(ranks.levels),
         "spearman_completions": _number(ranks.completions),
-    }
-
-
-def _facts(experiment: Experiment) -> dict[str, Any]:
-    config, manifest = experiment.config, experiment.training.manifest()
-    return {
-        "model": config.model.name,
-        "adapter": config.adapter.name,
-        **_method_facts(experiment),
-        "feedback": manifest["feedback"],
-        "training_steps": manifest["steps"],
-        "training_tokens": manifest["tokens"],
-        "training_seconds": manifest["training_seconds"],
-        "validation_loss": manifest["validation_loss"],
-        **(
-            {"prompts": len(evaluation_prompts(experiment)), "samples": config.generation.samples}
-            if config.evaluation.generations
-            else {}
-        ),
-        "seed": config.seed,
-        "generation_seed": config.generation.seed,
-    }
-
-
-def _method_facts(experiment: Experiment) -> dict[str, Any]:
-    spec, method = experiment.spec, experiment.config.method
-    if not spec.has_goal:
-        return {"method": "sft", "rows": str(method.select)}
-    return {
-        "formulation": spec.formulation,
-        "wording": spec.wording,
-        "placement": spec.placement,
-        "levels": ", ".join(spec.labels) or "the scores themselves",
     }
 
 

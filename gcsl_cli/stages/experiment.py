@@ -14,7 +14,7 @@ from gcsl_cli.models import context_length, inference_dtype, load_model, load_to
 from gcsl_cli.prompting import Prompter
 from gcsl_cli.records import FeedbackRows
 from gcsl_cli.runs import Folder, identity
-from gcsl_cli.schema import Config, MethodConfig, Selection
+from gcsl_cli.schema import Config, Selection
 from gcsl_cli.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Experiment:
         train = {key: value for key, value in plain(config.train).items() if key not in HOW_NOT_WHAT}
         keys = {
             "model": self.model_keys,
-            "method": _selection(config.method) if config.goalless else {"name": config.method.name},
+            "method": _method_keys(config),
             "goal": None if config.goalless else goal,
             "adapter": plain(config.adapter),
             "train": train,
@@ -66,12 +66,7 @@ class Experiment:
             "seed": config.seed,
         }
         hash_ = identity("training", keys, parent)[:8]
-        what = (
-            f"sft-{config.method.select}"
-            if self.config.goalless
-            else f"{config.goal.formulation}-{config.goal.wording}"
-        )
-        name = f"{what}-{config.model.name}-s{config.seed}-{hash_}"
+        name = f"{_method_label(config)}-{config.model.name}-s{config.seed}-{hash_}"
         path = Path(config.run) if config.run else self.root / name
         return Folder(path, "training", keys, parent)
 
@@ -143,10 +138,26 @@ class Experiment:
         return self.prompter(no_goal_spec(self.task.name, self.task.prompt_format(), self.task.instruction))
 
 
-def _selection(method: MethodConfig) -> dict[str, Any]:
-    """What plain fine-tuning trains on: the rule and the number that it uses."""
-    number = {Selection.top_fraction: method.top_fraction, Selection.min_score: method.min_score}
-    return {"name": "sft", "select": str(method.select), "by": number.get(method.select)}
+PREFERENCE_KEYS = {
+    "dpo": ("pairs", "margin", "max_pairs", "beta"),
+    "kto": ("threshold", "beta", "desirable_weight", "undesirable_weight"),
+}
+
+
+def _method_keys(config: Config) -> dict[str, Any]:
+    """What the method depends on: of its settings those that it uses."""
+    method, name = config.method, config.method_name
+    if name == "sft":
+        number = {Selection.top_fraction: method.top_fraction, Selection.min_score: method.min_score}
+        return {"name": name, "select": str(method.select), "by": number.get(method.select)}
+    return {"name": name, **{key: _plain(getattr(method, key)) for key in PREFERENCE_KEYS.get(name, ())}}
+
+
+def _method_label(config: Config) -> str:
+    """How the folder of a run begins."""
+    if config.method_name == "gcsl":
+        return f"{config.goal.formulation}-{config.goal.wording}"
+    return f"sft-{config.method.select}" if config.method_name == "sft" else config.method_name
 
 
 def _check_prompts(task: Task) -> None:

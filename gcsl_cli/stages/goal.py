@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gcsl_cli.errors import ConfigError
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import Levels, make_levels
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
@@ -82,8 +82,8 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
 
 def training_rows(config: Config, feedback: FeedbackRows) -> FeedbackRows:
     """The rows of the training split that the method takes."""
-    train = feedback.of_split("train")
-    if not config.goalless or config.method.select is Selection.all:
+    train = _bounded(config, feedback)
+    if config.method_name != "sft" or config.method.select is Selection.all:
         return train
     method = config.method
     least = None if method.min_score is None else config.task.grade_scale(feedback).score(method.min_score)
@@ -92,6 +92,20 @@ def training_rows(config: Config, feedback: FeedbackRows) -> FeedbackRows:
     )
     log.info("%d of %d training rows are taken (method.select=%s)", len(taken), len(train), method.select)
     return train.take(taken)
+
+
+def _bounded(config: Config, feedback: FeedbackRows) -> FeedbackRows:
+    """The rows of the training split whose grade is below `train.score_below`, worse than it where lower is better."""
+    train, below = feedback.of_split("train"), config.train.score_below
+    if below is None:
+        return train
+    kept = np.flatnonzero(train.scores < config.task.grade_scale(feedback).score(below))
+    if not len(kept):
+        raise DataError(
+            f"train.score_below={below:g}: no training row is below it; the worst is at {train.scores.min():g}."
+        )
+    log.info("%d of %d training rows are below train.score_below=%g", len(kept), len(train), below)
+    return train.take(kept)
 
 
 def levels_of(spec: GoalSpec) -> Levels:

@@ -47,8 +47,8 @@ def peft_config(adapter: AdapterConfig, trained_tokens: Sequence[int] = ()) -> "
     )
 
 
-def base_dtype(adapter: AdapterConfig, bf16: bool) -> "torch.dtype | None":
+def base_dtype(*, frozen: bool, bf16: bool) -> "torch.dtype | None":
     """Frozen weights under bf16 autocast are kept in bf16: casting them at every step costs a third of it."""
     import torch
 
-    return torch.bfloat16 if bf16 and adapter.name != "none" else None
+    return torch.bfloat16 if bf16 and frozen else None

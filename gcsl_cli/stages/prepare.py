@@ -1,7 +1,6 @@
 """prepare: graded feedback, levels, goal spec, relabelled rows and the batch plan, all before any training."""
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,17 @@ from omegaconf import OmegaConf
 from gcsl_cli.files import whole_file, write_text
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec, load_spec
-from gcsl_cli.records import GOAL_ROWS, FeedbackRows
+from gcsl_cli.records import GOAL_ROWS, PREFERENCE_PAIRS, FeedbackRows, write_columns
 from gcsl_cli.relabel import Ints, reached_pairs
 from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import check_asked, levels_of, make_goal, training_rows
-from gcsl_cli.training.plan import Drawing, Plan, build_plan, load_plan
+from gcsl_cli.stages.method import AnyExamples, drawing, make_examples
+from gcsl_cli.stages.optimisation import plan_budget
+from gcsl_cli.stages.trial import STEPS, measured_speed
+from gcsl_cli.training.examples import LabelledExamples, PairExamples
+from gcsl_cli.training.plan import Budget, Floats, Plan, build_plan, load_plan
 
 ROWS = "rows.parquet"
 PLAN_FILE = "plan.parquet"
@@ -38,6 +41,7 @@ class Prepared:
     train: FeedbackRows
     validation: FeedbackRows
     spec: GoalSpec
+    examples: AnyExamples
     plan: Plan
 
 
@@ -65,40 +69,50 @@ def fill(experiment: Experiment, rows: FeedbackRows) -> Prepared:
     if (path / PLAN_FILE).exists():
         spec = load_spec(path)
         check_asked(experiment, spec, rows)
-        return Prepared(train, validation, spec, load_plan(path / PLAN_FILE))
+        examples = make_examples(experiment, spec, train)
+        return Prepared(train, validation, spec, examples, load_plan(path / PLAN_FILE))
     spec, levels = make_goal(experiment.config, rows, train)
     check_asked(experiment, spec, rows)
-    plan = make_plan(experiment, train, spec, levels)
+    examples = make_examples(experiment, spec, train)
+    plan = make_plan(experiment, examples, spec, levels, _budget(experiment, examples, spec, levels))
     write_text(path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(experiment.config))))
     spec.save(path)
     if spec.has_goal:
         write_goal_rows(path / ROWS, levels.highest(train.scores, train.prompts), every=_pairs_are_written(spec))
+    if isinstance(examples, PairExamples):
+        pairs = examples.pairs
+        write_columns(path / ROWS, PREFERENCE_PAIRS, {"chosen": pairs.chosen, "rejected": pairs.rejected})
     plan.save(path / PLAN_FILE)
-    return Prepared(train, validation, spec, plan)
+    return Prepared(train, validation, spec, examples, plan)
 
 
-def make_plan(
-    experiment: Experiment, train: FeedbackRows, spec: GoalSpec, levels: Levels, most_steps: int | None = None
-) -> Plan:
-    """The batch plan of the config's seed and budget, or only its beginning of `most_steps`."""
+def _budget(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, levels: Levels) -> Budget:
     config = experiment.config.train
-    prompter = experiment.prompter(spec)
+    if config.budget.seconds is None:
+        return plan_budget(config, 0.0)
+    trial = make_plan(experiment, examples, spec, levels, Budget(steps=STEPS))
+    return plan_budget(config, measured_speed(experiment, examples, spec, trial))
 
-    def lengths(rows: Any, goals: Any) -> Any:
-        asked = [None if math.isnan(goal) else goal for goal in goals.tolist()]
-        encoded = prompter.rows(list(train.take(rows)), asked, config.max_length)
-        return np.array([len(row.input_ids) for row in encoded], dtype=np.int64)
+
+def make_plan(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, levels: Levels, budget: Budget) -> Plan:
+    """The batch plan of the config's seed."""
+    config = experiment.config.train
+    highest, goals, rule = drawing(examples, spec, levels)
+
+    def measure(index: Ints, goals: Floats) -> tuple[Ints, Ints]:
+        encoded = examples.encode(index, goals)
+        counts = [(sum(len(row.input_ids) for row in rows), sum(row.supervised for row in rows)) for rows in encoded]
+        tokens, supervised = np.array(counts, dtype=np.int64).T
+        return tokens, supervised
 
     return build_plan(
-        levels.highest(train.scores, train.prompts),
-        levels.values,
-        lengths,
-        Drawing(spec.formulation, spec.pairing, spec.balance, spec.dropout),
+        highest,
+        goals,
+        measure,
+        rule,
+        budget,
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size or config.batch_size,
-        epochs=config.epochs,
-        max_tokens=config.max_tokens,
-        max_steps=min(config.max_steps or most_steps, most_steps) if most_steps else config.max_steps,
         seed=experiment.config.seed,
     )
 
@@ -126,10 +140,25 @@ def describe(prepared: Prepared) -> list[list[str]]:
     return [
         ["training rows", f"{len(prepared.train)} (mean {spec.scale.grade(float(prepared.train.scores.mean())):.3f})"],
         ["validation rows", str(len(prepared.validation))],
-        *_level_lines(prepared),
+        *_method_lines(prepared),
         *([["without a goal", f"{int(np.isnan(plan.goal).sum())} planned"]] if spec.dropout else []),
         ["plan", f"{plan.steps} steps, {len(plan.row)} rows, {int(plan.tokens.sum())} tokens"],
     ]
+
+
+def _method_lines(prepared: Prepared) -> Iterator[list[str]]:
+    """What the method makes of the rows."""
+    examples, scores = prepared.examples, prepared.train.scores
+    if isinstance(examples, PairExamples):
+        differences = scores[examples.pairs.chosen] - scores[examples.pairs.rejected]
+        prompts = len(np.unique(prepared.train.prompts[examples.pairs.chosen]))
+        yield ["pairs", f"{len(examples)} of {prompts} prompts (mean difference {differences.mean():.3f})"]
+    elif isinstance(examples, LabelledExamples):
+        count, cut = int(examples.labels.sum()), float(scores[examples.labels].min())
+        grade = prepared.spec.scale.grade(cut)
+        yield ["labels", f"{count} desirable rows (from {grade:.3g} on), {len(examples) - count} others"]
+    else:
+        yield from _level_lines(prepared)
 
 
 def _level_lines(prepared: Prepared) -> Iterator[list[str]]:

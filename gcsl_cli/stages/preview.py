@@ -1,6 +1,9 @@
 """The dry run: everything but the work, so that a mistake shows before an hour is spent on it."""
 
 import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,15 +11,17 @@ import numpy as np
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.prompting import EncodedRow
 from gcsl_cli.records import FeedbackRows, read_feedback
-from gcsl_cli.relabel import Ints
-from gcsl_cli.schema import Config, TrainConfig
+from gcsl_cli.schema import Config
 from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, check_splits
 from gcsl_cli.stages.goal import check_asked, make_goal, training_rows
+from gcsl_cli.stages.method import AnyExamples, drawing, make_examples
+from gcsl_cli.stages.optimisation import plan_budget, told_budget
 from gcsl_cli.stages.prepare import Prepared, describe, make_plan
-from gcsl_cli.stages.train import count_rows, planned_batches
-from gcsl_cli.training.plan import Drawing, Plan, planned_steps
+from gcsl_cli.stages.train import count_rows
+from gcsl_cli.training.examples import GoalExamples, LabelledExamples
+from gcsl_cli.training.plan import Budget, Plan, passed_pairs, planned_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -85,16 +90,19 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     train = training_rows(experiment.config, rows)
     spec, levels = make_goal(experiment.config, rows, train)
     check_asked(experiment, spec, rows)
-    plan = make_plan(experiment, train, spec, levels, COUNTED_STEPS)
-    prepared = Prepared(train, rows.of_split("validation"), spec, plan)
-    batches = planned_batches(experiment, prepared, plan, train)
-    counts = count_rows(batches)
-    steps, tokens = _whole(experiment.config.train, levels.highest(train.scores, train.prompts), spec, plan)
+    examples = make_examples(experiment, spec, train)
+    whole = plan_budget(experiment.config.train, TOKENS_PER_SECOND)
+    plan = make_plan(experiment, examples, spec, levels, replace(whole, steps=min(whole.steps, COUNTED_STEPS)))
+    prepared = Prepared(train, rows.of_split("validation"), spec, examples, plan)
+    counts = count_rows(experiment, examples, plan)
+    highest, _, rule = drawing(examples, spec, levels)
+    steps, tokens = _whole(whole, planned_pairs(highest, rule), experiment.config.train.batch_size, plan, counts)
     counted = f" (of the first {plan.steps} steps)" if steps > plan.steps else ""
     return [
         ["scores", histogram([spec.scale.grade(score) for score in train.scores])],
         *describe(prepared),
         *([["whole plan", f"about {steps} steps, {tokens} tokens; above, its beginning"]] if counted else []),
+        ["budget", told_budget(experiment.config.train)],
         ["supervised tokens", f"{counts['supervised_tokens']} of {counts['tokens']}{counted}"],
         ["rows cut at the length limit", f"{counts['rows_cut']}{counted}"],
         ["rows with another seam", f"{counts['rows_seam']}{counted}"],
@@ -102,46 +110,59 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
             "time",
             f"about {_duration(tokens)} of training at {TOKENS_PER_SECOND} tokens/s (2 CPU cores, 135M parameters)",
         ],
-        *[["example", text] for text in _examples(experiment, prepared)],
+        *[["example", text] for text in _examples(prepared)],
         *[["advice", line] for line in advice(train, spec, levels, plan)],
     ]
 
 
-def _whole(config: TrainConfig, highest: Ints, spec: GoalSpec, beginning: Plan) -> tuple[int, int]:
+def _whole(budget: Budget, pairs: int, batch_size: int, beginning: Plan, counts: Mapping[str, int]) -> tuple[int, int]:
     """Steps and tokens of the whole plan, estimated from its beginning where that is not all of it."""
-    tokens = int(beginning.tokens.sum())
-    drawing = Drawing(spec.formulation, spec.pairing, spec.balance)
-    steps = planned_steps(highest, drawing, config.batch_size, config.epochs)
-    steps = min(steps, config.max_steps or steps)
-    if config.max_tokens is not None:
-        steps = min(steps, -(-config.max_tokens * beginning.steps // tokens))
-    if steps <= beginning.steps:
-        return beginning.steps, tokens
-    return steps, tokens * steps // beginning.steps
+    known, tokens = beginning.steps, int(beginning.tokens.sum())
+    limits = (
+        budget.steps,
+        passed_pairs(pairs, budget.epochs) // batch_size,
+        budget.tokens * known / tokens,
+        budget.supervised_tokens * known / counts["supervised_tokens"],
+    )
+    steps = max(known, math.ceil(min(limits)))
+    return (known, tokens) if known < COUNTED_STEPS else (steps, tokens * steps // known)
 
 
-def _examples(experiment: Experiment, prepared: Prepared) -> list[str]:
-    """Planned rows under different goals where there are, goal, prompt and supervised part told apart."""
-    plan, spec = prepared.plan, prepared.spec
-    prompter = experiment.prompter(spec)
-    firsts = np.sort(np.unique(plan.goal, return_index=True)[1])
-    chosen = firsts[np.unique(np.linspace(0, len(firsts) - 1, EXAMPLES).astype(int))]
-    examples = []
-    for place in chosen.tolist():
-        row, goal = prepared.train[int(plan.row[place])], float(plan.goal[place])
-        asked = None if np.isnan(goal) else goal
-        limit = experiment.config.train.max_length
-        encoded = prompter.row(row.prompt, asked, row.completion, finished=row.finished, max_length=limit)
-        examples.append(_marked(prompter.tokenizer, spec, asked, encoded))
-    return examples
+def _examples(prepared: Prepared) -> list[str]:
+    """Planned examples, under different goals where there are, with goal, prompt and what is learned told apart."""
+    plan, spec, examples = prepared.plan, prepared.spec, prepared.examples
+    places = np.arange(len(plan.row))
+    if isinstance(examples, GoalExamples):
+        places = np.sort(np.unique(plan.goal, return_index=True)[1])
+    chosen = places[np.unique(np.linspace(0, len(places) - 1, EXAMPLES).astype(int))]
+    index, goals = plan.row[chosen], plan.goal[chosen]
+    return [
+        _marked(examples.prompter.tokenizer, spec, None if np.isnan(goal) else goal, rows, _words(examples, number))
+        for number, goal, rows in zip(index.tolist(), goals.tolist(), examples.encode(index, goals), strict=True)
+    ]
 
 
-def _marked(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, goal: float | None, row: EncodedRow) -> str:
-    prompt = tokenizer.decode(row.input_ids[: row.prompt_tokens])
-    supervised = tokenizer.decode(row.input_ids[row.prompt_tokens :])
+def _words(examples: AnyExamples, index: int) -> Sequence[str]:
+    """What the completions of an example are to the method."""
+    if isinstance(examples, GoalExamples):
+        return ("supervised",)
+    if isinstance(examples, LabelledExamples):
+        return ("desirable" if examples.labels[index] else "undesirable",)
+    return ("chosen", "rejected")
+
+
+def _marked(
+    tokenizer: "PreTrainedTokenizerBase",
+    spec: GoalSpec,
+    goal: float | None,
+    rows: Sequence[EncodedRow],
+    words: Sequence[str],
+) -> str:
+    prompt = tokenizer.decode(rows[0].input_ids[: rows[0].prompt_tokens])
     text = "" if goal is None else spec.text(goal)
     marked = prompt.replace(text, f"[goal: {text}]") if text else prompt
-    return f"{marked}[supervised: {supervised}]"
+    learned = [tokenizer.decode(row.input_ids[row.prompt_tokens :]) for row in rows]
+    return marked + "".join(f"[{word}: {completion}]" for word, completion in zip(words, learned, strict=True))
 
 
 def _no_rollouts(*_: Any) -> Any:

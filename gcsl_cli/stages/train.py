@@ -12,23 +12,23 @@ import numpy as np
 from gcsl_cli import console
 from gcsl_cli.errors import DataError
 from gcsl_cli.files import PARTIAL, storage_errors, write_text
-from gcsl_cli.models import export_model, train_in_bf16
-from gcsl_cli.records import FeedbackRows
+from gcsl_cli.models import export_model
 from gcsl_cli.runs import Folder
-from gcsl_cli.schema import Config, TrainConfig
+from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.goal import levels_of
+from gcsl_cli.stages.method import AnyExamples, make_trainer, validation_examples
+from gcsl_cli.stages.optimisation import told_budget, train_settings
 from gcsl_cli.stages.policy import base_dtype, control_ids, peft_config, starting_model
 from gcsl_cli.stages.prepare import Prepared, fill
+from gcsl_cli.training.examples import encoded_plan
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.reporters import check_reporters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from gcsl_cli.training.rows import PlannedBatches
-    from gcsl_cli.training.sft import Trained, TrainSettings
+    from gcsl_cli.training.loop import Trained
 
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
@@ -54,6 +54,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 SUMMARY = [
+    ("budget", "budget"),
     ("steps", "steps"),
     ("tokens", "tokens"),
     ("tokens a second", "tokens_per_second"),
@@ -84,29 +85,23 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
 
 
 def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
-    from gcsl_cli.training.sft import merged, train_plan
+    from gcsl_cli.training.loop import merged, train_plan
 
-    config = experiment.config
-    batches = planned_batches(experiment, prepared, prepared.plan, prepared.train)
-    counts = count_rows(batches)
-    validation = _validation(experiment, prepared)
+    config, plan = experiment.config, prepared.plan
+    counts = count_rows(experiment, prepared.examples, plan)
+    validation = validation_examples(experiment, prepared.examples, prepared.spec, prepared.validation)
     if validation is not None:
-        count_rows(validation)  # a row that cannot be used shows now, not after hours of training
+        count_rows(experiment, *validation)  # a row that cannot be used shows now, not after hours of training
     settings = train_settings(config.train, config.seed)
     adapter = peft_config(config.adapter, control_ids(experiment, prepared.spec))
-    log.info("training %d steps, %d tokens", prepared.plan.steps, counts["tokens"])
+    model = starting_model(experiment, prepared.spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16))
+    make = make_trainer(
+        experiment, model, experiment.tokenizer, prepared.examples, plan, validation, adapter, bf16=settings.bf16
+    )
+    log.info("training %d steps, %d tokens", plan.steps, counts["tokens"])
     started = time.monotonic()
     with console.progress("training", counts["tokens"], "tokens") as bar, storage_errors(folder.path):
-        trained = train_plan(
-            starting_model(experiment, prepared.spec, base_dtype(config.adapter, settings.bf16)),
-            experiment.tokenizer,
-            batches,
-            validation,
-            settings,
-            adapter,
-            folder.path / CHECKPOINTS,
-            bar,
-        )
+        trained = train_plan(make, plan, settings, folder.path / CHECKPOINTS, bar, validated=validation is not None)
     if trained.interrupted:
         raise KeyboardInterrupt
     seconds = time.monotonic() - started
@@ -115,8 +110,9 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     _export(experiment, prepared, model, folder.path / MODEL)
     shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     folder.finish(
+        budget=told_budget(config.train),
         **counts,
-        steps=prepared.plan.steps,
+        steps=plan.steps,
         training_loss=_mean_loss(trained.history),
         validation_loss=next((entry["eval_loss"] for entry in reversed(trained.history) if "eval_loss" in entry), None),
         training_seconds=round(seconds, 1),
@@ -126,71 +122,25 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     )
 
 
-def planned_batches(experiment: Experiment, prepared: Prepared, plan: Plan, rows: FeedbackRows) -> "PlannedBatches":
-    """The plan as a data set of the trainer."""
-    from gcsl_cli.training.rows import PlannedBatches
-
-    return PlannedBatches(plan, rows, experiment.prompter(prepared.spec), experiment.config.train.max_length)
-
-
-def count_rows(batches: "PlannedBatches") -> dict[str, int]:
+def count_rows(experiment: Experiment, examples: AnyExamples, plan: Plan) -> dict[str, int]:
     """Processed and supervised tokens, rows cut at the length limit, rows whose seam merges.
 
     Raises:
         DataError: a row has no supervised token.
     """
     tokens = supervised = cut = seam = 0
-    for number, item in enumerate(batches):
-        for place, row in enumerate(item["rows"]):
-            tokens += len(row.input_ids)
-            supervised += row.supervised
-            cut += row.cut
-            seam += row.seam
-            if not row.supervised:
-                planned = batches.slices[number].start + place
-                prompt = batches.feedback[int(batches.plan.row[planned])].prompt
-                raise DataError(
-                    f"The row with the prompt {prompt[:60]!r} has no supervised token: its prompt and goal take "
-                    f"{row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
-                    f"(now {batches.max_length}) or leave the row out."
-                )
+    for index, row in encoded_plan(examples, plan):
+        tokens += len(row.input_ids)
+        supervised += row.supervised
+        cut += row.cut
+        seam += row.seam
+        if not row.supervised:
+            raise DataError(
+                f"The row with the prompt {examples.prompt(index)[:60]!r} has no supervised token: its prompt and goal "
+                f"take {row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
+                f"(now {experiment.config.train.max_length}) or leave the row out."
+            )
     return {"tokens": tokens, "supervised_tokens": supervised, "rows_cut": cut, "rows_seam": seam}
-
-
-def train_settings(config: TrainConfig, seed: int) -> "TrainSettings":
-    """The optimisation of a config, as the trainer needs it."""
-    from gcsl_cli.training.sft import TrainSettings
-
-    micro = config.micro_batch_size or config.batch_size
-    return TrainSettings(
-        learning_rate=config.learning_rate,
-        lr_schedule=config.lr_schedule,
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=train_in_bf16(str(config.precision)),
-        gradient_checkpointing=config.gradient_checkpointing,
-        checkpoint_every=config.checkpoint_every,
-        keep_checkpoints=config.keep_checkpoints,
-        log_every=config.log_every,
-        validate_every=config.validate_every,
-        report_to=list(config.report_to),
-        seed=seed,
-        accumulation=-(-config.batch_size // micro),
-    )
-
-
-def _validation(experiment: Experiment, prepared: Prepared) -> "PlannedBatches | None":
-    """Held-out rows, each under the highest level that it reaches."""
-    config = experiment.config.train
-    rows = prepared.validation[: config.validation_rows]
-    if not len(rows):
-        return None
-    goals = levels_of(prepared.spec).held_out(rows.scores, rows.prompts)
-    index = np.arange(len(rows))
-    micro = index // (config.micro_batch_size or config.batch_size)
-    plan = Plan(step=micro, micro=micro, row=index, goal=goals, tokens=np.zeros_like(index))
-    return planned_batches(experiment, prepared, plan, rows)
 
 
 def _write_log(path: Path, trained: "Trained") -> None:

@@ -6,6 +6,7 @@ budgets, and two runs of the same plan see the same text. A plan row (`plan.parq
 The goal is NaN where the row is trained without one.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,17 +120,28 @@ def _balanced_pairs(highest: Ints, count: int, exact: bool, generator: np.random
     return rows, levels
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a plan holds; what is infinite does not limit it."""
+
+    epochs: float = math.inf
+    """Passes over the pairs; a fraction takes the first part of the last one."""
+    tokens: float = math.inf
+    """The steps that it takes to reach this many processed tokens."""
+    supervised_tokens: float = math.inf
+    """The same for tokens that the loss counts."""
+    steps: float = math.inf
+
+
 def build_plan(
     highest: Ints,
     levels: Floats,
-    lengths: Callable[[Ints, Floats], Ints],
+    measure: Callable[[Ints, Floats], tuple[Ints, Ints]],
     drawing: Drawing,
+    budget: Budget,
     *,
     batch_size: int,
     micro_batch_size: int,
-    epochs: float,
-    max_tokens: int | None,
-    max_steps: int | None,
     seed: int,
 ) -> Plan:
     """Draw the whole training from the seed.
@@ -137,43 +149,48 @@ def build_plan(
     Args:
         highest: index of the highest level that each training row reaches, `(rows,)`.
         levels: the goals, `(levels,)`.
-        lengths: processed tokens of (row, goal) pairs: two arrays `(n,)` to one.
+        measure: processed and supervised tokens of (row, goal) pairs: two arrays `(n,)` to two.
         drawing: how rows and goals are drawn.
+        budget: how much is drawn; without a limit of epochs, pass after pass until another limit is reached.
         batch_size: rows an optimizer step.
         micro_batch_size: rows a forward pass.
-        epochs: passes; a fraction takes the first part of the last one.
-        max_tokens: take only the steps that it needs to reach this many processed tokens.
-        max_steps: stop after this many steps.
         seed: of every draw.
 
     Raises:
         DataError: there are fewer pairs than one batch.
+        ValueError: nothing limits the plan.
     """
-    rows, reached = _epochs(highest, drawing, epochs, np.random.default_rng(seed))
-    goals = levels[reached]
-    if drawing.dropout:
-        goals[np.random.default_rng([seed, 2]).random(len(goals)) < drawing.dropout] = np.nan
-    steps = len(rows) // batch_size
-    if not steps:
-        raise DataError(
-            f"There are {len(rows)} training pairs, fewer than one batch (train.batch_size={batch_size}). "
-            "Use a smaller batch, more epochs (train.epochs) or more feedback."
-        )
-    steps = min(steps, max_steps or steps)
-    generator = np.random.default_rng([seed, 1])
+    if budget == Budget():
+        raise ValueError("a budget without any limit")
+    passes = _passes(highest, drawing, budget.epochs, np.random.default_rng(seed))
+    grouping, dropping = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
     parts: list[tuple[Ints, Floats, Ints]] = []
-    left = max_tokens if max_tokens is not None else np.inf
-    for start in range(0, steps, WINDOW):
-        window = slice(start * batch_size, min(start + WINDOW, steps) * batch_size)
-        tokens = lengths(rows[window], goals[window])
+    steps, left, left_supervised = budget.steps, budget.tokens, budget.supervised_tokens
+    for rows, reached in _windows(passes, WINDOW * batch_size):
+        goals = levels[reached]
+        if drawing.dropout:
+            goals[dropping.random(len(goals)) < drawing.dropout] = np.nan
+        whole = int(min(len(rows) // batch_size, steps)) * batch_size
+        if not whole:
+            break
+        tokens, supervised = measure(rows[:whole], goals[:whole])
         # Cut before rows are grouped: the length of a row goes with its level, so that cutting afterwards would take
         # more of one level than of another.
-        tokens = tokens[: _steps_within(tokens, batch_size, left) * batch_size]
-        order = _grouped_by_length(tokens, batch_size, generator)
-        parts.append((rows[window][order], goals[window][order], tokens[order]))
+        taken = min(_steps_within(tokens, batch_size, left), _steps_within(supervised, batch_size, left_supervised))
+        tokens = tokens[: taken * batch_size]
+        order = _grouped_by_length(tokens, batch_size, grouping)
+        parts.append((rows[order], goals[order], tokens[order]))
+        steps -= taken
         left -= int(tokens.sum())
-        if left <= 0:
+        left_supervised -= int(supervised[: taken * batch_size].sum())
+        if min(steps, left, left_supervised) <= 0:
             break
+    if not parts:
+        count = passed_pairs(planned_pairs(highest, drawing), budget.epochs)
+        raise DataError(
+            f"There are {count:g} training pairs, fewer than one batch (train.batch_size={batch_size}). "
+            "Use a smaller batch, more epochs (train.budget.epochs) or more feedback."
+        )
     row, token = (np.concatenate([part[index] for part in parts]) for index in (0, 2))
     goal = np.concatenate([part[1] for part in parts])
     place = np.arange(len(row))
@@ -182,23 +199,42 @@ def build_plan(
     return Plan(step, micro, row, goal, token)
 
 
-def planned_steps(highest: Ints, drawing: Drawing, batch_size: int, epochs: float) -> int:
-    """How many steps `epochs` passes have, before any limit of tokens or steps."""
+def planned_pairs(highest: Ints, drawing: Drawing) -> int:
+    """How many pairs one epoch has."""
     every = drawing.formulation == "threshold" and drawing.pairing == "all"
-    count = int((highest + 1).sum()) if every else len(highest)
+    return int((highest + 1).sum()) if every else len(highest)
+
+
+def passed_pairs(pairs: int, epochs: float) -> float:
+    """How many pairs `epochs` passes have; infinite passes have infinitely many."""
+    if math.isinf(epochs):
+        return math.inf
     whole = int(epochs)
-    return (count * whole + round(count * (epochs - whole))) // batch_size
+    return pairs * whole + round(pairs * (epochs - whole))
 
 
-def _epochs(highest: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator) -> tuple[Ints, Ints]:
-    parts = []
+def _passes(
+    highest: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator
+) -> Iterator[tuple[Ints, Ints]]:
+    """The (row, level) pairs of one epoch after another, the last one perhaps a part of one."""
     left = epochs
-    while left > 1e-9:
+    while left > 1e-9 and len(highest):
         rows, levels = draw_pairs(highest, drawing, generator)
         count = round(len(rows) * min(1.0, left))
-        parts.append((rows[:count], levels[:count]))
+        yield rows[:count], levels[:count]
         left -= 1
-    return np.concatenate([rows for rows, _ in parts]), np.concatenate([levels for _, levels in parts])
+
+
+def _windows(passes: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[Ints, Ints]]:
+    """The same pairs, `size` at a time; the last window may be shorter."""
+    rows = levels = np.empty(0, dtype=np.int64)
+    for more, reached in passes:
+        rows, levels = np.concatenate([rows, more]), np.concatenate([levels, reached])
+        while len(rows) >= size:
+            yield rows[:size], levels[:size]
+            rows, levels = rows[size:], levels[size:]
+    if len(rows):
+        yield rows, levels
 
 
 def _grouped_by_length(tokens: Ints, batch_size: int, generator: np.random.Generator) -> Ints:

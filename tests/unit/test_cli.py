@@ -127,9 +127,9 @@ def test_a_stage_gets_the_whole_config(stage: Callable[[Stage], None], run: Run)
         return done(config)
 
     stage(look)
-    train(run, "train.epochs=2")
+    train(run, "train.budget.epochs=2")
     assert type(seen[0]) is Config
-    assert (seen[0].train.epochs, seen[0].task.levels) == (2.0, [0.5])
+    assert (seen[0].train.budget.epochs, seen[0].task.levels) == (2.0, [0.5])
 
 
 def fail_with(error: BaseException) -> Stage:

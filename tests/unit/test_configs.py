@@ -92,7 +92,7 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
         ("goal=treshold", "goal=treshold: no such option. Did you mean threshold? Available: "),
         ("train.lerning_rate=1", "train.lerning_rate: no such key. Did you mean train.learning_rate"),
         ("trainer.learning_rate=1", "Did you mean train.learning_rate?"),
-        ("learning_rate=1", "train.learning_rate"),
+        ("learning_rate=1", "learning_rate: no such key or group. Did you mean"),
         ("goal.levels.quantils=[0.5]", "Did you mean goal.levels.quantiles?"),
         ("goal.level.by=fixed", "Did you mean goal.levels.by?"),
         ("task.feedback_from.smaples=3", "Did you mean task.feedback_from.samples"),
@@ -139,7 +139,15 @@ def test_mistakes_are_answered_with_the_fix(folder: Path, override: str, said: s
         ("train.learning_rate=0", "must be a finite number above 0"),
         ("train.learning_rate=.nan", "expected a number"),
         ("train.learning_rate=nan", "must be a finite number above 0"),
-        ("train.epochs=-1", "must be a finite number above 0"),
+        ("train.budget.epochs=-1", "must be a finite number above 0"),
+        ("train.budget.seconds=0", "must be a finite number above 0"),
+        ("train.budget.tokens=0", "must be a whole number of at least 1"),
+        ("train.budget={tokens: 9, epochs: 2}", "train.budget.tokens=9: a run has one budget. Give one of them."),
+        ("method.beta=0", "method.beta=0.0: must be a finite number above 0"),
+        ("method.margin=-1", "method.margin=-1.0: must be a finite number of at least 0"),
+        ("method.max_pairs=0", "method.max_pairs=0: must be a whole number of at least 1"),
+        ("method.threshold=nan", "must be a finite grade, or null for the median"),
+        ("method.pairs=some", "best_worst, all, adjacent"),
         ("train.lr_schedule=cosin", "Did you mean cosine?"),
         ("generation.top_p=0", "must be above 0 and at most 1"),
         ("generation.top_p=1.1", "must be above 0 and at most 1"),
@@ -265,11 +273,16 @@ def test_callable_entries_of_hydras_logging_are_foreign_code_too(folder: Path) -
         ("trainer/mine.yaml", "# @package train\nlerning_rate: 1\n", ["trainer=mine"], "no such key"),
         (
             "trainer/mine.yaml",
-            "# @package train\nepochs: many\n",
+            "# @package train\nbudget:\n  epochs: many\n",
             ["trainer=mine"],
-            "train.epochs=many: expected a number.",
+            "train.budget.epochs=many: expected a number or null.",
         ),
-        ("trainer/mine.yaml", "# @package train\nepochs: [1\n", ["trainer=mine"], "A YAML file cannot be read"),
+        (
+            "trainer/mine.yaml",
+            "# @package train\nbudget:\n  epochs: [1\n",
+            ["trainer=mine"],
+            "A YAML file cannot be read",
+        ),
         ("trainer/mine.yaml", "defaults: [nowhere]\n", ["trainer=mine"], "trainer/nowhere"),
     ],
 )
@@ -285,12 +298,12 @@ def test_a_folder_that_is_not_there() -> None:
 
 def test_members_of_a_multirun(folder: Path) -> None:
     composer = configs.Composer(folder)
-    members = composer.members(["task=probe", "seed=0,1", "train.epochs=choice(1,2)"])
+    members = composer.members(["task=probe", "seed=0,1", "train.budget.epochs=choice(1,2)"])
     assert members == [
-        ["task=probe", "seed=0", "train.epochs=1"],
-        ["task=probe", "seed=0", "train.epochs=2"],
-        ["task=probe", "seed=1", "train.epochs=1"],
-        ["task=probe", "seed=1", "train.epochs=2"],
+        ["task=probe", "seed=0", "train.budget.epochs=1"],
+        ["task=probe", "seed=0", "train.budget.epochs=2"],
+        ["task=probe", "seed=1", "train.budget.epochs=1"],
+        ["task=probe", "seed=1", "train.budget.epochs=2"],
     ]
 
 
@@ -307,7 +320,7 @@ def test_members_check_every_option_of_a_swept_group(folder: Path) -> None:
 
 def test_an_interval_needs_another_sweeper(folder: Path) -> None:
     with pytest.raises(ConfigError, match="interval needs another sweeper"):
-        configs.Composer(folder).members(["task=probe", "train.epochs=interval(1,2)"])
+        configs.Composer(folder).members(["task=probe", "train.budget.epochs=interval(1,2)"])
 
 
 def test_group_options_are_what_is_on_disk() -> None:
@@ -341,7 +354,7 @@ def test_the_commands_of_every_header_compose(name: str) -> None:
     ("typed", "names", "expected"),
     [
         ("sed", ["seed", "force"], ["seed"]),
-        ("trian.epochs", ["train.epochs", "goal.levels"], ["train.epochs"]),
+        ("trian.epochs", ["train.budget.epochs", "goal.levels"], ["train.budget.epochs"]),
         ("b.samples", ["a.samples", "b.c.samples"], ["a.samples", "b.c.samples"]),
         ("zzz", ["seed"], []),
     ],

@@ -12,7 +12,7 @@ from gcsl_cli.generation.sampling import Sampling, sample_prompts
 from gcsl_cli.models import export_model, load_model, load_tokenizer
 from gcsl_cli.schema import AdapterConfig
 from gcsl_cli.stages.policy import peft_config
-from gcsl_cli.training.sft import merged
+from gcsl_cli.training.loop import merged
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import batches, trained
 

@@ -14,7 +14,7 @@ from gcsl_cli.training.rows import PlannedBatches
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from gcsl_cli.training.sft import Trained
+    from gcsl_cli.training.loop import Trained
 
 FEEDBACK = [
     FeedbackRow("I wanted", " to go", 0.9, "a", "train", True),
@@ -47,7 +47,8 @@ def trained(
 ) -> "Trained":
     """Run the plan."""
     from gcsl_cli import console
-    from gcsl_cli.training.sft import TrainSettings, train_plan
+    from gcsl_cli.training.loop import TrainSettings, train_plan
+    from gcsl_cli.training.sft import sft_trainer
 
     settings = TrainSettings(
         learning_rate=0.01,
@@ -66,4 +67,5 @@ def trained(
         accumulation=accumulation,
     )
     with console.progress("training", 1, "tokens") as bar:
-        return train_plan(model, tokenizer, planned, None, settings, adapter, folder, bar)
+        make = sft_trainer(model, tokenizer, planned, None, adapter)
+        return train_plan(make, planned.plan, settings, folder, bar, validated=False)

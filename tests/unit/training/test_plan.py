@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.records import PLAN, write_table
-from gcsl_cli.training.plan import WINDOW, Drawing, Floats, Ints, Plan, build_plan, draw_pairs, load_plan, planned_steps
+from gcsl_cli.training.plan import (
+    WINDOW,
+    Budget,
+    Drawing,
+    Floats,
+    Ints,
+    Plan,
+    build_plan,
+    draw_pairs,
+    load_plan,
+    passed_pairs,
+    planned_pairs,
+)
 
 HIGHEST = np.array([2, 0, 1, 2, 0, 0])
 """Six rows: two reach all three levels, one reaches two, three reach the lowest only; ten pairs in all."""
@@ -30,18 +42,19 @@ def toy_lengths(rows: Ints, goals: Floats) -> Ints:
     return 5 + rows % 7 + 3 * np.nan_to_num(goals).astype(np.int64)
 
 
+def toy_measure(rows: Ints, goals: Floats) -> tuple[Ints, Ints]:
+    """The loss counts three tokens of each row."""
+    tokens = toy_lengths(rows, goals)
+    return tokens, np.full_like(tokens, 3)
+
+
 def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
-    settings: dict[str, Any] = {
-        "batch_size": 2,
-        "micro_batch_size": 2,
-        "epochs": 1,
-        "max_tokens": None,
-        "max_steps": None,
-        "seed": 0,
-    }
+    settings: dict[str, Any] = {"batch_size": 2, "micro_batch_size": 2, "seed": 0}
+    budget: dict[str, Any] = {"epochs": 1, "tokens": np.inf, "supervised_tokens": np.inf, "steps": np.inf}
+    budget |= {key: changes.pop(key) for key in budget if key in changes}
     drawing: dict[str, Any] = {"formulation": "threshold", "pairing": "all", "balance": "none"}
     drawing |= {key: changes.pop(key) for key in (*drawing, "dropout") if key in changes}
-    return build_plan(highest, LEVELS, toy_lengths, Drawing(**drawing), **(settings | changes))
+    return build_plan(highest, LEVELS, toy_measure, Drawing(**drawing), Budget(**budget), **(settings | changes))
 
 
 def pairs(rows: Ints, levels: Ints | Floats) -> list[tuple[int, int]]:
@@ -130,13 +143,11 @@ def test_goals_are_the_values_of_the_levels() -> None:
     made = build_plan(
         HIGHEST,
         levels,
-        lambda rows, goals: np.where(goals > 0.4, 8, 5),
+        lambda rows, goals: (np.where(goals > 0.4, 8, 5), np.full(len(rows), 3)),
         Drawing("exact", "sample", "none"),
+        Budget(epochs=1),
         batch_size=6,
         micro_batch_size=6,
-        epochs=1,
-        max_tokens=None,
-        max_steps=None,
         seed=0,
     )
 
@@ -192,8 +203,9 @@ def test_sampled_levels_are_drawn_anew_each_epoch() -> None:
     batch_size=st.integers(1, 8),
     micro_batch_size=st.integers(1, 8),
     epochs=st.floats(1, 4),
-    max_tokens=st.none() | st.integers(1, 3000),
-    max_steps=st.none() | st.integers(1, 40),
+    tokens=st.just(np.inf) | st.integers(1, 3000),
+    supervised_tokens=st.just(np.inf) | st.integers(1, 900),
+    steps=st.just(np.inf) | st.integers(1, 40),
     seed=st.integers(0, 2**31),
 )
 def test_a_plan_is_a_function_of_the_seed_within_its_budget(highest: Ints, **settings: Any) -> None:
@@ -215,12 +227,13 @@ def test_a_plan_is_a_function_of_the_seed_within_its_budget(highest: Ints, **set
     assert len(batches) == made.steps * -(-batch_size // micro)
 
     # As many steps as the budget needs, the rows give and the limit allows, whichever is least.
-    unlimited = plan(highest, **settings | {"max_tokens": None, "max_steps": None})
-    limit = min(unlimited.steps, settings["max_steps"] or unlimited.steps)
-    budget = settings["max_tokens"] or 10**9
+    unlimited = plan(highest, **settings | dict.fromkeys(["tokens", "supervised_tokens", "steps"], np.inf))
+    limit = min(unlimited.steps, settings["steps"])
+    budget, supervised = settings["tokens"], settings["supervised_tokens"]
     assert made.steps <= limit
-    assert made.steps == limit or made.tokens.sum() >= budget
+    assert made.steps == limit or made.tokens.sum() >= budget or 3 * len(made.row) >= supervised
     assert made.tokens.sum() < budget + batch_size * made.tokens.max()
+    assert 3 * len(made.row) < supervised + 3 * batch_size
 
 
 def test_the_token_budget_is_reached_and_not_by_a_step_more_than_needed() -> None:
@@ -229,13 +242,11 @@ def test_the_token_budget_is_reached_and_not_by_a_step_more_than_needed() -> Non
         build_plan(
             np.zeros(400, dtype=np.int64),
             LEVELS,
-            lambda rows, goals: np.full(len(rows), 10),
+            lambda rows, goals: (np.full(len(rows), 10), np.full(len(rows), 4)),
             Drawing("threshold", "sample", "none"),
+            Budget(epochs=1, tokens=budget),
             batch_size=4,
             micro_batch_size=4,
-            epochs=1,
-            max_tokens=budget,
-            max_steps=None,
             seed=0,
         ).steps
         for budget in (1, 100, 120, 121, 2000 + 1, 10**9)
@@ -245,21 +256,40 @@ def test_the_token_budget_is_reached_and_not_by_a_step_more_than_needed() -> Non
     assert WINDOW == 50  # so that 2001 tokens end within the second window
 
 
+def test_supervised_tokens_are_a_budget_of_their_own() -> None:
+    """A step of two rows has six of them."""
+    assert [plan(supervised_tokens=count).steps for count in (1, 6, 7, 24, 1000)] == [1, 1, 2, 4, 5]
+
+
+def test_a_budget_of_tokens_takes_as_many_passes_as_it_needs() -> None:
+    """Eleven pairs a pass; every pass has each once, so twelve steps of two have every pair twice and two a third."""
+    made = plan(epochs=np.inf, supervised_tokens=12 * 6)
+    times = Counter(pairs(made.row, made.goal))
+
+    assert (made.steps, set(times)) == (12, set(PAIRS))
+    assert sorted(times.values()) == [2] * 9 + [3] * 2
+
+
+def test_a_plan_without_any_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="without any limit"):
+        plan(epochs=np.inf)
+
+
 def test_steps_are_limited() -> None:
-    assert plan(max_steps=3).steps == 3
-    assert plan(max_steps=100).steps == 5
+    assert plan(steps=3).steps == 3
+    assert plan(steps=100).steps == 5
 
 
 def test_the_smaller_budget_is_the_beginning_of_the_larger_one_as_a_set() -> None:
     """Ten steps are the first ten of the draw: what a longer plan adds does not change what is trained on."""
     highest = np.arange(400) % 5
-    small, large = (plan(highest, pairing="sample", max_steps=steps, batch_size=4) for steps in (10, 50))
+    small, large = (plan(highest, pairing="sample", steps=steps, batch_size=4) for steps in (10, 50))
 
     assert Counter(pairs(small.row, small.goal)) <= Counter(pairs(large.row, large.goal))
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("budget", [{"max_tokens": 7777}, {"max_steps": 70}])
+@pytest.mark.parametrize("budget", [{"tokens": 7777}, {"steps": 70}])
 def test_levels_stay_balanced_wherever_the_budget_cuts(budget: dict[str, int], seed: int) -> None:
     """Longer sentences of higher levels do not make them rarer; each of the four epochs may be off by one."""
     highest = np.random.default_rng(seed).integers(0, 5, 240)
@@ -336,4 +366,4 @@ def test_the_number_of_steps_is_known_without_a_plan(
     drawing = Drawing(formulation, pairing, "none")
     made = plan(highest, pairing=pairing, formulation=formulation, batch_size=batch_size, epochs=epochs)
 
-    assert abs(planned_steps(highest, drawing, batch_size, epochs) - made.steps) <= 1
+    assert abs(passed_pairs(planned_pairs(highest, drawing), epochs) // batch_size - made.steps) <= 1

@@ -12,8 +12,8 @@ import pytest
 
 from gcsl_cli.errors import TrainingError
 from gcsl_cli.training.checkpoints import newest_complete
+from gcsl_cli.training.loop import PlanCallback, TrainSettings, _stop_at_step_end
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.sft import PlanCallback, TrainSettings, _stop_at_step_end
 
 STEP = np.array([0, 0, 1, 1, 2, 2])
 PLAN = Plan(step=STEP, micro=STEP, row=STEP, goal=STEP.astype(float), tokens=np.array([5, 6, 7, 8, 9, 10]))
