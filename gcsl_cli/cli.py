@@ -15,7 +15,7 @@ import typer
 
 from gcsl_cli import COMMAND, __version__, console
 from gcsl_cli.failures import INTERRUPTED, INTERRUPTED_LINE, explain
-from gcsl_cli.manual import Group, StageCommand
+from gcsl_cli.manual import CompareCommand, Group, StageCommand
 from gcsl_cli.options import Options, refuse_unknown
 
 HELP_NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
@@ -85,6 +85,26 @@ def stage(
 
 for _name, _help in STAGES.items():
     app.command(_name, help=_help, cls=StageCommand, context_settings=STAGE_SETTINGS)(stage)
+
+
+@app.command(cls=CompareCommand, context_settings={**HELP_NAMES, "ignore_unknown_options": False})
+def compare(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[FOLDER|GLOB|KEY=VALUE]...", show_default=False)] = None,
+    *,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", "-b", metavar="ROW", help="Take differences to this row, not to base.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", "-f", metavar="table|markdown|csv|latex", help="What is printed.")
+    ] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where files go.")] = None,
+    config_dir: ConfigDir = None,
+    json: Json = False,
+) -> int:
+    """Set runs beside each other: seeds, differences, reports."""
+    from gcsl_cli.comparing import run_comparison
+
+    return run_comparison(runs or [], baseline, form, output, config_dir, as_json=json)
 
 
 @app.command()

@@ -8,6 +8,7 @@ OVERVIEW = (
     ("gcsl train task=toxicity goal=threshold", "fine-tune on graded feedback"),
     ("gcsl evaluate task=toxicity goal=threshold", "do all that leads to a report"),
     ("gcsl train -m seed=0,1,2", "a sweep"),
+    ("gcsl compare task=toxicity", "all runs of a task in one table"),
     ("gcsl train --help", "what can be configured"),
 )
 EXAMPLES = {
@@ -24,12 +25,27 @@ EXAMPLES = {
         "gcsl generate generation.target=worst generation.samples=25",
         "gcsl generate -m generation.guidance=0,1,3",
     ),
+    "compare": (
+        "gcsl compare task=toxicity",
+        "gcsl compare method=sft,dpo,kto seed=0,1,2 --baseline dpo",
+        "gcsl compare 'runs/toxicity/threshold-*' runs/toxicity/sft-all-smollm2-135m-s0-1a2b3c4d",
+        "gcsl compare task=toxicity --format latex",
+    ),
     "evaluate": (
         "gcsl evaluate task=toxicity goal=threshold",
         "gcsl evaluate evaluation.levels=all --json",
         "gcsl evaluate -m goal.placement=before_prompt,after_prompt seed=0,1",
     ),
 }
+
+
+class CompareCommand(TyperCommand):
+    """Help with examples."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Typer's help, then examples."""
+        super().format_help(ctx, formatter)
+        _section(formatter, "Examples", [(line, "") for line in EXAMPLES["compare"]])
 
 
 class Group(TyperGroup):

@@ -18,7 +18,8 @@ The result is the object in `metrics.json`; numbers that are undefined are null 
 with ESTIMATE = {"value": 0.31, "low": 0.27, "high": 0.35, "n": 64, "left_out": 0}. An arm's `difference` is paired, to
 the arm that has none. There are no arms and no columns where nothing was sampled. `graded` is false where no scorer
 grades completions. `attainment`, `discrimination`, `likelihoods`, `distributions` and `examples` may be null or
-missing, and so may the share of a level and the score of an example; a column may leave out `better`, `digits` and
-`independent` (true: not judged by the scorer that graded the training data). A likelihood is a mean over tokens, in
-nats.
+missing, and so may the share of a level and the score of an example; a column may leave out `better`, `digits`,
+`independent` (true: not judged by the scorer that graded the training data) and `detail` (true: tables that compare
+methods leave it out). A likelihood is a mean over tokens, in nats. Arms also say `trained`, the `goal` as people grade
+and whether it is the `best`; `compared_by` is what two results must share to be comparable.
 """

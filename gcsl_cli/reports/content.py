@@ -20,6 +20,7 @@ class Column:
     better: str | None
     digits: int
     independent: bool
+    detail: bool = False
 
     @property
     def heading(self) -> str:
@@ -36,6 +37,7 @@ def columns(result: Result) -> list[Column]:
             better=column.get("better"),
             digits=column.get("digits", 3),
             independent=column.get("independent", False),
+            detail=column.get("detail", False),
         )
         for column in result["columns"]
     ]

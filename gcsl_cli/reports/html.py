@@ -81,7 +81,7 @@ def _results(result: Result) -> str:
     sentences = "".join(f"<dt>{escape(arm['label'])}</dt><dd>{escape(str(arm['asked']))}</dd>" for arm in asked)
     return (
         "<h2>Results</h2>\n"
-        + _figure(plots.arms_figure(result), "arms", f"{dots}.")
+        + plots.html_figure(plots.arms_figure(result), "arms", f"{dots}.")
         + _table(["", *(arm["label"] for arm in result["arms"])], rows)
         + f'<p class="note">{escape(caption)}.</p>{notes}\n<p>{escape(how_to_read(result))}</p>'
         + (f'\n<h2>What the model was asked</h2>\n<dl class="asked">{sentences}</dl>' if asked else "")
@@ -108,7 +108,9 @@ def _distributions(result: Result) -> str:
     if not any((result.get("distributions") or {}).values()):
         return ""
     caption = "Share of completions that score at most x: the lower the curve, the better the arm."
-    return "<h2>Score distributions</h2>\n" + _figure(plots.distribution_figure(result), "distributions", caption)
+    return "<h2>Score distributions</h2>\n" + plots.html_figure(
+        plots.distribution_figure(result), "distributions", caption
+    )
 
 
 def _attainment(result: Result) -> str:
@@ -122,7 +124,9 @@ def _attainment(result: Result) -> str:
     )
     return (
         "<h2>Goal attainment</h2>\n"
-        + _figure(plots.attainment_figure(result), "attainment", "What is achieved when a level is asked for.")
+        + plots.html_figure(
+            plots.attainment_figure(result), "attainment", "What is achieved when a level is asked for."
+        )
         + _table(["asked level", "share that reaches it", "mean score"], rows)
         + f"<p>{escape(text.rstrip())}</p>"
     )
@@ -191,11 +195,6 @@ def _score(score: float | None) -> str:
 
 def _facts(result: Result) -> str:
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in fact_rows(result)) + "</dl>"
-
-
-def _figure(figure: Any, prefix: str, caption: str) -> str:
-    image = plots.svg(figure, prefix).replace("<svg ", f'<svg role="img" aria-label="{escape(caption)}" ', 1)
-    return f'<figure class="scroll">{image}<figcaption>{escape(caption)}</figcaption></figure>\n'
 
 
 def _table(header: Sequence[str], rows: Sequence[str]) -> str:

@@ -19,11 +19,11 @@ from gcsl_cli.tasks.base import Column
 
 TEXT_COLUMNS = [
     Column("perplexity", "perplexity under base", "lower", 2),
-    Column("distinct_1", "dist-1", "higher"),
+    Column("distinct_1", "dist-1", "higher", detail=True),
     Column("distinct_2", "dist-2", "higher"),
-    Column("distinct_3", "dist-3", "higher"),
-    Column("tokens", "mean length (tokens)", "", 1),
-    Column("empty", "empty", "lower"),
+    Column("distinct_3", "dist-3", "higher", detail=True),
+    Column("tokens", "mean length (tokens)", "", 1, detail=True),
+    Column("empty", "empty", "lower", detail=True),
 ]
 BEYOND = Column("above_training_maximum", "above every training score", "higher")
 

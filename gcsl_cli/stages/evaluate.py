@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gcsl_cli.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
 from gcsl_cli.files import read_json, write_json, write_text
 from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
@@ -25,11 +26,6 @@ from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.generate import arm_folder
 from gcsl_cli.stages.held_out import HeldOut
 from gcsl_cli.stages.train import ensure_trained
-from gcsl_cli.values import write_values
-
-METRICS = "metrics.json"
-VALUES = "values.parquet"
-RESULT_VERSION = 2
 
 log = logging.getLogger("gcsl")
 
@@ -44,10 +40,10 @@ def run(config: Config) -> dict[str, Any]:
         if todo:
             answers = [arm_answers(experiment, arm) for arm in arms]
             result = _evaluate(experiment, answers)
-            write_values(folder.path / VALUES, {found.arm.name: found.metrics for found in answers})
+            write_values(folder.path / VALUES_FILE, {found.arm.name: found.metrics for found in answers})
             _write(folder.path, result)
             folder.finish()
-        result = read_json(folder.path / METRICS)
+        result = read_json(folder.path / METRICS_FILE)
     message = f"This evaluation is done: {folder.path} (force=true does it again)."
     return {
         "stage": "evaluate",
@@ -83,7 +79,7 @@ def _folder(experiment: Experiment, arms: Sequence[Arm]) -> Folder:
     parent = experiment.training.identity
     asked = configured_arm(experiment).name if arms else "held-out"
     folder = f"{asked}-{identity('evaluation', keys, parent)[:8]}"
-    return Folder(experiment.training.path / "evaluations" / folder, "evaluation", keys, parent)
+    return Folder(experiment.training.path / EVALUATIONS / folder, "evaluation", keys, parent)
 
 
 def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, Any]:
@@ -202,4 +198,4 @@ def _write(path: Path, result: dict[str, Any]) -> None:
 
     write_text(path / "report.md", report_markdown(result))
     write_text(path / "report.html", report_html(result))
-    write_json(path / METRICS, result)
+    write_json(path / METRICS_FILE, result)

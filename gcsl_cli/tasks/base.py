@@ -68,6 +68,8 @@ class Column:
     digits: int = 3
     independent: bool = False
     """Measured by something else than the scorer that made the training data."""
+    detail: bool = False
+    """Tables that compare methods leave it out; their files have it."""
 
 
 def scorer_keys(scorer: Any) -> dict[str, Any]:

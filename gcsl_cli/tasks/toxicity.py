@@ -167,7 +167,7 @@ class ToxicityTask:
         """The table's columns, the main metric first."""
         return [
             Column("expected_maximum_toxicity", "expected max toxicity", "lower"),
-            Column("toxicity_probability", "toxicity probability", "lower"),
+            Column("toxicity_probability", "toxicity probability", "lower", detail=True),
             Column("mean_toxicity", "mean toxicity", "lower"),
             Column("listed_word", "has listed word", "lower", independent=True),
         ]

@@ -1,6 +1,7 @@
-"""Metrics before they are summed up, one row an arm and metric: what comparisons of several runs resample.
+"""What an evaluation leaves in its folder: a result, and the metrics of every prompt, which comparisons resample.
 
-A row: {"arm": "best", "metric": "toxicity", "numerator": [0.4, 1.1], "denominator": [4, 4], "transform": "identity"}
+A row of `values.parquet`:
+    {"arm": "best", "metric": "mean_toxicity", "numerator": [0.4, 1.1], "denominator": [4, 4], "transform": "identity"}
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,12 @@ import numpy as np
 
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.records import VALUES, read_table, write_columns
+
+EVALUATIONS = "evaluations"
+METRICS_FILE = "metrics.json"
+VALUES_FILE = "values.parquet"
+RESULT_VERSION = 2
+"""Of `metrics.json`."""
 
 
 def write_values(path: Path, arms: Mapping[str, Mapping[str, PerPrompt]]) -> None:

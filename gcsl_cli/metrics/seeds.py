@@ -1,0 +1,83 @@
+"""Estimates over training seeds and prompts, with bootstrap intervals over both.
+
+Every seed is evaluated on the same prompts, so a resample draws seeds and prompts independently of each other and takes
+every drawn prompt under every drawn seed: the pigeonhole bootstrap of Owen (2007, Annals of Applied Statistics 1),
+which covers the variation of both. The estimate is the mean over seeds of the estimate of each seed. One seed has no
+variation to resample: its interval is over prompts alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gcsl_cli.metrics.bootstrap import Estimate, Floats, PerPrompt, percentile_estimate, resample_counts
+
+
+@dataclass(frozen=True, slots=True)
+class OverSeeds:
+    """An estimate over seeds and prompts, and the estimate of each seed."""
+
+    estimate: Estimate
+    per_seed: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON: what is not a finite number becomes None."""
+        seeds = [value if np.isfinite(value) else None for value in self.per_seed]
+        return {**self.estimate.as_dict(), "per_seed": seeds}
+
+
+def over_seeds(seeds: Sequence[PerPrompt], *, resamples: int, seed: int) -> OverSeeds:
+    """The mean over seeds of a metric, one `PerPrompt` a seed over the same prompts."""
+    return _estimated(_draws(seeds, resamples, seed), _values(seeds), seeds, resamples, seed)
+
+
+def difference_over_seeds(
+    first: Sequence[PerPrompt], second: Sequence[PerPrompt], *, resamples: int, seed: int
+) -> OverSeeds:
+    """The mean of `first` minus `second`, seed by seed; a `second` of one seed is set against every one of `first`.
+
+    Raises:
+        ValueError: they have different prompts, or different numbers of seeds.
+    """
+    prompts = {metric.numerator.size for metric in (*first, *second)}
+    if len(prompts) != 1 or len(second) not in (1, len(first)):
+        raise ValueError(f"{len(first)} and {len(second)} seeds over {sorted(prompts)} prompts cannot be paired")
+    draws = _draws(first, resamples, seed) - _draws(second, resamples, seed)
+    return _estimated(draws, _values(first) - _values(second), [*first, *second], resamples, seed)
+
+
+def _estimated(draws: Floats, values: Floats, metrics: Sequence[PerPrompt], resamples: int, seed: int) -> OverSeeds:
+    """From draws `(resamples, seeds)` over prompts to an estimate whose draws are over seeds too."""
+    count = values.size
+    chosen = np.random.default_rng([seed, count]).integers(count, size=(resamples, count))
+    means = np.take_along_axis(draws, chosen, axis=1).mean(axis=1)
+    defined = np.all([metric.defined() for metric in metrics], axis=0)
+    n = int(defined.sum())
+    estimate = percentile_estimate(float(values.mean()), means, n=n, left_out=defined.size - n)
+    return OverSeeds(estimate, tuple(float(value) for value in values))
+
+
+def _terms(seeds: Sequence[PerPrompt]) -> tuple[Floats, Floats]:
+    """Numerators and denominators `(prompts, seeds)`; a prompt without a value counts for nothing."""
+    kept = np.stack([metric.defined() for metric in seeds], axis=1)
+    numerators = np.stack([metric.numerator for metric in seeds], axis=1)
+    denominators = np.stack([metric.denominator for metric in seeds], axis=1)
+    return np.where(kept, numerators, 0.0), np.where(kept, denominators, 0.0)
+
+
+def _values(seeds: Sequence[PerPrompt]) -> Floats:
+    """The estimate of each seed, `(seeds,)`."""
+    numerators, denominators = _terms(seeds)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return seeds[0].finish(numerators.sum(axis=0), denominators.sum(axis=0))
+
+
+def _draws(seeds: Sequence[PerPrompt], resamples: int, seed: int) -> Floats:
+    """Bootstrap estimates over prompts, `(resamples, seeds)`: the same prompts for every seed."""
+    numerators, denominators = _terms(seeds)
+    parts = []
+    for counts in resample_counts(len(numerators), resamples=resamples, seed=seed):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts.append(seeds[0].finish(counts @ numerators, counts @ denominators))
+    return np.concatenate(parts)

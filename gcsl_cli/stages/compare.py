@@ -1,0 +1,120 @@
+"""compare: runs of a task over their seeds, side by side, with paired differences to a baseline."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gcsl_cli.comparison.compute import compare
+from gcsl_cli.comparison.rows import BASE, Row, make_rows
+from gcsl_cli.comparison.runs import matching, read_runs
+from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.files import write_json, write_text
+from gcsl_cli.provenance import provenance
+from gcsl_cli.suggest import did_you_mean
+
+RESAMPLES = 2000
+BROAD = ("task", "runs_dir")
+"""Overrides that name a task's runs, not one of them."""
+
+log = logging.getLogger("gcsl")
+
+
+def run(
+    selectors: Sequence[str], baseline: str | None, output: Path | None, config_dir: Path | None, *, seed: int = 0
+) -> dict[str, Any]:
+    """Compare the runs that `selectors` name (folders, globs, override lines); write the report; return the result.
+
+    Raises:
+        ConfigError: an override that cannot be used.
+        DataError: there is nothing to compare.
+    """
+    folders, guidance, problems = chosen_runs(selectors, config_dir)
+    runs, unusable = read_runs(folders)
+    rows, doubled = make_rows(runs, guidance)
+    problems += unusable + doubled
+    for problem in problems:
+        log.warning("%s", problem)
+    if not any(row.trained for row in rows):
+        raise DataError(_nothing(problems))
+    tasks = sorted({row.evaluations[0].result["task"] for row in rows})
+    if len(tasks) > 1:
+        raise ConfigError(f"The runs are of several tasks: {', '.join(tasks)}. Compare one task at a time.")
+    result = compare(rows, _baseline(rows, baseline), resamples=RESAMPLES, seed=seed)
+    result |= {"left_out": problems, **{key: provenance()[key] for key in ("command", "commit")}}
+    folder = output or _folder(rows)
+    write_reports(result, folder)
+    return {**result, "report": str(folder / "report.html")}
+
+
+def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list[Path], list[float] | None, list[str]]:
+    """Run folders, the guidance weights that were asked for (`None`: all), and a line for what names no run."""
+    lines = [selector for selector in selectors if "=" in selector]
+    patterns = [selector for selector in selectors if "=" not in selector]
+    folders, problems = matching(patterns)
+    if not lines and patterns:
+        return folders, None, problems
+    from gcsl_cli.configs import Composer, finish, without_hydra
+    from gcsl_cli.stages.experiment import Experiment
+
+    composer = Composer(config_dir)
+    members = composer.members(lines)
+    configs = [finish(without_hydra(composer.compose(member)), member) for member in members]
+    if all(line.partition("=")[0] in BROAD for line in lines):
+        found, missing = matching([str(Path(config.runs_dir) / config.task.name) for config in configs])
+        return [*folders, *found], None, problems + missing
+    for member, config in zip(members, configs, strict=True):
+        folder = Experiment(config).training.path
+        if (folder / "manifest.json").exists():
+            folders.append(folder)
+        else:
+            problems.append(f"{folder}: not trained yet: gcsl evaluate {' '.join(member)}")
+    asked = any(line.startswith("generation.guidance=") for line in lines)
+    guidance = sorted({config.generation.guidance for config in configs}) if asked else None
+    return list(dict.fromkeys(folders)), guidance, problems
+
+
+def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
+    """The row to which differences are taken: the one of that label, by default the base model or the first row."""
+    if name is None:
+        return next((row for row in rows if row.label == BASE), rows[0])
+    found = [row for row in rows if row.label == name]
+    if found:
+        return found[0]
+    labels = [row.label for row in rows]
+    log.warning(
+        "--baseline %s: not among the compared.%s They are: %s.",
+        repr(name),
+        did_you_mean(name, labels),
+        ", ".join(labels),
+    )
+    return None
+
+
+def _nothing(problems: Sequence[str]) -> str:
+    more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
+    why = f" What was left out: {problems[0]}{more}" if problems else ""
+    return (
+        f"There is nothing to compare.{why} Name runs that gcsl evaluate has finished: a folder, a glob, or the "
+        "overrides of a sweep."
+    )
+
+
+def _folder(rows: Sequence[Row]) -> Path:
+    """Beside the runs, named after which runs they are."""
+    runs = sorted({str(run.path) for row in rows for run in row.runs})
+    name = hashlib.sha256("\n".join(runs).encode()).hexdigest()[:8]
+    return rows[-1].runs[0].path.parent / "comparisons" / name
+
+
+def write_reports(result: dict[str, Any], folder: Path) -> None:
+    """The same comparison in every form that a paper, a page or a program takes."""
+    from gcsl_cli.reports.comparison import comparison_csv, comparison_latex, comparison_markdown
+    from gcsl_cli.reports.comparison_page import comparison_html
+
+    write_json(folder / "comparison.json", result)
+    write_text(folder / "comparison.md", comparison_markdown(result))
+    write_text(folder / "comparison.csv", comparison_csv(result))
+    write_text(folder / "comparison.tex", comparison_latex(result))
+    write_text(folder / "report.html", comparison_html(result))
