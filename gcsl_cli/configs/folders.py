@@ -16,12 +16,16 @@ def conf_dir() -> Path:
 
 
 def group_options(folder: Path) -> dict[str, list[str]]:
-    """The groups of a folder and their options, sorted: `{"goal": ["threshold"], ...}`. Reads names only."""
+    """The groups of a folder and their options, sorted: `{"goal": ["threshold"], ...}`. Reads names only.
+
+    A group is a folder at the top; an option in a folder of its own is `paper/toxicity`. Hydra's groups lie deeper.
+    """
     groups: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("*.yaml")):
-        group = path.relative_to(folder).parent.as_posix()
-        if group != ".":
-            groups.setdefault(group, []).append(path.stem)
+        parts = path.relative_to(folder).with_suffix("").parts
+        depth = 2 if parts[0] == "hydra" else 1
+        if len(parts) > depth:
+            groups.setdefault("/".join(parts[:depth]), []).append("/".join(parts[depth:]))
     return groups
 
 

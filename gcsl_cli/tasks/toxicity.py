@@ -110,10 +110,10 @@ class ToxicityTask:
         return {"version": self.version, "scorers": [scorer_keys(scorer) for scorer in scorers]}
 
     def prompts(self) -> list[Prompt]:
-        """The prompts of `prompts_uri`: a text file or a folder of them, one prompt a line."""
+        """The prompts of `prompts_uri`: text files with one a line, or the JSON lines of RealToxicityPrompts."""
         path = resolve(self.prompts_uri, sha256=self.prompts_sha256)
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-        lines = [line for file in files for line in _lines(file)]
+        lines = [line for file in files for line in _prompts(file)]
         if not lines:
             raise DataError(f"{path}: no prompt in it; expected text files with one prompt a line.")
         return split_prompts(lines, self.split)
@@ -245,6 +245,12 @@ class ToxicityTask:
             for prompt, completion, score in graded
             for id_ in [prompt_id(prompt)]
         ]
+
+
+def _prompts(path: Path) -> list[str]:
+    if path.suffix == ".jsonl":
+        return [_text(_part(row, "prompt", place), "text", place) for row, place in read_jsonl(path)]
+    return _lines(path)
 
 
 def _lines(path: Path) -> list[str]:
