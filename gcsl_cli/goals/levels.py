@@ -83,18 +83,20 @@ def quantile_levels(scores: Floats, quantiles: Sequence[float]) -> Floats:
     return np.unique(ascending[np.minimum(below, len(scores) - 1)])
 
 
-def fixed_levels(scores: Floats, values: Sequence[float]) -> Floats:
+def fixed_levels(scores: Floats, values: Sequence[float], *, beyond: bool = False) -> Floats:
     """The given values as levels, and the training minimum below them, so that every row reaches one.
+
+    `beyond` allows levels above every training score, which can be asked for though no row has taught them.
 
     Raises:
         ConfigError: a level is above every training score: no row reaches it.
     """
     check_scores(scores)
     highest = float(scores.max())
-    beyond = [value for value in values if value > highest]
-    if beyond:
+    unreached = [] if beyond else [value for value in values if value > highest]
+    if unreached:
         raise ConfigError(
-            f"goal.levels.values: no row reaches the level {beyond[0]:g}; the training scores go from "
+            f"goal.levels.values: no row reaches the level {unreached[0]:g}; the training scores go from "
             f"{scores.min():g} to {highest:g}. Give levels within that range."
         )
     lowest = float(scores.min())
@@ -135,11 +137,19 @@ def prompt_quantiles(scores: Floats, prompts: Ints, quantiles: Sequence[float]) 
 
 
 def make_levels(
-    scores: Floats, prompts: Ints, *, by: str, per: str, quantiles: Sequence[float], values: Sequence[float]
+    scores: Floats,
+    prompts: Ints,
+    *,
+    by: str,
+    per: str,
+    quantiles: Sequence[float],
+    values: Sequence[float],
+    beyond: bool = False,
 ) -> Levels:
     """Levels by the rule `by`: `quantile`, `fixed`, `distinct`, `raw`, or `auto`.
 
-    `auto` takes fixed `values` where there are any, the distinct scores where they are few, else quantiles.
+    `auto` takes fixed `values` where there are any, the distinct scores where they are few, else quantiles. `beyond`
+    allows fixed values above every training score.
 
     Raises:
         ConfigError: `by` is unknown, or fewer than two levels are left: then there is nothing to ask for.
@@ -151,7 +161,7 @@ def make_levels(
     if rule == "quantile":
         levels = quantile_levels(scores, quantiles)
     elif rule == "fixed":
-        levels = fixed_levels(scores, values)
+        levels = fixed_levels(scores, values, beyond=beyond)
     elif rule == "distinct":
         levels = distinct_levels(scores)
     elif rule == "raw":

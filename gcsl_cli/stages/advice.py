@@ -45,7 +45,9 @@ def advice(train: FeedbackRows, spec: GoalSpec, levels: Levels, plan: Plan) -> I
             )
     for index, label in enumerate(spec.labels):
         reach = int((highest >= index).sum())
-        if index and not reach:
+        if index and levels.values[index] > train.scores.max():
+            yield f"Level {label} is beyond every training row: it is asked for without having been taught."
+        elif index and not reach:
             yield f"No row reaches level {label}; leave it out."
         elif index and reach < RARE * rows:
             yield f"Level {label} is reached by {reach} of {rows} rows: few to learn it from. Try a lower one."

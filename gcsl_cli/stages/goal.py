@@ -41,6 +41,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         per=str(goal.levels.per),
         quantiles=goal.levels.quantiles,
         values=values,
+        beyond=config.train.score_below is not None,
     )
     if levels.rule == "fixed" and len(levels.values) <= len(values):
         log.info("levels at or below the lowest training score are one with it (%s)", scale.grade(levels.values[0]))
