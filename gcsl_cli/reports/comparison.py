@@ -103,6 +103,8 @@ def notes(result: Comparison) -> Iterator[str]:
             f"Differences are paired, seed by seed and prompt by prompt, to {result['baseline']}; 3/3 says that three "
             "of three seeds have the sign of the mean. Better and worse are said where the interval excludes 0."
         )
+    budgets = sorted({row["budget"] for row in result["rows"] if row["budget"]})
+    yield f"Budget of a run: {'; '.join(budgets)}. Passes through a reference model cost seconds, but no tokens."
     if any(len(row["seeds"]) == 1 for row in result["rows"]):
         yield "A row of one seed has an interval over prompts alone: it says nothing about another seed."
     for letter, reason in result["marks"].items():
@@ -148,9 +150,8 @@ def comparison_markdown(result: Comparison) -> str:
 
 def _made(result: Comparison) -> Iterator[str]:
     commits = sorted({commit for row in result["rows"] for commit in row["commits"]})
-    budgets = sorted({row["budget"] for row in result["rows"] if row["budget"]})
     seeds = sorted({seed for row in result["rows"] for seed in row["seeds"]})
-    yield f"Evaluated at commit {', '.join(commits)}; seeds {', '.join(map(str, seeds))}; {'; '.join(budgets)} a run."
+    yield f"Evaluated at commit {', '.join(commits)}; seeds {', '.join(map(str, seeds))}."
     for line in result["left_out"]:
         yield f"Left out: {line}"
 

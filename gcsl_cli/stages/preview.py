@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 # Measured on 2 CPU cores with SmolLM2-135M; a GPU is far quicker, a larger model slower.
 TOKENS_PER_SECOND = 200
+PASSES = {"dpo": 4 / 3, "kto": 2.0}
+"""Work of a token beside that of supervised training (a pass forward, two back): passes through the reference model,
+and for KTO's divergence through both.
+"""
 BYTES_PER_PARAMETER = 16
 """float32 weights, gradients and the two moments of Adam."""
 EXAMPLES = 3
@@ -98,6 +102,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     highest, _, rule = drawing(examples, spec, levels)
     steps, tokens = _whole(whole, planned_pairs(highest, rule), experiment.config.train.batch_size, plan, counts)
     counted = f" (of the first {plan.steps} steps)" if steps > plan.steps else ""
+    passes = PASSES.get(experiment.config.method_name, 1.0)
     return [
         ["scores", histogram([spec.scale.grade(score) for score in train.scores])],
         *describe(prepared),
@@ -108,7 +113,8 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
         ["rows with another seam", f"{counts['rows_seam']}{counted}"],
         [
             "time",
-            f"about {_duration(tokens)} of training at {TOKENS_PER_SECOND} tokens/s (2 CPU cores, 135M parameters)",
+            f"about {_duration(round(tokens * passes))} of training at {TOKENS_PER_SECOND} tokens/s "
+            "(2 CPU cores, 135M parameters)",
         ],
         *[["example", text] for text in _examples(prepared)],
         *[["advice", line] for line in advice(train, spec, levels, plan)],

@@ -1,6 +1,8 @@
 """Several runs from one command line, and a user's own config folder, with the real stages."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,3 +54,17 @@ def test_a_users_own_config_folder(tmp_path: Path, small_run: Lines) -> None:
     config = (outputs.training(tmp_path / "runs") / "config.yaml").read_text(encoding="utf-8")
     assert "learning_rate: 1.0e-06" in config
     assert "max_steps: 4" in config
+
+
+def test_parallel_jobs_that_need_the_same_feedback_make_it_once(tmp_path: Path, small_run: Lines) -> None:
+    """Two processes of joblib's launcher; the second waits for the first one's lock and reads what it made."""
+    lines = [*small_run(tmp_path / "runs"), "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", "--json"]
+    program = [sys.executable, "-m", "gcsl_cli", "prepare", "-m", *lines]
+    ended = subprocess.run(program, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("graded rows in") == 1
+    jobs = json.loads(ended.stdout)["jobs"]
+    assert [job["status"] for job in jobs] == ["done", "done"]
+    assert len({job["run"] for job in jobs}) == 2
+    outputs.only(tmp_path / "runs", "toxicity/feedback-*")

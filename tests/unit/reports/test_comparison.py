@@ -56,7 +56,8 @@ def test_markdown_names_command_commit_seeds_and_budget(result: dict[str, Any]) 
     text = comparison_markdown(result)
 
     assert "gcsl compare task=toxicity" in text
-    assert "Evaluated at commit 1a2b3c4; seeds 0, 1; 100 tokens; 7 tokens & more a run." in text
+    assert "Evaluated at commit 1a2b3c4; seeds 0, 1." in text
+    assert "Budget of a run: 100 tokens; 7 tokens & more." in text
     assert "| base |" in text
     assert "-0.150 [-0.200, -0.100] 2/2 **better**" in text
     assert "Left out: runs/<x>: half done." in text
