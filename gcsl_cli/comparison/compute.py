@@ -18,8 +18,8 @@ COSTS = ("training_tokens", "supervised_tokens", "training_seconds")
 def compare(rows: Sequence[Row], baseline: Row | None, *, resamples: int, seed: int) -> dict[str, Any]:
     """Every row's measures over its seeds, and their paired differences to the baseline's.
 
-    A row that was evaluated otherwise than the baseline has no difference; whatever else keeps it from being compared
-    is marked with a letter and said once.
+    A row of other prompts, samples or scorers than the baseline's has no difference; whatever else keeps it from being
+    compared is marked with a letter and said once.
     """
     columns = list({column["name"]: column for row in rows for column in row.evaluations[0].result["columns"]}.values())
     marks: dict[str, str] = {}
@@ -40,7 +40,7 @@ def compare(rows: Sequence[Row], baseline: Row | None, *, resamples: int, seed: 
                 "marks": _marks(row, baseline, marks),
                 "metrics": _metrics(row, columns, resamples, seed),
                 "difference": _differences(row, baseline, columns, resamples, seed),
-                "discrimination": _scalar([_auc(found.result) for found in row.evaluations] if row.trained else []),
+                "discrimination": _scalar(_auc(row) if row.trained else []),
                 "attainment": _attainment(row),
                 "costs": {name: _scalar(_facts(row, name)) for name in COSTS} if row.trained else {},
             }
@@ -73,7 +73,7 @@ def _differences(
     row: Row, baseline: Row | None, columns: Sequence[Mapping[str, Any]], resamples: int, seed: int
 ) -> dict[str, Any] | None:
     """Paired differences by measure; `None` for the baseline and where prompts or samples are others."""
-    if baseline is None or row is baseline or row.evaluations[0].protocol != baseline.evaluations[0].protocol:
+    if baseline is None or row is baseline or row.evaluations[0].pairing != baseline.evaluations[0].pairing:
         return None
     pairs = _paired(row, baseline)
     if pairs is None:
@@ -113,9 +113,24 @@ def _scalar(values: Sequence[float | None]) -> dict[str, Any] | None:
     return {"value": float(np.mean(known)), "low": min(known), "high": max(known), "per_seed": list(values)}
 
 
-def _auc(result: Mapping[str, Any]) -> float | None:
-    found = result.get("discrimination")
-    return None if found is None else found["trained"]["pooled"]["value"]
+def _auc(row: Row) -> list[float | None]:
+    return [None if part is None else part["trained"]["pooled"]["value"] for part in _apart(row, "discrimination")]
+
+
+def _apart(row: Row, name: str) -> list[Mapping[str, Any] | None]:
+    """What is measured apart from the row's arm, for each of its runs.
+
+    Of the evaluations that share the row's protocol it is the one with the most asked levels, then the newest.
+    """
+    parts = [
+        [
+            part
+            for other in run.evaluations
+            if other.protocol == evaluation.protocol and (part := other.result.get(name))
+        ]
+        for run, evaluation in zip(row.runs, row.evaluations, strict=True)
+    ]
+    return [max(found, key=lambda part: len(part.get("levels", ())), default=None) for found in parts]
 
 
 def _facts(row: Row, name: str) -> list[float | None]:
@@ -123,9 +138,14 @@ def _facts(row: Row, name: str) -> list[float | None]:
 
 
 def _attainment(row: Row) -> dict[str, Any] | None:
-    """The mean score of each asked level over seeds, and Spearman's correlation of asked and achieved over levels."""
-    parts = [found for evaluation in row.evaluations if (found := evaluation.result.get("attainment"))]
-    if not parts or not row.trained:
+    """The mean score of each asked level over seeds, and Spearman's correlation of asked and achieved over levels.
+
+    `None` where fewer than two levels were asked for, or others in other seeds.
+    """
+    if not row.trained:
+        return None
+    parts = [part for part in _apart(row, "attainment") if part is not None and len(part["levels"]) > 1]
+    if not parts:
         return None
     asked = [tuple(level["level"] for level in part["levels"]) for part in parts]
     if len(set(asked)) > 1:

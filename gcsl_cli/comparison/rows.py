@@ -27,6 +27,15 @@ REASONS = {
 }
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which evaluations and arms of the runs become rows; `None`: what most of them share, every weight."""
+
+    guidance: frozenset[float] | None = None
+    sampling: frozenset[str] | None = None
+    """As `Evaluation.sampling` says it; every one of them is a row of its own."""
+
+
 @dataclass
 class Row:
     """One line of the table before anything is computed; lists have one entry a seed."""
@@ -35,6 +44,7 @@ class Row:
     keys: Mapping[str, Any]
     """What was trained."""
     arm: str
+    guidance: float
     compared_by: Mapping[str, str]
     seeds: list[int] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
@@ -52,18 +62,17 @@ class Row:
         return [REASONS[name] for name in names if self.compared_by.get(name) != other.compared_by.get(name)]
 
 
-def make_rows(runs: Sequence[Run], guidance: Sequence[float] | None = None) -> tuple[list[Row], list[str]]:
+def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[Row], list[str]]:
     """The rows of all runs, the base model first, and a line for each run that two of the same seed would double.
 
-    `guidance` keeps only arms with one of these weights.
+    Rows of one training stand together, the largest weight of guidance last.
     """
+    wanted = wanted or Wanted()
     protocols = Counter(evaluation.protocol for run in runs for evaluation in run.evaluations)
     rows: dict[Any, Row] = {}
     problems: list[str] = []
     for run in runs:
-        for evaluation, arm in _arms(run, protocols):
-            if arm["trained"] and guidance is not None and arm["guidance"] not in guidance:
-                continue
+        for evaluation, arm in _arms(run, protocols, wanted):
             key, row = _row(run, evaluation, arm)
             row = rows.setdefault(key, row)
             if arm["trained"] and run.seed in row.seeds:
@@ -75,34 +84,46 @@ def make_rows(runs: Sequence[Run], guidance: Sequence[float] | None = None) -> t
             row.runs.append(run)
             row.evaluations.append(evaluation)
             row.values.append(evaluation.values()[arm["name"]])
-    ordered = sorted(rows.values(), key=lambda row: row.trained)
+    trainings = list(dict.fromkeys(repr(row.keys) for row in rows.values()))
+    ordered = sorted(rows.values(), key=lambda row: (row.trained, trainings.index(repr(row.keys)), row.guidance))
     _tell_apart(ordered)
     for row in ordered:
         _sort_by_seed(row)
     return ordered, problems
 
 
-def _arms(run: Run, protocols: Mapping[tuple[str, ...], int]) -> Iterator[tuple[Evaluation, Mapping[str, Any]]]:
+def _arms(
+    run: Run, protocols: Mapping[tuple[str, ...], int], wanted: Wanted
+) -> Iterator[tuple[Evaluation, Mapping[str, Any]]]:
     """The arms of a run that are rows, each out of the evaluation whose protocol most runs share, then the newest."""
     seen = set()
     for evaluation in sorted(run.evaluations, key=lambda evaluation: -protocols[evaluation.protocol]):
+        if wanted.sampling is not None and evaluation.sampling not in wanted.sampling:
+            continue
         for arm in evaluation.result["arms"]:
-            is_row = arm["name"] == BASE or (arm["trained"] and (arm["best"] or arm["goal"] is None))
-            if is_row and arm["name"] not in seen:
-                seen.add(arm["name"])
+            key = (arm["name"], evaluation.sampling if wanted.sampling else None)
+            if _is_row(arm, wanted) and key not in seen:
+                seen.add(key)
                 yield evaluation, arm
+
+
+def _is_row(arm: Mapping[str, Any], wanted: Wanted) -> bool:
+    if not arm["trained"]:
+        return bool(arm["name"] == BASE)
+    asked = wanted.guidance is None or arm["guidance"] in wanted.guidance
+    return asked and bool(arm["best"] or arm["goal"] is None)
 
 
 def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any, Row]:
     shared = dict(evaluation.result["compared_by"])
     if not arm["trained"]:
         shared = {name: shared[name] for name in OF_ALL}
-        return (BASE, *sorted(shared.items())), Row(BASE, {}, BASE, shared)
+        return (BASE, *sorted(shared.items())), Row(BASE, {}, BASE, 0.0, shared)
     label = method_label(run.keys)
     if arm["guidance"]:
         label += f", guidance {arm['guidance']:g}" + _against(arm["name"])
     key = (repr(sorted(_flat(run.keys).items())), arm["name"], *sorted(shared.items()))
-    return key, Row(label, run.keys, arm["name"], shared)
+    return key, Row(label, run.keys, arm["name"], float(arm["guidance"]), shared)
 
 
 def method_label(keys: Mapping[str, Any]) -> str:
@@ -127,17 +148,26 @@ def _run_of(row: Row, seed: int) -> Path:
 
 
 def _tell_apart(rows: Sequence[Row]) -> None:
-    """Say behind equal labels what differs."""
+    """Say behind equal labels what differs: training first, then what it was trained and evaluated on."""
     for label, count in Counter(row.label for row in rows).items():
         if count == 1:
             continue
         same = [row for row in rows if row.label == label]
-        flat = [_flat({**row.keys, "": row.compared_by}) for row in same]
-        names = sorted({name for keys in flat for name in keys})
-        differing = [name for name in names if len({repr(keys.get(name)) for keys in flat}) > 1]
-        told = [name for name in differing if not name.startswith(".")] or differing
+        flat = [_flat(row.keys) | _evaluated(row) for row in same]
+        told: list[str] = []
+        for name in dict.fromkeys(name for keys in flat for name in keys):
+            if _kinds(flat, [*told, name]) > _kinds(flat, told):
+                told.append(name)
         for row, keys in zip(same, flat, strict=True):
-            row.label += f" ({', '.join(name.lstrip('.') + '=' + str(keys.get(name)) for name in told[:3])})"
+            row.label += f" ({', '.join(f'{name}={keys.get(name)}' for name in told)})"
+
+
+def _evaluated(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.compared_by.items() if name != "sampling"} | row.evaluations[0].settings
+
+
+def _kinds(flat: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int:
+    return len({repr([keys.get(name) for name in names]) for keys in flat})
 
 
 def _sort_by_seed(row: Row) -> None:

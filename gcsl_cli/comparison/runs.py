@@ -23,10 +23,30 @@ class Evaluation:
     """What `metrics.json` holds."""
 
     @property
+    def sampling(self) -> str:
+        """How completions were sampled: `samples 4, max_new_tokens 20, temperature 1.0, ...`."""
+        return str(self.result["compared_by"]["sampling"])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The same by name."""
+        return {name: value for name, _, value in (part.partition(" ") for part in self.sampling.split(", "))}
+
+    @property
     def protocol(self) -> tuple[str, ...]:
-        """What two evaluations share whose measures can be set against each other, prompt by prompt."""
+        """What most evaluations of a comparison share."""
         shared = self.result["compared_by"]
-        return tuple(shared[name] for name in ("evaluation prompts", "sampling", "measures"))
+        return (shared["evaluation prompts"], self.sampling, shared["measures"])
+
+    @property
+    def pairing(self) -> tuple[str, ...]:
+        """What two evaluations share whose measures can be set against each other, prompt by prompt.
+
+        Temperature and top-p are not among it: they move a model between cautious and varied text, as guidance does.
+        """
+        shared = self.result["compared_by"]
+        settings = (value for name, value in self.settings.items() if name not in ("temperature", "top_p"))
+        return (shared["evaluation prompts"], *settings, shared["measures"])
 
     def values(self) -> dict[str, dict[str, PerPrompt]]:
         """The metrics of every arm before they are summed up."""

@@ -110,7 +110,7 @@ def _curves(result: Comparison) -> list[Mapping[str, Any]]:
     """Rows with a curve of their own: the arms of one method share one."""
     curves: dict[str, Mapping[str, Any]] = {}
     for row in result["rows"]:
-        if row["attainment"] and len(row["attainment"]["levels"]) > 1:
+        if row["attainment"]:
             curves.setdefault(repr(row["attainment"]), row)
     return list(curves.values())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.comparison.compute import compare
-from gcsl_cli.comparison.rows import BASE, Row, make_rows
+from gcsl_cli.comparison.rows import BASE, Row, Wanted, make_rows
 from gcsl_cli.comparison.runs import matching, read_runs
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.files import write_json, write_text
@@ -30,9 +30,9 @@ def run(
         ConfigError: an override that cannot be used.
         DataError: there is nothing to compare.
     """
-    folders, guidance, problems = chosen_runs(selectors, config_dir)
+    folders, wanted, problems = chosen_runs(selectors, config_dir)
     runs, unusable = read_runs(folders)
-    rows, doubled = make_rows(runs, guidance)
+    rows, doubled = make_rows(runs, wanted)
     problems += unusable + doubled
     for problem in problems:
         log.warning("%s", problem)
@@ -48,31 +48,37 @@ def run(
     return {**result, "report": str(folder / "report.html")}
 
 
-def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list[Path], list[float] | None, list[str]]:
-    """Run folders, the guidance weights that were asked for (`None`: all), and a line for what names no run."""
+def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list[Path], Wanted, list[str]]:
+    """Run folders, the guidance weights and sampling that were asked for, and a line for what names no run."""
     lines = [selector for selector in selectors if "=" in selector]
     patterns = [selector for selector in selectors if "=" not in selector]
     folders, problems = matching(patterns)
     if not lines and patterns:
-        return folders, None, problems
+        return folders, Wanted(), problems
     from gcsl_cli.configs import Composer, finish, without_hydra
     from gcsl_cli.stages.experiment import Experiment
+    from gcsl_cli.stages.facts import SAMPLING, sampling
 
     composer = Composer(config_dir)
     members = composer.members(lines)
     configs = [finish(without_hydra(composer.compose(member)), member) for member in members]
     if all(line.partition("=")[0] in BROAD for line in lines):
         found, missing = matching([str(Path(config.runs_dir) / config.task.name) for config in configs])
-        return [*folders, *found], None, problems + missing
+        return [*folders, *found], Wanted(), problems + missing
     for member, config in zip(members, configs, strict=True):
         folder = Experiment(config).training.path
         if (folder / "manifest.json").exists():
             folders.append(folder)
         else:
             problems.append(f"{folder}: not trained yet: gcsl evaluate {' '.join(member)}")
-    asked = any(line.startswith("generation.guidance=") for line in lines)
-    guidance = sorted({config.generation.guidance for config in configs}) if asked else None
-    return list(dict.fromkeys(folders)), guidance, problems
+    keys = {line.partition("=")[0] for line in lines}
+    guidance = frozenset(config.generation.guidance for config in configs)
+    samplings = frozenset(sampling(config) for config in configs)
+    wanted = Wanted(
+        guidance if "generation.guidance" in keys else None,
+        samplings if keys & {f"generation.{name}" for name in SAMPLING} else None,
+    )
+    return list(dict.fromkeys(folders)), wanted, problems
 
 
 def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:

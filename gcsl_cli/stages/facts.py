@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from gcsl_cli import __version__
+from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 
@@ -37,17 +38,20 @@ def facts(experiment: Experiment) -> dict[str, Any]:
 
 def compared_by(experiment: Experiment) -> dict[str, str]:
     """What has to be equal for two results to be comparable, each as a short text."""
-    config = experiment.config
-    generation = {key: getattr(config.generation, key) for key in SAMPLING}
     return {
         "feedback": experiment.feedback.identity,
         "base model": _short(experiment.model_keys),
         "budget": str(experiment.training.manifest()["budget"]),
         "evaluation prompts": _short([prompt.prompt_id for prompt in evaluation_prompts(experiment)]),
-        "sampling": ", ".join(f"{key} {value}" for key, value in generation.items()),
+        "sampling": sampling(experiment.config),
         "measures": _short(experiment.task.evaluation_keys()),
         "version": __version__,
     }
+
+
+def sampling(config: Config) -> str:
+    """How completions are sampled, apart from goals and guidance."""
+    return ", ".join(f"{key} {getattr(config.generation, key)}" for key in SAMPLING)
 
 
 def _short(keys: Any) -> str:

@@ -21,7 +21,7 @@ PROTOCOL = {
     "base model": "m1",
     "budget": "100 tokens",
     "evaluation prompts": "p1",
-    "sampling": "samples 2",
+    "sampling": "samples 2, temperature 1.0",
     "measures": "s1",
     "version": "0.1.0",
 }

@@ -8,7 +8,7 @@ import pytest
 from gcsl_cli.comparison.compute import compare
 from gcsl_cli.comparison.rows import make_rows
 from gcsl_cli.comparison.runs import read_runs
-from tests.unit.comparison.made import PLAIN, SFT, make_run
+from tests.unit.comparison.made import PLAIN, SFT, arm, make_run
 
 BASE = [0.4, 0.2]
 BEST = {0: [0.1, 0.1], 1: [0.2, 0.2]}
@@ -83,6 +83,8 @@ def test_other_budgets_are_marked_and_other_prompts_have_no_difference(folders: 
     changed = {
         "budget": {"budget": "7 tokens"},
         "prompts": {"evaluation prompts": "p2"},
+        "temperature": {"sampling": "samples 2, temperature 0.8"},
+        "samples": {"sampling": "samples 3, temperature 1.0"},
     }
     more = [
         make_run(
@@ -100,6 +102,10 @@ def test_other_budgets_are_marked_and_other_prompts_have_no_difference(folders: 
     assert "evaluated on other prompts than threshold-language" in said(result, found["prompts"])
     assert found["prompts"]["difference"] is None
     assert "another budget than threshold-language" in said(result, found["budget"])
+    assert found["samples"]["difference"] is None
+    for name in ("temperature", "samples"):
+        assert "sampled with other settings than threshold-language" in said(result, found[name])
+    assert found["temperature"]["difference"]["toxicity"]["per_seed"] == pytest.approx([0.0])
     assert result["by_label"]["threshold-language"]["marks"] == []
 
 
@@ -110,6 +116,25 @@ def test_attainment_is_the_correlation_of_means_over_seeds(folders: list[Path]) 
     assert [level["mean"] for level in found["levels"]] == pytest.approx([0.5, 0.85])
     assert found["levels"][1]["per_seed"] == pytest.approx([0.9, 0.8])
     assert found["spearman_levels"] == pytest.approx(1.0)
+
+
+def test_levels_may_have_been_asked_for_in_an_older_evaluation(folders: list[Path]) -> None:
+    """The newer ones have the best goal alone, which is no curve, and no held-out rows."""
+    newer = {"discrimination": None}
+    for seed, folder in enumerate(folders[:2]):
+        more = {"described": [arm("best", goal=0.9, best=True)], "evaluation": "newer", "finished": "2027-01-01"}
+        make_run(folder, {"best": [0.3, 0.3]}, seed=seed, result=newer, **more)
+    found = compared(folders)["by_label"]["threshold-language"]
+
+    assert found["metrics"]["toxicity"]["per_seed"] == pytest.approx([0.3, 0.3])
+    assert len(found["attainment"]["levels"]) == 2
+    assert found["discrimination"]["value"] == pytest.approx(0.65)
+
+
+def test_one_level_has_no_correlation(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"best": [0.3, 0.3]}, described=[arm("best", goal=0.9, best=True)])
+
+    assert compared([run])["by_label"]["threshold-language"]["attainment"] is None
 
 
 def test_without_a_baseline_there_are_no_differences(folders: list[Path]) -> None:

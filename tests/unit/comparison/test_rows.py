@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gcsl_cli.comparison.rows import Row, make_rows, method_label
+from gcsl_cli.comparison.rows import Row, Wanted, make_rows, method_label
 from gcsl_cli.comparison.runs import read_runs
 from tests.unit.comparison.made import BASE, GCSL, GOALS, PLAIN, SFT, arm, make_run
 
@@ -10,10 +10,10 @@ ARMS = {"base": [0.4, 0.2], "worst": [0.5, 0.5], "best": [0.1, 0.2], "best-w2": 
 GUIDED = [BASE, *GOALS, arm("best-w2", goal=0.9, best=True, guidance=2.0)]
 
 
-def rows(*folders: Path, guidance: list[float] | None = None) -> list[Row]:
+def rows(*folders: Path, wanted: Wanted | None = None) -> list[Row]:
     runs, problems = read_runs(folders)
     assert problems == []
-    return make_rows(runs, guidance)[0]
+    return make_rows(runs, wanted)[0]
 
 
 def test_seeds_of_a_method_share_a_row_and_the_base_model_has_one(tmp_path: Path) -> None:
@@ -27,9 +27,46 @@ def test_seeds_of_a_method_share_a_row_and_the_base_model_has_one(tmp_path: Path
 
 
 def test_guidance_can_be_chosen(tmp_path: Path) -> None:
-    found = rows(make_run(tmp_path / "run", ARMS, described=GUIDED), guidance=[2.0])
+    found = rows(make_run(tmp_path / "run", ARMS, described=GUIDED), wanted=Wanted(guidance=frozenset({2.0})))
 
     assert [row.label for row in found] == ["base", "threshold-language, guidance 2"]
+
+
+def test_weights_of_guidance_ascend_beside_their_training(tmp_path: Path) -> None:
+    """Evaluations are read newest first; other methods do not come between."""
+    arms = [arm(f"best-w{weight}", goal=0.9, best=True, guidance=weight) for weight in (4.0, 1.0)]
+    found = rows(
+        make_run(tmp_path / "a", {found["name"]: [0.1] for found in arms}, described=arms),
+        make_run(tmp_path / "b", {"trained": [0.1]}, keys=SFT, described=[PLAIN]),
+        make_run(tmp_path / "a", ARMS, described=GUIDED, evaluation="older", finished="2025-01-01"),
+    )
+
+    assert [(row.label.partition(",")[0], row.guidance) for row in found] == [
+        ("base", 0.0),
+        *(("threshold-language", weight) for weight in (0.0, 1.0, 2.0, 4.0)),
+        ("sft top_fraction 0.2", 0.0),
+    ]
+
+
+def test_each_sampling_that_was_asked_for_is_a_row(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", ARMS)
+    cool = "samples 2, temperature 0.8"
+    arms = {"best": [0.0, 0.1]}
+    described = [arm("best", goal=0.9, best=True)]
+    make_run(run, arms, described=described, evaluation="cool", compared_by={"sampling": cool})
+
+    plain = rows(run)
+    both = rows(run, wanted=Wanted(sampling=frozenset({cool, "samples 2, temperature 1.0"})))
+    cooler = rows(run, wanted=Wanted(sampling=frozenset({cool})))
+
+    assert len(plain) == 2
+    assert sorted(row.label for row in both) == [
+        "base",
+        "threshold-language (temperature=0.8)",
+        "threshold-language (temperature=1.0)",
+    ]
+    assert [row.label for row in cooler] == ["threshold-language"]
+    assert cooler[0].evaluations[0].sampling == cool
 
 
 def test_rows_that_would_have_one_name_say_what_differs(tmp_path: Path) -> None:
@@ -40,6 +77,20 @@ def test_rows_that_would_have_one_name_say_what_differs(tmp_path: Path) -> None:
         "base",
         "threshold-language (train.batch_size=4)",
         "threshold-language (train.batch_size=8)",
+    ]
+
+
+def test_one_difference_that_tells_them_apart_is_enough(tmp_path: Path) -> None:
+    keys = [{**GCSL, "adapter": {"alpha": 2 * rank, "rank": rank}} for rank in (4, 8)]
+    found = rows(
+        *(make_run(tmp_path / str(place), ARMS, keys=part) for place, part in enumerate(keys)),
+        make_run(tmp_path / "f", ARMS, keys=keys[0], compared_by={"feedback": "f2"}),
+    )
+
+    assert [row.label for row in found[1:]] == [
+        "threshold-language (adapter.alpha=8, feedback=f1)",
+        "threshold-language (adapter.alpha=8, feedback=f2)",
+        "threshold-language (adapter.alpha=16, feedback=f1)",
     ]
 
 
