@@ -38,9 +38,11 @@ PLAN = pa.schema(
     [
         ("step", pa.int32()),
         ("micro", pa.int32()),
+        ("sequence", pa.int32()),  # neighbours of one sequence are one feedback row under several goals
         ("row", pa.int32()),
         ("goal", pa.float64()),  # what is asked for, NaN for nothing
         ("tokens", pa.int32()),
+        ("weight", pa.float64()),
     ]
 )
 VALUES = pa.schema(

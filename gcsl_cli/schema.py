@@ -55,8 +55,24 @@ class Placement(StrEnum):
 class Pairing(StrEnum):
     """Which of the levels that a row reaches become training rows."""
 
+    auto = "auto"
     all = "all"
     sample = "sample"
+
+
+class PairingWeight(StrEnum):
+    """How much a row under several goals counts."""
+
+    pairs = "pairs"
+    rows = "rows"
+
+
+class SharedPrefix(StrEnum):
+    """Whether rows that begin alike are computed as one sequence."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
 
 
 class Balance(StrEnum):
@@ -91,6 +107,10 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+AFTER_PROMPT = (Placement.after_prompt, Placement.assistant_prefix)
+"""Goals of one row share the prompt before them."""
+
+
 @dataclass
 class LevelsConfig:
     """Where the thresholds lie."""
@@ -108,7 +128,8 @@ class GoalConfig:
     formulation: Formulation = Formulation.threshold
     wording: Wording = Wording.language
     placement: Placement = Placement.before_prompt
-    pairing: Pairing = Pairing.sample
+    pairing: Pairing = Pairing.auto
+    pairing_weight: PairingWeight = PairingWeight.pairs
     balance: Balance = Balance.levels
     levels: LevelsConfig = field(default_factory=LevelsConfig)
     sentences: list[str] | None = None
@@ -117,6 +138,14 @@ class GoalConfig:
     weights: list[float] | None = None
     dropout: float = 0.0
     target: Any = "best"
+
+    @property
+    def paired(self) -> Pairing:
+        """The pairing that `auto` stands for: every level where rows can share their prompts."""
+        if self.pairing is not Pairing.auto:
+            return self.pairing
+        several = self.formulation is Formulation.threshold and self.levels.by is not LevelRule.raw
+        return Pairing.all if several and self.placement in AFTER_PROMPT else Pairing.sample
 
 
 @dataclass
@@ -179,6 +208,9 @@ class TrainConfig:
     score_below: float | None = None
     batch_size: int = 16
     micro_batch_size: int | None = None
+    tokens_per_batch: int | None = None
+    batches_per_step: int = 1
+    shared_prefix: SharedPrefix = SharedPrefix.auto
     learning_rate: float = 1e-4
     lr_schedule: str = "linear"
     warmup_steps: int = 10
@@ -251,6 +283,16 @@ class Config:
         """`gcsl`, `sft`, `dpo` or `kto`; `goal=none` is short for `method=sft`."""
         unconditioned = self.method.name == "gcsl" and self.goal.formulation is Formulation.none
         return "sft" if unconditioned else self.method.name
+
+    @property
+    def pairs_together(self) -> bool:
+        """Whether the goals of a row follow one another in the plan: they could share the prompt before them."""
+        return not self.goalless and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
+
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether a row under several goals is trained as one sequence, if the model can."""
+        return self.pairs_together and self.train.shared_prefix is not SharedPrefix.off
 
     @property
     def goalless(self) -> bool:

@@ -60,7 +60,8 @@ def main() -> None:
         examples = [
             {"input_ids": row.input_ids, "labels": [IGNORED] * row.prompt_tokens + row.input_ids[row.prompt_tokens :]}
             for item in batches
-            for row in item["rows"]
+            for sequence in item["sequences"]
+            for row in sequence.rows
         ]
         args = sft_arguments(common_arguments(settings, folder, validated=False))
         args.per_device_train_batch_size = experiment.config.train.batch_size

@@ -15,7 +15,9 @@ from gcsl_cli.schema import (
     LevelRule,
     LevelScope,
     Pairing,
+    PairingWeight,
     Selection,
+    SharedPrefix,
     Wording,
 )
 from gcsl_cli.suggest import did_you_mean, listed
@@ -38,6 +40,8 @@ COUNTS = (
     "adapter.alpha",
     "train.batch_size",
     "train.micro_batch_size",
+    "train.tokens_per_batch",
+    "train.batches_per_step",
     "train.budget.tokens",
     "train.budget.supervised_tokens",
     "train.max_steps",
@@ -112,6 +116,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _levels(config)
     yield from _goal(config.goal)
     yield from _budget(config.train.budget)
+    yield from _batches(config)
     yield from _method(config)
     if config.goalless and (config.generation.guidance or config.generation.target is not None):
         key = "target" if config.generation.target is not None else "guidance"
@@ -159,7 +164,7 @@ def _levels(config: Config) -> Iterator[str]:
 def _goal(goal: GoalConfig) -> Iterator[str]:
     """Combinations that make no sense, with the reason."""
     levels, raw = goal.levels, goal.levels.by is LevelRule.raw
-    exact, every = goal.formulation is Formulation.exact, goal.pairing is Pairing.all
+    exact, every = goal.formulation is Formulation.exact, goal.paired is Pairing.all
     if exact and every:
         yield (
             "goal.formulation=exact with goal.pairing=all: an exact goal is one level a row, there is nothing to pair. "
@@ -187,6 +192,13 @@ def _goal(goal: GoalConfig) -> Iterator[str]:
             f"goal.levels.per=prompt with goal.levels.by={levels.by}: only quantiles are taken within a prompt. "
             "Use goal.levels.by=quantile."
         )
+    if goal.pairing_weight is PairingWeight.rows and goal.paired is not Pairing.all:
+        yield "goal.pairing_weight=rows: rows have one goal each and count once already. It is for goal.pairing=all."
+    if goal.pairing_weight is PairingWeight.rows and goal.balance is Balance.levels:
+        yield (
+            "goal.pairing_weight=rows with goal.balance=levels: balance says what share each level has. "
+            "Use goal.balance=none."
+        )
     if goal.sentences is not None and goal.wording is Wording.number:
         yield "goal.sentences with goal.wording=number: a number has no sentence. goal.template puts words around it."
     if goal.sentences is not None and goal.template is not None:
@@ -203,6 +215,25 @@ def _budget(budget: BudgetConfig) -> Iterator[str]:
     given = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(budget, name)) is not None]
     if len(given) > 1:
         yield f"{' and '.join(given)}: a run has one budget. Give one of them."
+
+
+def _batches(config: Config) -> Iterator[str]:
+    train = config.train
+    if train.tokens_per_batch and train.micro_batch_size:
+        yield "train.tokens_per_batch and train.micro_batch_size both say what a forward pass takes. Give one of them."
+    if train.tokens_per_batch and config.method.name in ("dpo", "kto"):
+        yield f"train.tokens_per_batch with method={config.method.name}: it takes rows. Use train.micro_batch_size."
+    if train.batches_per_step > 1 and not train.tokens_per_batch:
+        yield (
+            f"train.batches_per_step={train.batches_per_step} without train.tokens_per_batch: rows are split by "
+            "train.micro_batch_size. Use that, or give train.tokens_per_batch."
+        )
+    if train.shared_prefix is SharedPrefix.on and not config.shares_prompts:
+        yield (
+            "train.shared_prefix=on: there is nothing to share. It takes a goal after the prompt "
+            "(goal.placement=after_prompt or assistant_prefix) and every level that a row reaches "
+            "(goal.formulation=threshold goal.pairing=all)."
+        )
 
 
 def _method(config: Config) -> Iterator[str]:

@@ -55,6 +55,7 @@ class Experiment:
         config, parent = self.config, self.feedback.identity
         goal = plain(config.goal)
         goal.pop("target")
+        goal["pairing"] = str(config.goal.paired)
         train = {key: value for key, value in plain(config.train).items() if key not in HOW_NOT_WHAT}
         keys = {
             "model": self.model_keys,

@@ -68,7 +68,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         weights=tuple(goal.weights or ()),
         placement=str(goal.placement),
         separator=_separator(goal),
-        pairing=str(goal.pairing),
+        pairing=str(goal.paired),
         balance=str(goal.balance),
         dropout=goal.dropout,
         target=goal.target,

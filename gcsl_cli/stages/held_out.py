@@ -1,5 +1,6 @@
 """What needs no sampling: how the models rate held-out graded completions under each goal."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcsl_cli.generation.likelihood import completion_log_probs
+from gcsl_cli.generation.likelihood import completion_log_probs, shared_log_probs
 from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.bootstrap import interval
 from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.likelihood import per_token
+from gcsl_cli.prompting import EncodedRow
 from gcsl_cli.records import FeedbackRows
+from gcsl_cli.schema import AFTER_PROMPT
 from gcsl_cli.stages.answers import likelihood_row
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.training.branches import Ints, branched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+CHECKED = 8
+"""Rows by which a model shows that it is exact under branches."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class HeldOut:
 
     def likelihoods(self, goals: Sequence[float | None]) -> dict[str, Any]:
         """For each asked goal the mean log-probability a token (nats) of the good rows and of the poor ones."""
+        self._measure(self.experiment.policy, goals)
         spec, config = self.experiment.spec, self.experiment.config.evaluation
         prompts = self.rows.table["prompt_id"].to_pylist()
         good = self.rows.scores >= self.cut
@@ -82,6 +90,7 @@ class HeldOut:
 
     def _auc(self, model: "PreTrainedModel") -> dict[str, Any]:
         spec, config = self.experiment.spec, self.experiment.config.evaluation
+        self._measure(model, [spec.best, spec.worst])
         return goal_discrimination(
             self._log_probs(model, spec.best)[0] - self._log_probs(model, spec.worst)[0],
             self.rows.scores,
@@ -97,10 +106,31 @@ class HeldOut:
 
     def _log_probs(self, model: "PreTrainedModel", goal: float | None) -> tuple[Any, Any]:
         """Summed log-probability and tokens of each row's completion under a goal, both `(rows,)`."""
-        key = (id(model), goal)
-        if key not in self._known:
-            prompter = self.experiment.prompter(self.experiment.spec)
-            rows = [replace(row, finished=False) for row in self.rows]
-            encoded = prompter.rows(rows, [goal] * len(rows), None)
-            self._known[key] = completion_log_probs(model, [likelihood_row(row) for row in encoded])
-        return self._known[key]
+        return self._known[id(model), goal]
+
+    def _measure(self, model: "PreTrainedModel", goals: Sequence[float | None]) -> None:
+        """Measure the goals that were not yet, in one pass where they stand after the prompt."""
+        asked = [goal for goal in dict.fromkeys(goals) if (id(model), goal) not in self._known]
+        prompter = self.experiment.prompter(self.experiment.spec)
+        rows = [(place, replace(row, finished=False), goal) for place, row in enumerate(self.rows) for goal in asked]
+        if not rows:
+            return
+        index, feedback, of_rows = zip(*rows, strict=True)
+        encoded = prompter.rows(feedback, of_rows, None)
+        numbers = np.array(index, dtype=np.int64)
+        texts = [likelihood_row(row) for row in encoded]
+        if self._shares(model, encoded, numbers):
+            log_probs, tokens = shared_log_probs(model, texts, numbers)
+        else:
+            log_probs, tokens = completion_log_probs(model, texts)
+        for place, goal in enumerate(asked):
+            self._known[id(model), goal] = log_probs[place :: len(asked)], tokens[place :: len(asked)]
+
+    def _shares(self, model: "PreTrainedModel", rows: Sequence[EncodedRow], index: Ints) -> bool:
+        """Whether the goals of a row can be measured in one pass."""
+        if self.experiment.config.goal.placement not in AFTER_PROMPT:
+            return False
+        from gcsl_cli.training.shared_prefix import why_not_shared
+
+        sequences = branched(rows[:CHECKED], index[:CHECKED], math.inf)
+        return why_not_shared(model, [{"sequences": sequences}], self.experiment.tokenizer.pad_token_id) is None

@@ -9,11 +9,13 @@ from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models import load_model
 from gcsl_cli.preferences import Pairs, desirable, preference_pairs
 from gcsl_cli.records import FeedbackRows
+from gcsl_cli.schema import Config
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.goal import levels_of
 from gcsl_cli.stages.policy import base_dtype
+from gcsl_cli.training.drawing import Drawing
 from gcsl_cli.training.examples import GoalExamples, LabelledExamples, PairExamples
-from gcsl_cli.training.plan import Drawing, Floats, Ints, Plan
+from gcsl_cli.training.plan import Floats, Ints, Plan
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -61,14 +63,21 @@ def validation_examples(
         return None
     index = np.arange(count)
     micro = index // (config.micro_batch_size or config.batch_size)
-    return held_out, Plan(step=micro, micro=micro, row=index, goal=goals[:count], tokens=np.zeros_like(index))
+    return held_out, Plan.of(step=micro, micro=micro, row=index, goal=goals[:count], tokens=np.zeros_like(index))
 
 
-def drawing(examples: AnyExamples, spec: GoalSpec, levels: Levels) -> tuple[Ints, Floats, Drawing]:
+def drawing(config: Config, examples: AnyExamples, spec: GoalSpec, levels: Levels) -> tuple[Ints, Floats, Drawing]:
     """The highest level of each example, the levels, and how (example, level) pairs are drawn."""
     if isinstance(examples, GoalExamples):
         rows = examples.feedback
-        rule = Drawing(spec.formulation, spec.pairing, spec.balance, spec.dropout)
+        rule = Drawing(
+            spec.formulation,
+            spec.pairing,
+            spec.balance,
+            spec.dropout,
+            together=config.pairs_together,
+            weighting=str(config.goal.pairing_weight),
+        )
         return levels.highest(rows.scores, rows.prompts), levels.values, rule
     return np.zeros(len(examples), dtype=np.int64), np.array([np.nan]), Drawing("none", "none", "none")
 
@@ -83,8 +92,9 @@ def make_trainer(
     adapter: "PeftConfig | None",
     *,
     bf16: bool,
+    share: float | None = None,
 ) -> "MakeTrainer":
-    """The method's trainer over the planned examples."""
+    """The method's trainer over the planned examples; `share` as `GoalExamples.planned` takes it."""
     method = experiment.config.method
     if isinstance(examples, GoalExamples):
         from gcsl_cli.training.sft import sft_trainer
@@ -92,7 +102,7 @@ def make_trainer(
         held_out = None
         if validation is not None and isinstance(validation[0], GoalExamples):
             held_out = validation[0].planned(validation[1])
-        return sft_trainer(model, tokenizer, examples.planned(plan), held_out, adapter)
+        return sft_trainer(model, tokenizer, examples.planned(plan, share), held_out, adapter)
     from gcsl_cli.training.preference import dpo_trainer, kto_trainer
 
     others = None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from gcsl_cli.models import train_in_bf16
 from gcsl_cli.schema import TrainConfig
+from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.plan import Budget
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ def train_settings(config: TrainConfig, seed: int) -> "TrainSettings":
     """The settings of the trainer."""
     from gcsl_cli.training.loop import TrainSettings
 
-    micro = config.micro_batch_size or config.batch_size
     return TrainSettings(
         learning_rate=config.learning_rate,
         lr_schedule=config.lr_schedule,
@@ -30,7 +30,18 @@ def train_settings(config: TrainConfig, seed: int) -> "TrainSettings":
         validate_every=config.validate_every,
         report_to=list(config.report_to),
         seed=seed,
-        accumulation=-(-config.batch_size // micro),
+        accumulation=batching(config).passes,
+    )
+
+
+def batching(config: TrainConfig, context: int | None = None) -> Batching:
+    """What an optimizer step and a forward pass take; `context` is the number of tokens that the model can take."""
+    return Batching(
+        batch_size=config.batch_size,
+        micro_batch_size=config.micro_batch_size or config.batch_size,
+        tokens_per_batch=config.tokens_per_batch,
+        batches_per_step=config.batches_per_step,
+        context=math.inf if context is None else context,
     )
 
 

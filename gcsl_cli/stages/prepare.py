@@ -21,8 +21,9 @@ from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import check_asked, levels_of, make_goal, training_rows
 from gcsl_cli.stages.method import AnyExamples, drawing, make_examples
-from gcsl_cli.stages.optimisation import plan_budget
+from gcsl_cli.stages.optimisation import batching, plan_budget
 from gcsl_cli.stages.trial import STEPS, measured_speed
+from gcsl_cli.training.branches import shared_tokens
 from gcsl_cli.training.examples import LabelledExamples, PairExamples
 from gcsl_cli.training.plan import Budget, Floats, Plan, build_plan, load_plan
 
@@ -97,13 +98,15 @@ def _budget(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, level
 def make_plan(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, levels: Levels, budget: Budget) -> Plan:
     """The batch plan of the config's seed."""
     config = experiment.config.train
-    highest, goals, rule = drawing(examples, spec, levels)
+    highest, goals, rule = drawing(experiment.config, examples, spec, levels)
 
-    def measure(index: Ints, goals: Floats) -> tuple[Ints, Ints]:
+    def measure(index: Ints, goals: Floats, sequence: Ints) -> tuple[Ints, Ints, Ints]:
         encoded = examples.encode(index, goals)
         counts = [(sum(len(row.input_ids) for row in rows), sum(row.supervised for row in rows)) for rows in encoded]
         tokens, supervised = np.array(counts, dtype=np.int64).T
-        return tokens, supervised
+        shares = experiment.config.shares_prompts
+        shared = shared_tokens([rows[0] for rows in encoded], sequence) if shares else np.zeros_like(tokens)
+        return tokens, supervised, shared
 
     return build_plan(
         highest,
@@ -111,9 +114,8 @@ def make_plan(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, lev
         measure,
         rule,
         budget,
-        batch_size=config.batch_size,
-        micro_batch_size=config.micro_batch_size or config.batch_size,
-        seed=experiment.config.seed,
+        batching(config, experiment.context),
+        experiment.config.seed,
     )
 
 

@@ -19,9 +19,11 @@ from gcsl_cli.stages.goal import check_asked, make_goal, training_rows
 from gcsl_cli.stages.method import AnyExamples, drawing, make_examples
 from gcsl_cli.stages.optimisation import plan_budget, told_budget
 from gcsl_cli.stages.prepare import Prepared, describe, make_plan
+from gcsl_cli.stages.sharing import planned_share, told_saving
 from gcsl_cli.stages.train import count_rows
+from gcsl_cli.training.drawing import passed_pairs, planned_pairs
 from gcsl_cli.training.examples import GoalExamples, LabelledExamples
-from gcsl_cli.training.plan import Budget, Plan, passed_pairs, planned_pairs
+from gcsl_cli.training.plan import Budget, Plan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -98,8 +100,8 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     whole = plan_budget(experiment.config.train, TOKENS_PER_SECOND)
     plan = make_plan(experiment, examples, spec, levels, replace(whole, steps=min(whole.steps, COUNTED_STEPS)))
     prepared = Prepared(train, rows.of_split("validation"), spec, examples, plan)
-    counts = count_rows(experiment, examples, plan)
-    highest, _, rule = drawing(examples, spec, levels)
+    counts = count_rows(experiment, examples, plan, planned_share(experiment))
+    highest, _, rule = drawing(experiment.config, examples, spec, levels)
     steps, tokens = _whole(whole, planned_pairs(highest, rule), experiment.config.train.batch_size, plan, counts)
     counted = f" (of the first {plan.steps} steps)" if steps > plan.steps else ""
     passes = PASSES.get(experiment.config.method_name, 1.0)
@@ -109,6 +111,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
         *([["whole plan", f"about {steps} steps, {tokens} tokens; above, its beginning"]] if counted else []),
         ["budget", told_budget(experiment.config.train)],
         ["supervised tokens", f"{counts['supervised_tokens']} of {counts['tokens']}{counted}"],
+        *([["shared prompts", told_saving(counts)]] if "tokens_written_out" in counts else []),
         ["rows cut at the length limit", f"{counts['rows_cut']}{counted}"],
         ["rows with another seam", f"{counts['rows_seam']}{counted}"],
         [

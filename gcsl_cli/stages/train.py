@@ -21,6 +21,8 @@ from gcsl_cli.stages.method import AnyExamples, make_trainer, validation_example
 from gcsl_cli.stages.optimisation import told_budget, train_settings
 from gcsl_cli.stages.policy import base_dtype, control_ids, peft_config, starting_model
 from gcsl_cli.stages.prepare import Prepared, fill
+from gcsl_cli.stages.sharing import share, told_saving
+from gcsl_cli.training.branches import branched
 from gcsl_cli.training.examples import encoded_plan
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.reporters import check_reporters
@@ -88,16 +90,18 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     from gcsl_cli.training.loop import merged, train_plan
 
     config, plan = experiment.config, prepared.plan
-    counts = count_rows(experiment, prepared.examples, plan)
     validation = validation_examples(experiment, prepared.examples, prepared.spec, prepared.validation)
     if validation is not None:
         count_rows(experiment, *validation)  # a row that cannot be used shows now, not after hours of training
     settings = train_settings(config.train, config.seed)
     adapter = peft_config(config.adapter, control_ids(experiment, prepared.spec))
     model = starting_model(experiment, prepared.spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16))
-    make = make_trainer(
-        experiment, model, experiment.tokenizer, prepared.examples, plan, validation, adapter, bf16=settings.bf16
-    )
+    sharing = share(experiment, model, prepared.examples, plan)
+    counts = count_rows(experiment, prepared.examples, plan, sharing)
+    if sharing is not None:
+        log.info("prompts are shared: %s", told_saving(counts))
+    given = (prepared.examples, plan, validation, adapter)
+    make = make_trainer(experiment, model, experiment.tokenizer, *given, bf16=settings.bf16, share=sharing)
     log.info("training %d steps, %d tokens", plan.steps, counts["tokens"])
     started = time.monotonic()
     with console.progress("training", counts["tokens"], "tokens") as bar, storage_errors(folder.path):
@@ -122,25 +126,38 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     )
 
 
-def count_rows(experiment: Experiment, examples: AnyExamples, plan: Plan) -> dict[str, int]:
+def count_rows(
+    experiment: Experiment, examples: AnyExamples, plan: Plan, sharing: float | None = None
+) -> dict[str, int]:
     """Processed and supervised tokens, rows cut at the length limit, rows whose seam merges.
+
+    Where rows share their prompts: also their tokens written out one by one, and rows split over several sequences.
 
     Raises:
         DataError: a row has no supervised token.
     """
-    tokens = supervised = cut = seam = 0
-    for index, row in encoded_plan(examples, plan):
-        tokens += len(row.input_ids)
-        supervised += row.supervised
-        cut += row.cut
-        seam += row.seam
-        if not row.supervised:
-            raise DataError(
-                f"The row with the prompt {examples.prompt(index)[:60]!r} has no supervised token: its prompt and goal "
-                f"take {row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
-                f"(now {experiment.config.train.max_length}) or leave the row out."
-            )
-    return {"tokens": tokens, "supervised_tokens": supervised, "rows_cut": cut, "rows_seam": seam}
+    tokens = supervised = cut = seam = computed = sequences = 0
+    for batch, index, rows in encoded_plan(examples, plan):
+        for number, row in zip(index, rows, strict=True):
+            tokens += len(row.input_ids)
+            supervised += row.supervised
+            cut += row.cut
+            seam += row.seam
+            if not row.supervised:
+                raise DataError(
+                    f"The row with the prompt {examples.prompt(number)[:60]!r} has no supervised token: its prompt and "
+                    f"goal take {row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
+                    f"(now {experiment.config.train.max_length}) or leave the row out."
+                )
+        if sharing is not None:
+            shared = branched(rows, plan.sequence[batch], sharing)
+            computed += sum(sequence.tokens for sequence in shared)
+            sequences += len(shared)
+    counts = {"tokens": tokens, "supervised_tokens": supervised, "rows_cut": cut, "rows_seam": seam}
+    if sharing is None:
+        return counts
+    split = sequences - len(np.unique(plan.sequence))
+    return counts | {"tokens": computed, "tokens_written_out": tokens, "rows_split": split}
 
 
 def _write_log(path: Path, trained: "Trained") -> None:

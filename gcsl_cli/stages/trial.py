@@ -11,6 +11,7 @@ from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.method import AnyExamples, make_trainer
 from gcsl_cli.stages.optimisation import train_settings
 from gcsl_cli.stages.policy import base_dtype, control_ids, peft_config, starting_model
+from gcsl_cli.stages.sharing import share
 from gcsl_cli.training.plan import Plan
 
 STEPS = 8
@@ -29,7 +30,9 @@ def measured_speed(experiment: Experiment, examples: AnyExamples, spec: GoalSpec
     adapter = peft_config(config.adapter, control_ids(experiment, spec))
     frozen = adapter is not None
     model = starting_model(experiment, spec, base_dtype(frozen=frozen, bf16=settings.bf16))
-    make = make_trainer(experiment, model, experiment.tokenizer, examples, plan, None, adapter, bf16=settings.bf16)
+    given = (examples, plan, None, adapter)
+    sharing = share(experiment, model, examples, plan)
+    make = make_trainer(experiment, model, experiment.tokenizer, *given, bf16=settings.bf16, share=sharing)
     watch = _Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         train_plan(make, plan, settings, Path(folder), watch, validated=False)

@@ -53,9 +53,12 @@ class GoalExamples:
         """The prompt of a row."""
         return self.feedback[index].prompt
 
-    def planned(self, plan: Plan) -> PlannedBatches:
-        """The plan's micro-batches for TRL's SFTTrainer."""
-        return PlannedBatches(plan, self.feedback, self.prompter, self.max_length)
+    def planned(self, plan: Plan, share: float | None = None) -> PlannedBatches:
+        """The plan's micro-batches for TRL's SFTTrainer.
+
+        `share`: tokens at most of a sequence of rows that begin alike; `None`: every row is a sequence by itself.
+        """
+        return PlannedBatches(plan, self.feedback, self.prompter, self.max_length, share)
 
 
 @dataclass(frozen=True)
@@ -138,13 +141,13 @@ class LabelledExamples:
         }
 
 
-def encoded_plan(examples: Examples, plan: Plan) -> Iterator[tuple[int, EncodedRow]]:
-    """Every row of the plan with the index of its example, in order."""
+def encoded_plan(examples: Examples, plan: Plan) -> Iterator[tuple[slice, list[int], list[EncodedRow]]]:
+    """Every micro-batch of the plan in order: its place, its rows, and the index of the example of each row."""
     for batch in plan.micro_batches():
         index = plan.row[batch]
-        for number, rows in zip(index.tolist(), examples.encode(index, plan.goal[batch]), strict=True):
-            for row in rows:
-                yield number, row
+        encoded = list(zip(index.tolist(), examples.encode(index, plan.goal[batch]), strict=True))
+        numbers = [number for number, rows in encoded for _ in rows]
+        yield batch, numbers, [row for _, rows in encoded for row in rows]
 
 
 def _lazy(plan: Plan, columns: Any) -> "Dataset":

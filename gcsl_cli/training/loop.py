@@ -124,12 +124,17 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
     }
 
 
+TOLD_ROWS = 64
+"""Rows at most that a message names."""
+
+
 class PlanCallback(TrainerCallback):
     """Progress, whole checkpoints, and a stop at the end of a step when Ctrl-C was pressed."""
 
     def __init__(self, folder: Path, settings: TrainSettings, plan: Plan, progress: Progress) -> None:
         self.folder = folder
         self.settings = settings
+        self.plan = plan
         self.tokens_of_step = np.bincount(plan.step, weights=plan.tokens)
         self.progress = progress
         self.interrupted = False
@@ -153,10 +158,16 @@ class PlanCallback(TrainerCallback):
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss of step {state.global_step} is {loss}. A smaller train.learning_rate "
-                f"(now {self.settings.learning_rate:g}) or train.precision=fp32 helps."
+                f"(now {self.settings.learning_rate:g}) or train.precision=fp32 helps. "
+                f"Its training rows, numbered as in plan.parquet: {self._rows_of_step(state.global_step)}."
             )
         if state.global_step % self.settings.log_every == 0:
             log.info("step %d of %d: loss %.4f", state.global_step, state.max_steps, loss)
+
+    def _rows_of_step(self, step: int) -> str:
+        rows = np.unique(self.plan.row[self.plan.step == step - 1]).tolist()
+        more = f" and {len(rows) - TOLD_ROWS} more" if len(rows) > TOLD_ROWS else ""
+        return ", ".join(map(str, rows[:TOLD_ROWS])) + more
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint as whole, then remove older ones: in that order, so that one is always there."""

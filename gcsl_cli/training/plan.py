@@ -2,21 +2,25 @@
 
 Training then runs the plan in order, as one pass of the trainer: resuming is exact, methods can be compared at equal
 budgets, and two runs of the same plan see the same text. A plan row (`plan.parquet`):
-    {"step": 0, "micro": 0, "row": 412, "goal": 0.9, "tokens": 47}
-The goal is NaN where the row is trained without one.
+    {"step": 0, "micro": 0, "sequence": 0, "row": 412, "goal": 0.9, "tokens": 47, "weight": 1.0}
+The goal is NaN where the row is trained without one. Neighbours of one sequence are the same feedback row under several
+goals; `tokens` are those that the row adds to its sequence.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.errors import DataError
 from gcsl_cli.records import PLAN, read_table, write_columns
-from gcsl_cli.relabel import reached_pairs, sampled_levels
+from gcsl_cli.training.batching import Batching, added_tokens, batches
+from gcsl_cli.training.branches import computed_tokens, sequence_starts
+from gcsl_cli.training.drawing import Drawing, passed_pairs, passes, planned_pairs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,9 +34,17 @@ class Plan:
 
     step: Ints
     micro: Ints
+    sequence: Ints
     row: Ints
     goal: Floats
     tokens: Ints
+    weight: Floats
+    """Loss weight; 1 on average over the supervised tokens of a step."""
+
+    @staticmethod
+    def of(step: Ints, micro: Ints, row: Ints, goal: Floats, tokens: Ints) -> "Plan":
+        """A plan in which every row is a sequence by itself and all count alike."""
+        return Plan(step, micro, np.arange(len(row)), row, goal, tokens, np.ones(len(row)))
 
     @property
     def steps(self) -> int:
@@ -53,71 +65,8 @@ class Plan:
 def load_plan(path: Path) -> Plan:
     """Read a plan that `Plan.save` wrote."""
     table = read_table(path, PLAN)
-    columns = {name: table[name].to_numpy() for name in PLAN.names}
-    goal = columns.pop("goal").astype(np.float64)
-    return Plan(**{name: column.astype(np.int64) for name, column in columns.items()}, goal=goal)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """How rows and goals are drawn."""
-
-    formulation: str
-    """`threshold` or `exact`."""
-    pairing: str
-    """`all` or `sample`."""
-    balance: str
-    """`none` or `levels`."""
-    dropout: float = 0.0
-    """Share of rows without a goal."""
-
-
-def draw_pairs(highest: Ints, drawing: Drawing, generator: np.random.Generator) -> tuple[Ints, Ints]:
-    """The (row, level) pairs of one epoch in random order, two arrays `(pairs,)`.
-
-    `highest` is the highest level that each row reaches. Exact goals pair each row with that level. Threshold goals
-    take all reached pairs (`all`) or one reached level a row (`sample`). With `balance=levels` as many pairs are drawn
-    as without it, so that every level gets an equal share, and within a level every bin of rows (those with the same
-    highest level) that serves it gets an equal share, as ALT does for its bins; the rows of a bin go round in random
-    order, so none comes twice before all have come once.
-    """
-    for key, value, allowed in (
-        ("formulation", drawing.formulation, ("threshold", "exact", "none")),
-        ("pairing", drawing.pairing, ("all", "sample", "none")),
-        ("balance", drawing.balance, ("none", "levels")),
-    ):
-        if value not in allowed:
-            raise ConfigError(f"goal.{key}={value}: unknown; one of {', '.join(allowed)}.")
-    exact, every = drawing.formulation == "exact", drawing.pairing == "all"
-    if drawing.balance == "levels":
-        count = len(highest) if exact or not every else int((highest + 1).sum())
-        return _balanced_pairs(highest, count, exact, generator)
-    if exact or drawing.formulation == "none":
-        rows, levels = np.arange(len(highest)), highest
-    elif every:
-        rows, levels = reached_pairs(highest)
-    else:
-        rows, levels = np.arange(len(highest)), sampled_levels(highest, generator)
-    order = generator.permutation(len(rows))
-    return rows[order], levels[order]
-
-
-def _balanced_pairs(highest: Ints, count: int, exact: bool, generator: np.random.Generator) -> tuple[Ints, Ints]:
-    bins = np.unique(highest)
-    asked = bins if exact else np.arange(int(bins[-1]) + 1)
-    # Round after round of all levels, each in random order: equal shares wherever the budget cuts the epoch off.
-    rounds = np.tile(asked, (-(-count // len(asked)), 1))
-    levels = generator.permuted(rounds, axis=1).reshape(-1)[:count]
-    first = np.searchsorted(bins, levels)
-    chosen = levels if exact else bins[generator.integers(first, len(bins))]
-    rows = np.empty(count, dtype=np.int64)
-    for bin_ in bins:
-        places = np.flatnonzero(chosen == bin_)
-        members = np.flatnonzero(highest == bin_)
-        times = -(-len(places) // len(members))
-        drawn = np.concatenate([generator.permutation(members) for _ in range(times)]) if times else members[:0]
-        rows[places] = drawn[: len(places)]
-    return rows, levels
+    kinds = {"goal": np.float64, "weight": np.float64}
+    return Plan(**{name: table[name].to_numpy().astype(kinds.get(name, np.int64)) for name in PLAN.names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +82,19 @@ class Budget:
     steps: float = math.inf
 
 
+Measure = Callable[[Ints, Floats, Ints], tuple[Ints, Ints, Ints]]
+"""From (row, goal) pairs and the sequence of each to their tokens, the supervised ones among them, and those that each
+shares with the one before it, all `(pairs,)`.
+"""
+
+
 def build_plan(
     highest: Ints,
     levels: Floats,
-    measure: Callable[[Ints, Floats], tuple[Ints, Ints]],
+    measure: Measure,
     drawing: Drawing,
     budget: Budget,
-    *,
-    batch_size: int,
-    micro_batch_size: int,
+    batching: Batching,
     seed: int,
 ) -> Plan:
     """Draw the whole training from the seed.
@@ -149,86 +102,72 @@ def build_plan(
     Args:
         highest: index of the highest level that each training row reaches, `(rows,)`.
         levels: the goals, `(levels,)`.
-        measure: processed and supervised tokens of (row, goal) pairs: two arrays `(n,)` to two.
+        measure: tokens of pairs.
         drawing: how rows and goals are drawn.
         budget: how much is drawn; without a limit of epochs, pass after pass until another limit is reached.
-        batch_size: rows an optimizer step.
-        micro_batch_size: rows a forward pass.
+        batching: how much a step and a forward pass take.
         seed: of every draw.
 
     Raises:
-        DataError: there are fewer pairs than one batch.
+        DataError: there are fewer pairs than one step takes.
         ValueError: nothing limits the plan.
     """
     if budget == Budget():
         raise ValueError("a budget without any limit")
-    passes = _passes(highest, drawing, budget.epochs, np.random.default_rng(seed))
+    drawn = passes(highest, drawing, budget.epochs, np.random.default_rng(seed))
     grouping, dropping = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-    parts: list[tuple[Ints, Floats, Ints]] = []
-    steps, left, left_supervised = budget.steps, budget.tokens, budget.supervised_tokens
-    for rows, reached in _windows(passes, WINDOW * batch_size):
+    unit = 1 if batching.tokens_per_batch else batching.batch_size
+    parts: list[tuple[NDArray[Any], ...]] = []
+    sizes: list[Ints] = []
+    sequences, steps, left, left_supervised = 0, budget.steps, budget.tokens, budget.supervised_tokens
+    for rows, reached in _windows(drawn, WINDOW * batching.batch_size):
         goals = levels[reached]
         if drawing.dropout:
             goals[dropping.random(len(goals)) < drawing.dropout] = np.nan
-        whole = int(min(len(rows) // batch_size, steps)) * batch_size
+        whole = len(rows) // unit * unit
+        if not batching.tokens_per_batch:
+            whole = int(min(whole, steps * batching.batch_size))
         if not whole:
             break
-        tokens, supervised = measure(rows[:whole], goals[:whole])
+        sequence = sequences + _sequences(rows[:whole], together=drawing.together)
+        sequences = int(sequence[-1]) + 1
+        tokens, supervised, shared = measure(rows[:whole], goals[:whole], sequence)
+        added = computed_tokens(tokens, shared, sequence_starts(tokens, shared, batching.limit))
         # Cut before rows are grouped: the length of a row goes with its level, so that cutting afterwards would take
         # more of one level than of another.
-        taken = min(_steps_within(tokens, batch_size, left), _steps_within(supervised, batch_size, left_supervised))
-        tokens = tokens[: taken * batch_size]
-        order = _grouped_by_length(tokens, batch_size, grouping)
-        parts.append((rows[order], goals[order], tokens[order]))
-        steps -= taken
-        left -= int(tokens.sum())
-        left_supervised -= int(supervised[: taken * batch_size].sum())
+        taken = min(_reaching(added, left, unit), _reaching(supervised, left_supervised, unit))
+        order, size = batches(sequence[:taken], tokens[:taken], shared[:taken], added[:taken], batching, grouping)
+        size = size[: int(min(len(size), steps * batching.passes))]
+        order = order[: size.sum()]
+        if not len(order):
+            break
+        added = added_tokens(order, size, tokens, shared, batching.limit)
+        parts.append((sequence[order], rows[order], goals[order], added, supervised[order], highest[rows[order]]))
+        sizes.append(size)
+        steps -= len(size) // batching.passes
+        left -= int(added.sum())
+        left_supervised -= int(supervised[order].sum())
         if min(steps, left, left_supervised) <= 0:
             break
     if not parts:
         count = passed_pairs(planned_pairs(highest, drawing), budget.epochs)
+        key = "batches_per_step" if batching.tokens_per_batch else "batch_size"
         raise DataError(
-            f"There are {count:g} training pairs, fewer than one batch (train.batch_size={batch_size}). "
-            "Use a smaller batch, more epochs (train.budget.epochs) or more feedback."
+            f"There are {count:g} training pairs, fewer than one step takes (train.{key}={getattr(batching, key)}). "
+            "Use a smaller step, more epochs (train.budget.epochs) or more feedback."
         )
-    row, token = (np.concatenate([part[index] for part in parts]) for index in (0, 2))
-    goal = np.concatenate([part[1] for part in parts])
-    place = np.arange(len(row))
-    step = place // batch_size
-    micro = step * -(-batch_size // micro_batch_size) + place % batch_size // micro_batch_size
-    return Plan(step, micro, row, goal, token)
+    sequence, row, goal, token, supervised, best = (np.concatenate(column) for column in zip(*parts, strict=True))
+    size = np.concatenate(sizes)
+    micro = np.repeat(np.arange(len(size)), size)
+    step = micro // batching.passes
+    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _once_a_row(best, supervised, step)
+    return Plan(step, micro, sequence, row, goal, token, weight)
 
 
-def planned_pairs(highest: Ints, drawing: Drawing) -> int:
-    """How many pairs one epoch has."""
-    every = drawing.formulation == "threshold" and drawing.pairing == "all"
-    return int((highest + 1).sum()) if every else len(highest)
-
-
-def passed_pairs(pairs: int, epochs: float) -> float:
-    """How many pairs `epochs` passes have; infinite passes have infinitely many."""
-    if math.isinf(epochs):
-        return math.inf
-    whole = int(epochs)
-    return pairs * whole + round(pairs * (epochs - whole))
-
-
-def _passes(
-    highest: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator
-) -> Iterator[tuple[Ints, Ints]]:
-    """The (row, level) pairs of one epoch after another, the last one perhaps a part of one."""
-    left = epochs
-    while left > 1e-9 and len(highest):
-        rows, levels = draw_pairs(highest, drawing, generator)
-        count = round(len(rows) * min(1.0, left))
-        yield rows[:count], levels[:count]
-        left -= 1
-
-
-def _windows(passes: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[Ints, Ints]]:
+def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[Ints, Ints]]:
     """The same pairs, `size` at a time; the last window may be shorter."""
     rows = levels = np.empty(0, dtype=np.int64)
-    for more, reached in passes:
+    for more, reached in pairs:
         rows, levels = np.concatenate([rows, more]), np.concatenate([levels, reached])
         while len(rows) >= size:
             yield rows[:size], levels[:size]
@@ -237,13 +176,20 @@ def _windows(passes: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[I
         yield rows, levels
 
 
-def _grouped_by_length(tokens: Ints, batch_size: int, generator: np.random.Generator) -> Ints:
-    """An order in which the rows of a step have similar lengths, the steps themselves in random order."""
-    batches = np.argsort(tokens, kind="stable").reshape(-1, batch_size)
-    return generator.permutation(batches).reshape(-1)
+def _sequences(rows: Ints, *, together: bool) -> Ints:
+    """A number for each run of the same row, or for each pair."""
+    return np.cumsum(np.r_[False, np.diff(rows) != 0]) if together else np.arange(len(rows))
 
 
-def _steps_within(tokens: Ints, batch_size: int, budget: float) -> int:
-    """How many steps it takes to reach `budget` tokens, all of them if it is not reached."""
-    totals = np.cumsum(tokens.reshape(-1, batch_size).sum(axis=1))
-    return min(int(np.searchsorted(totals, budget)) + 1, len(totals))
+def _reaching(amounts: Ints, budget: float, unit: int) -> int:
+    """How many pairs, a multiple of `unit`, it takes to reach `budget`; all of them if it is not reached."""
+    count = int(np.searchsorted(np.cumsum(amounts), budget)) + 1
+    return min(-(-count // unit) * unit, len(amounts))
+
+
+def _once_a_row(highest: Ints, supervised: Ints, step: Ints) -> Floats:
+    """Weights under which a row counts once in all, however many goals it reaches; 1 on average in each step."""
+    weights = 1.0 / (highest + 1)
+    total = np.bincount(step, weights=supervised)
+    weighted = np.bincount(step, weights=weights * supervised)
+    return weights * (total / weighted)[step]

@@ -6,13 +6,50 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from gcsl_cli.training.rows import PlanCollator, PlannedBatches
-from gcsl_cli.training.weighting import WeightedSFTTrainer
+from gcsl_cli.training.shared_prefix import branch_masks
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from gcsl_cli.training.loop import MakeTrainer
+
+
+class PlannedSFTTrainer(SFTTrainer):
+    """TRL's trainer on sequences that branch, and on rows that count more or less.
+
+    Weights `(sequences, tokens)` are those of classes in C-RLFT (arXiv 2309.11235) and of rows that have several goals:
+    the loss is the sum over supervised tokens of weight times negative log-likelihood, over the number of supervised
+    tokens of the step, so that weights of 1 change nothing. (`compute_loss_func` would cost a second forward pass.)
+    """
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """TRL's loss, and what the weights add to it; TRL counts tokens by the mask that it is given."""
+        weights, branches = inputs.pop("weights", None), inputs.pop("branches", None)
+        outputs: Any = None
+
+        def forward(**arguments: Any) -> Any:
+            nonlocal outputs
+            if branches is not None:
+                config = self.model.config.get_text_config()
+                arguments["attention_mask"] = branch_masks(config, branches, arguments["position_ids"])
+            outputs = model(**arguments)
+            return outputs
+
+        loss = super().compute_loss(forward, inputs, False, num_items_in_batch)
+        if weights is not None:
+            tokens = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
+            extra = ((1 - weights[:, 1:]) * outputs.log_probs).sum() / max(int(tokens), 1)
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                extra = extra * self.accelerator.num_processes
+            loss = loss + extra
+        return (loss, outputs) if return_outputs else loss
 
 
 def sft_trainer(
@@ -22,8 +59,8 @@ def sft_trainer(
     validation: PlannedBatches | None,
     peft_config: "PeftConfig | None",
 ) -> "MakeTrainer":
-    """An SFTTrainer over planned micro-batches; rows count by their weights where the goal has them."""
-    trainer = WeightedSFTTrainer if batches.prompter.spec.weights else SFTTrainer
+    """A trainer over planned micro-batches: TRL's own where every row is a sequence and all count alike."""
+    trainer = PlannedSFTTrainer if batches.weighted or batches.share else SFTTrainer
 
     def make(arguments: dict[str, Any], callbacks: list[TrainerCallback]) -> SFTTrainer:
         return trainer(

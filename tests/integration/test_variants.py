@@ -5,16 +5,21 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gcsl_cli.generation import likelihood
 from gcsl_cli.records import read_feedback
+from gcsl_cli.stages import held_out
 from tests import outputs
 from tests.commands import gcsl, gcsl_until
 from tests.inputs import write_rtp
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Lines = Callable[[Path], list[str]]
 
@@ -72,6 +77,95 @@ def test_chat_format(runs: Path, small_run: Lines) -> None:
     text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
     assert text == f"<|user|>{goal(run)['texts'][-1]}\nGo on: I wanted to<|end|><|assistant|>"
     assert gcsl("generate", *small_run(runs), *lines).code == 0
+
+
+def shared(err: str) -> list[str]:
+    """What the log says about prompts."""
+    return [line for line in err.splitlines() if "prompts are" in line]
+
+
+def test_goals_after_the_prompt_share_it_unasked(runs: Path, small_run: Lines, rtp: Path) -> None:
+    """The manifest, the log and the preview agree; the plan has the goals of a row side by side."""
+    lines = [*small_run(runs), *given(rtp), "goal.placement=after_prompt"]
+    preview = gcsl("train", *lines, "dry_run=true")
+    ended = gcsl("train", *lines, "--json")
+    assert ended.code == 0, ended.err
+    run = Path(json.loads(ended.out)["run"])
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    times = f"{manifest['tokens_written_out'] / manifest['tokens']:.1f} times fewer tokens"
+    plan = pq.read_table(run / "plan.parquet")
+
+    assert manifest["tokens"] < manifest["tokens_written_out"]
+    assert sum(plan["tokens"].to_pylist()) == manifest["tokens"]
+    assert len(set(plan["sequence"].to_pylist())) < len(plan)
+    assert len(shared(ended.err)) == 1
+    assert times in shared(ended.err)[0]
+    assert times in preview.out
+
+
+def test_goals_after_the_prompt_are_measured_in_one_pass(
+    tmp_path: Path, small_run: Lines, rtp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discrimination and likelihoods of held-out rows are those of one row after another."""
+    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal.placement=after_prompt", "evaluation.generations=false"]
+    passes = []
+
+    def counted(model: "PreTrainedModel", rows: Any, index: Any) -> Any:
+        passes.append(len(rows))
+        return likelihood.shared_log_probs(model, rows, index)
+
+    monkeypatch.setattr(held_out, "shared_log_probs", counted)
+    results = []
+    for shares in (True, False):
+        if not shares:
+            monkeypatch.setattr(held_out.HeldOut, "_shares", lambda *_: False)
+        ended = gcsl("evaluate", *lines, "force=true", "--json")
+        assert ended.code == 0, ended.err
+        results.append(json.loads(ended.out)["result"])
+    together, alone = results
+
+    assert passes
+    assert together["discrimination"]["trained"]["pooled"]["value"] == pytest.approx(
+        alone["discrimination"]["trained"]["pooled"]["value"], abs=1e-9
+    )
+    for one, other in zip(together["likelihoods"]["levels"], alone["likelihoods"]["levels"], strict=True):
+        assert one["good"]["value"] == pytest.approx(other["good"]["value"], rel=1e-4)
+
+
+def test_prompts_are_not_shared_where_that_is_not_exact(tmp_path: Path, small_run: Lines, rtp: Path) -> None:
+    """Dropout draws other values for every row: said in a line, refused where it was asked for."""
+    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal.placement=after_prompt", "adapter=lora"]
+    lines += ["adapter.r=4", "adapter.dropout=0.1"]
+    refused = gcsl("train", *lines, "train.shared_prefix=on")
+    assert refused.code == 2
+    assert "train.shared_prefix=on: rows of this model cannot share a prompt: adapter.dropout=0.1 drops" in refused.err
+    ended = gcsl("train", *lines)
+    assert ended.code == 0, ended.err
+    assert len(shared(ended.err)) == 1
+    assert "prompts are computed for every goal: adapter.dropout=0.1 drops other values in every row" in ended.err
+
+
+def test_prompts_are_not_shared_when_that_is_off(tmp_path: Path, small_run: Lines, rtp: Path) -> None:
+    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal.placement=after_prompt"]
+    ended = gcsl("train", *lines, "train.shared_prefix=off", "--json")
+    assert ended.code == 0, ended.err
+    manifest = json.loads((Path(json.loads(ended.out)["run"]) / "manifest.json").read_text(encoding="utf-8"))
+
+    assert shared(ended.err) == []
+    assert "tokens_written_out" not in manifest
+
+
+def test_forward_passes_by_tokens_and_rows_that_count_once(tmp_path: Path, small_run: Lines, rtp: Path) -> None:
+    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal.placement=after_prompt"]
+    more = ["train.tokens_per_batch=320", "train.batches_per_step=2", "goal.pairing_weight=rows", "goal.balance=none"]
+    ended = gcsl("train", *lines, *more, "--json")
+    assert ended.code == 0, ended.err
+    plan = pq.read_table(Path(json.loads(ended.out)["run"]) / "plan.parquet").to_pydict()
+    tokens = np.bincount(plan["micro"], weights=plan["tokens"])
+
+    assert tokens.max() <= 320
+    assert max(plan["micro"]) + 1 == 2 * (max(plan["step"]) + 1)
+    assert len(set(plan["weight"])) > 1
 
 
 def test_the_goal_after_the_prompt(runs: Path, small_run: Lines, rtp: Path) -> None:

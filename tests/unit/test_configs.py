@@ -102,7 +102,7 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
         ("seed=1.5", "seed=1.5: expected a whole number."),
         ("dry_run=maybe", "dry_run=maybe: expected true or false."),
         ("run=[a]", "run=[a]: expected a text or null."),
-        ("goal.pairing=al", "goal.pairing=al: expected one of: all, sample. Did you mean all?"),
+        ("goal.pairing=al", "goal.pairing=al: expected one of: auto, all, sample. Did you mean all?"),
         ("goal.levels.quantiles=[1,a]", "goal.levels.quantiles=[1,a]: expected a list of numbers"),
         ("task.scorer.cut=high", "task.scorer.cut=high: expected a number."),
         ("train={lerning_rate: 1}", "train.lerning_rate: no such key. Did you mean train.learning_rate?"),

@@ -34,7 +34,10 @@ PURE = [
     "tasks.base",
     "tasks.splits",
     "tasks.toxicity",
+    "training.batching",
+    "training.branches",
     "training.checkpoints",
+    "training.drawing",
     "training.plan",
 ]
 PROGRAM = """
@@ -64,11 +67,13 @@ import numpy as np
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.relabel import highest_reached
-from gcsl_cli.training.plan import Budget, Drawing, build_plan
+from gcsl_cli.training.batching import Batching
+from gcsl_cli.training.drawing import Drawing
+from gcsl_cli.training.plan import Budget, build_plan
 assert len(ProfanityScorer()(["a"])) == len(WordListScorer()(["a"])) == 1
 highest = highest_reached(np.arange(20.0), np.array([0.0, 9.0]))
-build_plan(highest, np.array([0.0, 9.0]), lambda rows, goals: (rows + 1, rows),
-           Drawing("threshold", "all", "levels"), Budget(epochs=1), batch_size=2, micro_batch_size=1, seed=0)
+build_plan(highest, np.array([0.0, 9.0]), lambda rows, goals, sequence: (rows + 1, rows, 0 * rows),
+           Drawing("threshold", "all", "levels"), Budget(epochs=1), Batching(2, 1), seed=0)
 print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

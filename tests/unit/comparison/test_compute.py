@@ -120,10 +120,16 @@ def test_attainment_is_the_correlation_of_means_over_seeds(folders: list[Path]) 
 
 def test_levels_may_have_been_asked_for_in_an_older_evaluation(folders: list[Path]) -> None:
     """The newer ones have the best goal alone, which is no curve, and no held-out rows."""
-    newer = {"discrimination": None}
     for seed, folder in enumerate(folders[:2]):
-        more = {"described": [arm("best", goal=0.9, best=True)], "evaluation": "newer", "finished": "2027-01-01"}
-        make_run(folder, {"best": [0.3, 0.3]}, seed=seed, result=newer, **more)
+        make_run(
+            folder,
+            {"best": [0.3, 0.3]},
+            seed=seed,
+            described=[arm("best", goal=0.9, best=True)],
+            result={"discrimination": None},
+            evaluation="newer",
+            finished="2027-01-01",
+        )
     found = compared(folders)["by_label"]["threshold-language"]
 
     assert found["metrics"]["toxicity"]["per_seed"] == pytest.approx([0.3, 0.3])

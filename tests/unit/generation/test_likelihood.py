@@ -1,13 +1,13 @@
 """Log-probabilities of completions, in padded batches, against one plain forward a row."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
 from gcsl_cli.generation import likelihood
-from gcsl_cli.generation.likelihood import completion_log_probs
+from gcsl_cli.generation.likelihood import completion_log_probs, score_completions, shared_log_probs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,3 +70,49 @@ def test_batches_hold_every_row_once_within_their_size(monkeypatch: pytest.Monke
     monkeypatch.setattr(likelihood, "TOKENS_PER_BATCH", 10)
 
     assert likelihood._batches([9, 3, 5, 2]) == [[3, 1], [2], [0]]
+
+
+def test_candidates_of_one_prompt_are_scored_as_alone(lively: "PreTrainedModel") -> None:
+    prompt = [5, 17, 29, 41]
+    candidates = [[60, 61], [60, 62, 63], [64], [], [60, 61]]
+    totals, counts = score_completions(lively, prompt, candidates)
+
+    assert totals == pytest.approx([naive(lively, prompt, candidate) for candidate in candidates], rel=1e-5)
+    assert counts.tolist() == [2, 3, 1, 0, 2]
+
+
+def test_goals_between_prompt_and_completion_are_not_scored(lively: "PreTrainedModel") -> None:
+    prompt, goals, completion = [5, 17, 29], [[70, 71], [70, 72, 73], []], [60, 61]
+    totals, counts = score_completions(lively, prompt, [completion] * 3, goals)
+
+    assert totals == pytest.approx([naive(lively, prompt + goal, completion) for goal in goals], rel=1e-5)
+    assert counts.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("tokens_per_batch", [1, 30, 2048])
+def test_several_prompts_share_passes(
+    lively: "PreTrainedModel", monkeypatch: pytest.MonkeyPatch, tokens_per_batch: int
+) -> None:
+    """Longer and shorter sequences, with branches and without, come back in the order of the rows."""
+    monkeypatch.setattr(likelihood, "TOKENS_PER_BATCH", tokens_per_batch)
+    rows = [([5, 6, 7, 8, 9], [1, 2]), ([5, 6, 7, 3], [4]), ([50, 51], [52]), ([80, 81, 82], [9]), ([80, 81, 7], [])]
+
+    totals, counts = shared_log_probs(lively, rows, np.array([0, 0, 1, 2, 2]))
+
+    assert totals == pytest.approx([naive(lively, *row) for row in rows], rel=1e-5)
+    assert counts.tolist() == [2, 1, 1, 1, 0]
+
+
+def test_the_prompt_is_computed_once(lively: "PreTrainedModel", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty candidates of two tokens after a prompt of ten: nine shared tokens, then three of each."""
+    sizes = []
+    forward = lively.forward
+
+    def counted(*args: Any, **given: Any) -> Any:
+        sizes.append(given["input_ids"].shape)
+        return forward(*args, **given)
+
+    monkeypatch.setattr(lively, "forward", counted)
+    score_completions(lively, list(range(20, 30)), [[40 + place, 3] for place in range(20)])
+
+    assert sizes == [(1, 9 + 20 * 3)]

@@ -20,7 +20,7 @@ def rows(scores: list[float], prompts: list[str] | None = None) -> FeedbackRows:
 def plan(times: int = 1) -> Plan:
     """One row that is planned `times` times."""
     zeros = np.zeros(times, dtype=np.int64)
-    return Plan(zeros, zeros, zeros, zeros.astype(np.float64), zeros)
+    return Plan.of(zeros, zeros, zeros, zeros.astype(np.float64), zeros)
 
 
 def told(train: FeedbackRows, by: str, planned: Plan | None = None, **settings: Any) -> list[str]:

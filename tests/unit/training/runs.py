@@ -30,7 +30,7 @@ def batches(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, steps: int, mi
     place = np.repeat(np.arange(count), len(FEEDBACK))
     row = np.tile(np.arange(len(FEEDBACK)), count)
     goal = np.tile(np.array(GOALS), count)
-    plan = Plan(step=place // micro, micro=place, row=row, goal=goal, tokens=np.ones_like(row))
+    plan = Plan.of(step=place // micro, micro=place, row=row, goal=goal, tokens=np.ones_like(row))
     return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, spec), None)
 
 

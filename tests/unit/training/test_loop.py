@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from gcsl_cli.training.loop import PlanCallback, TrainSettings, _stop_at_step_en
 from gcsl_cli.training.plan import Plan
 
 STEP = np.array([0, 0, 1, 1, 2, 2])
-PLAN = Plan(step=STEP, micro=STEP, row=STEP, goal=STEP.astype(float), tokens=np.array([5, 6, 7, 8, 9, 10]))
+PLAN = Plan.of(step=STEP, micro=STEP, row=STEP, goal=STEP.astype(float), tokens=np.array([5, 6, 7, 8, 9, 10]))
 """Three steps of 11, 15 and 19 tokens."""
 SETTINGS = TrainSettings(
     learning_rate=0.01,
@@ -108,6 +108,18 @@ def test_a_loss_that_is_no_number_ends_the_training(watch: PlanCallback, loss: f
         TrainingError, match=rf"loss of step 2 is {loss}\. A smaller train\.learning_rate \(now 0\.01\)"
     ):
         watch.on_log(None, state(2), control(), {"loss": loss})
+
+
+def test_a_loss_that_is_no_number_names_the_rows_of_its_step(tmp_path: Path, bar: Bar) -> None:
+    """Rows under several goals are named once, and of a large batch the first ones."""
+    rows = np.array([7, 7, 3, *range(100, 170)])
+    plan = Plan.of(np.array([0, 1, 1, *[2] * 70]), np.zeros(73, int), rows, np.zeros(73), np.ones(73, int))
+    watch = PlanCallback(tmp_path, SETTINGS, plan, cast("Any", bar))
+
+    with pytest.raises(TrainingError, match=r"as in plan\.parquet: 3, 7\.$"):
+        watch.on_log(None, state(2), control(), {"loss": float("nan")})
+    with pytest.raises(TrainingError, match=r"100, 101, .*, 163 and 6 more\.$"):
+        watch.on_log(None, state(3), control(), {"loss": float("nan")})
 
 
 def test_the_loss_is_told_now_and_then(watch: PlanCallback, caplog: pytest.LogCaptureFixture) -> None:

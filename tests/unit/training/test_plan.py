@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.records import PLAN, write_table
-from gcsl_cli.training.plan import (
-    WINDOW,
-    Budget,
-    Drawing,
-    Floats,
-    Ints,
-    Plan,
-    build_plan,
-    draw_pairs,
-    load_plan,
-    passed_pairs,
-    planned_pairs,
-)
+from gcsl_cli.training.batching import Batching
+from gcsl_cli.training.drawing import Drawing, draw_pairs, passed_pairs, planned_pairs
+from gcsl_cli.training.plan import WINDOW, Budget, Floats, Ints, Plan, build_plan, load_plan
 
 HIGHEST = np.array([2, 0, 1, 2, 0, 0])
 """Six rows: two reach all three levels, one reaches two, three reach the lowest only; ten pairs in all."""
@@ -42,19 +32,22 @@ def toy_lengths(rows: Ints, goals: Floats) -> Ints:
     return 5 + rows % 7 + 3 * np.nan_to_num(goals).astype(np.int64)
 
 
-def toy_measure(rows: Ints, goals: Floats) -> tuple[Ints, Ints]:
-    """The loss counts three tokens of each row."""
+def toy_measure(rows: Ints, goals: Floats, sequence: Ints) -> tuple[Ints, Ints, Ints]:
+    """The loss counts three tokens of each row; rows of a sequence share their first four."""
     tokens = toy_lengths(rows, goals)
-    return tokens, np.full_like(tokens, 3)
+    return tokens, np.full_like(tokens, 3), np.where(np.diff(sequence, prepend=-1) == 0, 4, 0)
 
 
 def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
-    settings: dict[str, Any] = {"batch_size": 2, "micro_batch_size": 2, "seed": 0}
+    settings: dict[str, Any] = {"batch_size": 2, "micro_batch_size": 2}
+    seed = changes.pop("seed", 0)
     budget: dict[str, Any] = {"epochs": 1, "tokens": np.inf, "supervised_tokens": np.inf, "steps": np.inf}
     budget |= {key: changes.pop(key) for key in budget if key in changes}
     drawing: dict[str, Any] = {"formulation": "threshold", "pairing": "all", "balance": "none"}
-    drawing |= {key: changes.pop(key) for key in (*drawing, "dropout") if key in changes}
-    return build_plan(highest, LEVELS, toy_measure, Drawing(**drawing), Budget(**budget), **(settings | changes))
+    others = ("dropout", "together", "weighting")
+    drawing |= {key: changes.pop(key) for key in (*drawing, *others) if key in changes}
+    batching = Batching(**(settings | changes))
+    return build_plan(highest, LEVELS, toy_measure, Drawing(**drawing), Budget(**budget), batching, seed)
 
 
 def pairs(rows: Ints, levels: Ints | Floats) -> list[tuple[int, int]]:
@@ -143,11 +136,10 @@ def test_goals_are_the_values_of_the_levels() -> None:
     made = build_plan(
         HIGHEST,
         levels,
-        lambda rows, goals: (np.where(goals > 0.4, 8, 5), np.full(len(rows), 3)),
+        lambda rows, goals, sequence: (np.where(goals > 0.4, 8, 5), np.full(len(rows), 3), np.zeros_like(rows)),
         Drawing("exact", "sample", "none"),
         Budget(epochs=1),
-        batch_size=6,
-        micro_batch_size=6,
+        Batching(6, 6),
         seed=0,
     )
 
@@ -242,11 +234,10 @@ def test_the_token_budget_is_reached_and_not_by_a_step_more_than_needed() -> Non
         build_plan(
             np.zeros(400, dtype=np.int64),
             LEVELS,
-            lambda rows, goals: (np.full(len(rows), 10), np.full(len(rows), 4)),
+            lambda rows, goals, sequence: (np.full(len(rows), 10), np.full(len(rows), 4), np.zeros_like(rows)),
             Drawing("threshold", "sample", "none"),
             Budget(epochs=1, tokens=budget),
-            batch_size=4,
-            micro_batch_size=4,
+            Batching(4, 4),
             seed=0,
         ).steps
         for budget in (1, 100, 120, 121, 2000 + 1, 10**9)
@@ -316,8 +307,12 @@ def test_rows_of_similar_length_share_a_step() -> None:
 
 
 def test_fewer_pairs_than_a_batch_are_refused() -> None:
-    with pytest.raises(DataError, match=r"There are 11 training pairs, fewer than one batch \(train\.batch_size=12\)"):
+    with pytest.raises(
+        DataError, match=r"There are 11 training pairs, fewer than one step takes \(train\.batch_size=12\)"
+    ):
         plan(batch_size=12)
+    with pytest.raises(DataError, match=r"There are 1 training pairs, .* \(train\.batches_per_step=2\)"):
+        plan(np.array([0]), tokens_per_batch=50, batches_per_step=2)
 
 
 def test_micro_batches_of_uneven_size() -> None:
@@ -367,3 +362,100 @@ def test_the_number_of_steps_is_known_without_a_plan(
     made = plan(highest, pairing=pairing, formulation=formulation, batch_size=batch_size, epochs=epochs)
 
     assert abs(passed_pairs(planned_pairs(highest, drawing), epochs) // batch_size - made.steps) <= 1
+
+
+def sequences(made: Plan) -> list[tuple[int, list[int]]]:
+    """The row and the goals of each sequence, in the order of the plan."""
+    begins = np.flatnonzero(np.r_[True, np.diff(made.sequence) != 0])
+    return [
+        (int(made.row[part[0]]), made.goal[part].astype(int).tolist())
+        for part in np.split(np.arange(len(made.row)), begins[1:])
+    ]
+
+
+def test_goals_of_a_row_follow_one_another() -> None:
+    """A forward pass takes six rows; only where it ends are the goals of a row parted."""
+    made = plan(together=True, batch_size=11, micro_batch_size=11)
+
+    assert sorted(sequences(made)) == [(0, [0, 1, 2]), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0]), (5, [0])]
+
+
+@given(many_rows, seeds)
+def test_together_every_pair_comes_once_an_epoch_as_it_does_alone(highest: Ints, seed: int) -> None:
+    rule = Drawing("threshold", "all", "none", together=True)
+    rows, levels = draw_pairs(highest, rule, np.random.default_rng(seed))
+
+    assert sorted(pairs(rows, levels)) == sorted(
+        (row, level) for row, most in enumerate(highest.tolist()) for level in range(most + 1)
+    )
+    assert len(np.flatnonzero(np.diff(rows))) == len(highest) - 1
+
+
+@given(many_rows, seeds)
+def test_together_in_balance_every_round_has_every_level_once(highest: Ints, seed: int) -> None:
+    rule = Drawing("threshold", "all", "levels", together=True)
+    rows, levels = draw_pairs(highest, rule, np.random.default_rng(seed))
+    count = int(highest.max()) + 1
+
+    assert (levels <= highest[rows]).all()
+    assert len(levels) == int((highest + 1).sum())
+    assert levels.tolist() == [count - 1 - place % count for place in range(len(levels))]
+
+
+def test_together_in_balance_every_bin_that_reaches_a_level_has_an_equal_share_of_it() -> None:
+    """Bins of 10, 20 and 70 rows: the lowest level is a third of each, the middle one half of two, as drawn alone."""
+    highest = np.repeat([2, 1, 0], [200, 400, 1400])
+    rule = Drawing("threshold", "all", "levels", together=True)
+    rows, levels = draw_pairs(highest, rule, np.random.default_rng(0))
+    shares = [[(highest[rows[levels == level]] == bin_).mean() for bin_ in range(3)] for level in range(3)]
+
+    assert shares[2] == [0, 0, 1]
+    assert shares[1] == pytest.approx([0, 1 / 2, 1 / 2], abs=0.05)
+    assert shares[0] == pytest.approx([1 / 3, 1 / 3, 1 / 3], abs=0.05)
+
+
+def test_planned_tokens_are_those_that_are_computed() -> None:
+    """The toy rows share four tokens; three goals of row 0 have 5, 8 and 11 tokens, of which 4 and 7 are new."""
+    made = plan(together=True, batch_size=11, micro_batch_size=11)
+    of_row = made.row == 0
+
+    assert made.tokens[of_row].tolist() == [5, 8 - 4, 11 - 4]
+
+
+def test_a_forward_pass_that_parts_a_row_computes_the_prompt_again() -> None:
+    whole, parted = (plan(together=True, batch_size=11, micro_batch_size=size) for size in (11, 1))
+
+    assert parted.tokens.sum() == toy_lengths(parted.row, parted.goal).sum() > whole.tokens.sum()
+
+
+@given(many_rows.filter(lambda highest: len(highest) > 2), seeds, st.integers(24, 200), st.integers(1, 3))
+def test_a_forward_pass_stays_within_its_tokens(highest: Ints, seed: int, most: int, passes: int) -> None:
+    """Padding counted: the longest sequence times their number; a step has so many passes."""
+    made = plan(highest, together=True, tokens_per_batch=most, batches_per_step=passes, seed=seed)
+    parts = list(made.micro_batches())
+
+    for part in parts:
+        lengths = np.bincount(made.sequence[part] - made.sequence[part].min(), weights=made.tokens[part])
+        lengths = lengths[lengths > 0]
+        assert len(lengths) == 1 or lengths.max() * len(lengths) <= most
+    assert Counter(pairs(made.row, made.goal)) <= Counter(
+        (row, level) for row, reached in enumerate(highest.tolist()) for level in range(reached + 1)
+    )
+    assert len(parts) == passes * made.steps
+
+
+def test_every_pair_is_planned_within_a_budget_of_tokens_a_pass() -> None:
+    highest = np.arange(200) % 5
+    made = plan(highest, together=True, tokens_per_batch=60)
+
+    assert len(made.row) == int((highest + 1).sum())
+
+
+def test_a_row_counts_once_in_all() -> None:
+    """Weights are 1/k for k goals, and 1 on average over the supervised tokens of a step."""
+    made = plan(together=True, weighting="rows", batch_size=11, micro_batch_size=11)
+    total = {row: made.weight[made.row == row].sum() for row in range(6)}
+
+    assert made.weight.mean() == pytest.approx(1)
+    assert list(total.values()) == pytest.approx([11 / 6] * 6)
+    assert plan(together=True).weight.tolist() == [1.0] * 10

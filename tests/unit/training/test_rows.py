@@ -8,6 +8,7 @@ import torch
 
 from gcsl_cli.prompting import EncodedRow, Prompter
 from gcsl_cli.records import FeedbackRow
+from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from tests.unit.goals.toy import toy_spec
@@ -31,17 +32,22 @@ def batches(tokenizer: "PreTrainedTokenizerBase") -> PlannedBatches:
         "goal": [0.9, 0.0, 0.0, 0.0, np.nan],
         "tokens": [0] * 5,
     }
-    plan = Plan(**{name: np.array(values) for name, values in columns.items()})
+    plan = Plan.of(**{name: np.array(values) for name, values in columns.items()})
     return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, toy_spec()), max_length=40)
 
 
-def texts(batches: PlannedBatches, rows: list[EncodedRow]) -> list[str]:
-    return [batches.prompter.tokenizer.decode(row.input_ids) for row in rows]
+def texts(batches: PlannedBatches, sequences: list[Branched]) -> list[str]:
+    return [batches.prompter.tokenizer.decode(row.input_ids) for sequence in sequences for row in sequence.rows]
+
+
+def alone(*rows: EncodedRow) -> dict[str, list[Branched]]:
+    """An item of rows that share nothing."""
+    return {"sequences": [Branched((row,), 0) for row in rows]}
 
 
 def test_items_are_the_micro_batches_of_the_plan_in_order(batches: PlannedBatches) -> None:
     assert len(batches) == 3
-    assert [texts(batches, item["rows"]) for item in batches] == [
+    assert [texts(batches, item["sequences"]) for item in batches] == [
         ["Good text.\nI wanted to go<|end|>", "Bad text.\nYou ran"],
         ["Bad text.\nI wanted to go<|end|>"],
         ["Bad text.\nYou ran", "I wanted to go<|end|>"],
@@ -52,8 +58,8 @@ def test_the_data_set_of_the_trainer_holds_the_same(batches: PlannedBatches) -> 
     dataset = batches.dataset()
 
     assert len(dataset) == 3
-    assert [item["rows"] for item in dataset] == [item["rows"] for item in batches]
-    assert dataset[2]["rows"] == batches[2]["rows"]
+    assert [item["sequences"] for item in dataset] == [item["sequences"] for item in batches]
+    assert dataset[2]["sequences"] == batches[2]["sequences"]
 
 
 def test_weights_are_those_of_the_goals(batches: PlannedBatches, tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -76,7 +82,7 @@ def test_rows_are_cut_at_the_length_limit(batches: PlannedBatches) -> None:
 def test_a_micro_batch_is_padded_on_the_right_and_only_completions_are_supervised() -> None:
     rows = [EncodedRow([5, 6, 7, 8], 2, False, False), EncodedRow([9, 10], 1, False, False)]
 
-    batch = PlanCollator(pad_id=0)([{"rows": rows}])
+    batch = PlanCollator(pad_id=0)([alone(*rows)])
 
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8], [9, 10, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
@@ -85,9 +91,8 @@ def test_a_micro_batch_is_padded_on_the_right_and_only_completions_are_supervise
 
 
 def test_an_end_of_text_that_is_also_the_pad_token_is_still_supervised() -> None:
-    batch = PlanCollator(pad_id=1)(
-        [{"rows": [EncodedRow([5, 6, 1], 1, False, False), EncodedRow([5, 1], 1, False, False)]}]
-    )
+    rows = EncodedRow([5, 6, 1], 1, False, False), EncodedRow([5, 1], 1, False, False)
+    batch = PlanCollator(pad_id=1)([alone(*rows)])
 
     assert batch["labels"].tolist() == [[IGNORED, 6, 1], [IGNORED, 1, IGNORED]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
@@ -97,4 +102,4 @@ def test_several_items_are_one_batch() -> None:
     """TRL may ask for more than one item at a time."""
     rows = [EncodedRow([5, 6], 1, False, False), EncodedRow([7, 8, 9], 1, False, False)]
 
-    assert PlanCollator(0)([{"rows": rows[:1]}, {"rows": rows[1:]}])["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]
+    assert PlanCollator(0)([alone(rows[0]), alone(rows[1])])["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]

@@ -66,4 +66,6 @@ def test_a_batch_without_weights_has_none(tokenizer: "PreTrainedTokenizerBase") 
     plain, weighted = (batches(tokenizer, toy_spec(weights=weights), steps=1) for weights in ((), WEIGHTS))
 
     assert "weights" not in PlanCollator(0)([plain[0]])
-    assert PlanCollator(0)([weighted[0]])["weights"].tolist() == pytest.approx([2.0, 0.1, 0.5])
+    batch = PlanCollator(0)([weighted[0]])
+    assert batch["weights"][:, 0].tolist() == pytest.approx([2.0, 0.1, 0.5])
+    assert (batch["weights"] == batch["weights"][:, :1])[batch["attention_mask"].bool()].all()

@@ -1,0 +1,290 @@
+"""Rows as branches of one sequence are computed as rows one by one: losses, gradients, hidden states, counts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from gcsl_cli.models import load_model
+from gcsl_cli.prompting import EncodedRow, Prompter
+from gcsl_cli.training.branches import branched
+from gcsl_cli.training.plan import Plan
+from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
+from gcsl_cli.training.shared_prefix import branch_masks, why_not_shared
+from tests.unit.goals.toy import toy_spec
+from tests.unit.training.runs import FEEDBACK, trained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": 2,
+}
+WINDOW = 7
+"""Shorter than the prompts: a branch does not see all of what it continues."""
+MODELS = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
+    "qwen3-sliding": lambda: Qwen3ForCausalLM(
+        Qwen3Config(**SIZES, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1)
+    ),
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=WINDOW)),
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            **SIZES,
+            sliding_window=WINDOW,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            query_pre_attn_scalar=8,
+        )
+    ),
+}
+
+
+def model(name: str, attention: str = "sdpa") -> "PreTrainedModel":
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        made = MODELS[name]()
+    made.set_attn_implementation(attention)
+    return made.train()
+
+
+def rows(count: int = 4, seed: int = 0) -> tuple[list[EncodedRow], Any]:
+    """Three examples with up to `count` goals of unequal length; their prompts differ in length too."""
+    generator = np.random.default_rng(seed)
+    made, index = [], []
+    for example, goals in enumerate((count, 1, 2)):
+        prompt = generator.integers(3, 97, 9 + 4 * example).tolist()
+        completion = generator.integers(3, 97, 5 + example).tolist()
+        for number in range(goals):
+            goal = [*generator.integers(3, 97, 2 + number).tolist(), 3 + number]
+            made.append(EncodedRow([*prompt, *goal, *completion], len(prompt) + len(goal), cut=False, seam=False))
+            index.append(example)
+    return made, np.array(index)
+
+
+def loss_of(network: "PreTrainedModel", batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean negative log-likelihood a supervised token, by torch."""
+    mask: Any = batch["attention_mask"]
+    if "branches" in batch:
+        mask = branch_masks(network.config, batch["branches"], batch["position_ids"])
+    logits = network(
+        input_ids=batch["input_ids"], attention_mask=mask, position_ids=batch.get("position_ids"), use_cache=False
+    ).logits
+    labels = batch["labels"][:, 1:]
+    return torch.nn.functional.cross_entropy(logits[:, :-1].float().transpose(1, 2), labels, ignore_index=IGNORED)
+
+
+def gradients(network: "PreTrainedModel", batch: dict[str, torch.Tensor]) -> tuple[float, torch.Tensor]:
+    network.zero_grad()
+    loss = loss_of(network, batch)
+    torch.autograd.backward(loss)
+    parts = [parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None]
+    return float(loss.detach()), torch.cat(parts)
+
+
+def both(limit: float = float("inf")) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    made, index = rows()
+    collate = PlanCollator(0)
+    alone = branched(made, np.arange(len(made)), limit)
+    return collate([{"sequences": branched(made, index, limit)}]), collate([{"sequences": alone}])
+
+
+def adapted(network: "PreTrainedModel") -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        made = get_peft_model(network, config)
+        for name, parameter in made.named_parameters():
+            if "lora_" in name:
+                parameter.data *= 0.1  # as large as training makes them
+        return made
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", MODELS)
+def test_loss_and_every_gradient_are_those_of_the_rows_one_by_one(
+    name: str, attention: str, lora: bool, checkpointing: bool
+) -> None:
+    network = model(name, attention)
+    if checkpointing:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    trained_network = adapted(network) if lora else network
+    shared, alone = both()
+    assert shared["input_ids"].numel() < alone["input_ids"].numel()
+
+    (loss, gradient), (loss_alone, gradient_alone) = (gradients(trained_network, batch) for batch in (shared, alone))
+
+    assert loss == pytest.approx(loss_alone, rel=1e-6)
+    assert float((gradient - gradient_alone).norm()) <= 1e-5 * float(gradient_alone.norm())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_in_bf16_the_error_is_that_of_the_rows_one_by_one(name: str) -> None:
+    """Against fp32: at most one and a half times as large."""
+    shared, alone = both()
+    exact_loss, exact = gradients(model(name), alone)
+    errors, losses = [], []
+    for batch in (shared, alone):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, gradient = gradients(model(name), batch)
+        errors.append(float((gradient - exact).norm() / exact.norm()))
+        losses.append(abs(loss - exact_loss))
+
+    assert errors[1] > 0
+    assert errors[0] <= 1.5 * errors[1]
+    assert losses[0] <= max(1.5 * losses[1], 1e-3)
+
+
+@pytest.mark.parametrize("name", ["gemma3", "mistral", "qwen3-sliding"])
+def test_a_window_that_is_dropped_would_be_seen(name: str) -> None:
+    """A mask that lets every layer see the whole branch is another model: the comparison above can fail."""
+    shared, alone = both()
+    network = model(name)
+    window, network.config.sliding_window = network.config.sliding_window, 10_000
+    wide = branch_masks(network.config, shared["branches"], shared["position_ids"])
+    network.config.sliding_window = window
+    narrow = branch_masks(network.config, shared["branches"], shared["position_ids"])
+    ids, positions = shared["input_ids"], shared["position_ids"]
+    wide_logits, narrow_logits = (
+        network(input_ids=ids, position_ids=positions, attention_mask=mask).logits for mask in (wide, narrow)
+    )
+
+    assert not torch.allclose(wide_logits, narrow_logits, atol=1e-3)
+    assert loss_of(network, shared).item() == pytest.approx(loss_of(network, alone).item(), rel=1e-6)
+
+
+def test_the_mask_of_two_branches() -> None:
+    """Two shared tokens, branches of two and one, one token of padding."""
+    branches = torch.tensor([[0, 0, 1, 1, 2, -1]])
+    positions = torch.tensor([[0, 1, 2, 3, 2, 0]])
+    mask = branch_masks(LlamaConfig(**SIZES, attn_implementation="sdpa"), branches, positions)
+
+    assert isinstance(mask, torch.Tensor)
+    assert mask[0, 0, :5].int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0],
+    ]
+    assert mask[0, 0, 5].any()  # a row of a mask that sees nothing would be not a number
+
+
+def test_a_batch_without_branches_is_the_plain_one() -> None:
+    made, _ = rows()
+    batch = PlanCollator(0)([{"sequences": branched(made, np.arange(len(made)), float("inf"))}])
+
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+
+
+def planned(tokenizer: "PreTrainedTokenizerBase", share: float | None, weight: Any = None) -> PlannedBatches:
+    """Two steps: the three rows, the first under three goals, the second under two."""
+    row = np.array([0, 0, 0, 1, 1, 2] * 2)
+    goal = np.array([0.9, 0.5, 0.0, 0.5, 0.0, 0.9] * 2)
+    micro = np.repeat([0, 1], 6)
+    weights = np.ones(12) if weight is None else np.array(weight * 2)
+    plan = Plan(micro, micro, np.repeat([0, 1, 2, 3, 4, 5], [3, 2, 1, 3, 2, 1]), row, goal, np.ones(12, int), weights)
+    return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, toy_spec(placement="after_prompt")), None, share)
+
+
+@pytest.mark.parametrize("weight", [None, [0.5, 1.5, 1.0, 2.0, 0.25, 1.0]], ids=["", "weights"])
+def test_trl_logs_the_same_but_fewer_tokens(
+    tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, weight: list[float] | None
+) -> None:
+    """Loss, gradient norm, accuracy and entropy of two steps; tokens are those that were computed."""
+    histories = []
+    for share in (None, float("inf")):
+        batches = planned(tokenizer, share, weight)
+        made = trained(load_model(tiny_model).to("cpu"), tokenizer, batches, tmp_path / str(share))
+        histories.append([entry for entry in made.history if "loss" in entry])
+    assert [len(history) for history in histories] == [2, 2]
+    for alone, shared in zip(*histories, strict=True):
+        for key in ("loss", "grad_norm", "mean_token_accuracy", "entropy"):
+            assert shared[key] == pytest.approx(alone[key], rel=2e-5)
+    computed = sum(sequence.tokens for item in planned(tokenizer, float("inf")) for sequence in item["sequences"])
+    assert histories[1][-1]["num_tokens"] == computed < histories[0][-1]["num_tokens"]
+
+
+def test_a_model_that_computes_branches_as_rows_shares(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+    network = load_model(tiny_model).to("cpu")
+
+    assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is None
+    assert why_not_shared(network.to(torch.bfloat16), planned(tokenizer, float("inf")), 0) is None
+
+
+def test_dropout_is_seen(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+    network = load_model(tiny_model).to("cpu").eval()
+    for layer in network.model.layers:
+        layer.self_attn.attention_dropout = 0.3
+    state = torch.get_rng_state()
+
+    assert "hidden states differ" in str(why_not_shared(network, planned(tokenizer, float("inf")), 0))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not network.training
+
+
+def test_a_recurrent_model_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Its state passes through every token before, of other branches too."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    network = MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1))
+
+    assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is not None
+
+
+def test_a_convolution_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None:
+    from transformers import Lfm2Config, Lfm2ForCausalLM
+
+    sizes = SIZES | {"vocab_size": len(tokenizer), "num_hidden_layers": 2}
+    network = Lfm2ForCausalLM(Lfm2Config(**sizes, layer_types=["conv", "full_attention"]))
+
+    assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("_attn_implementation", "flash_attention_2", "flash_attention_2 takes no mask of branches"),
+        ("output_router_logits", True, "its auxiliary loss counts every token once"),
+    ],
+)
+def test_what_no_comparison_would_show_is_known(
+    tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", setting: str, value: Any, reason: str
+) -> None:
+    network = load_model(tiny_model)
+    setattr(network.config, setting, value)
+
+    assert why_not_shared(network, planned(tokenizer, float("inf")), 0) == reason
+
+
+def test_a_plan_without_branches_has_nothing_to_check(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+    network = load_model(tiny_model)
+    for layer in network.model.layers:
+        layer.self_attn.attention_dropout = 0.3
+
+    assert why_not_shared(network, planned(tokenizer, None), 0) is None
