@@ -32,8 +32,10 @@ def share(experiment: Experiment, model: "PreTrainedModel", examples: AnyExample
     limit = planned_share(experiment)
     if limit is None or not isinstance(examples, GoalExamples):
         return None
-    from gcsl_cli.training.shared_prefix import why_not_shared
+    from gcsl_cli.training.shared_prefix import attend_by_blocks, why_not_shared
 
+    attention = model.config._attn_implementation
+    attend_by_blocks(model)
     reason = why_not_shared(model, examples.planned(plan, limit), experiment.tokenizer.pad_token_id)
     if experiment.config.adapter.name != "none" and experiment.config.adapter.dropout:
         reason = f"adapter.dropout={experiment.config.adapter.dropout} drops other values in every row"
@@ -43,6 +45,7 @@ def share(experiment: Experiment, model: "PreTrainedModel", examples: AnyExample
         raise ConfigError(
             f"train.shared_prefix=on: rows of this model cannot share a prompt: {reason}. Use train.shared_prefix=auto."
         )
+    model.set_attn_implementation(attention)
     log.warning("prompts are computed for every goal: %s", reason)
     return None
 

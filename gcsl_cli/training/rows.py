@@ -77,16 +77,19 @@ class PlannedBatches:
 
 @dataclass(frozen=True)
 class PlanCollator:
-    """Pads the sequences of one micro-batch on the right."""
+    """Pads the sequences of one micro-batch on the right, or packs those that branch into one."""
 
     pad_id: int
+    packed: bool = False
+    """All sequences on one line, without padding: for attention that skips what it need not see."""
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, "torch.Tensor"]:
         """The batch, every tensor `(sequences, longest)`.
 
         `input_ids`, `attention_mask` and `labels` as transformers has them; `weights`, one a token, where rows count
         differently; `branches` and `position_ids` where a sequence has several branches: 0 for the shared tokens, 1 to
-        k for the branches, `PADDING` for none.
+        k for the branches, `PADDING` for none. Packed, every tensor is `(1, tokens)`, and `segments` says which
+        sequence a token is of.
         """
         import torch
 
@@ -119,4 +122,12 @@ class PlanCollator:
             batch["weights"] = counted
         if any(len(sequence.rows) > 1 for sequence in sequences):
             batch |= {"branches": branches, "position_ids": positions}
-        return batch
+        return _packed(batch) if self.packed and "branches" in batch else batch
+
+
+def _packed(batch: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+    import torch
+
+    tokens = batch["branches"] != PADDING
+    segments = torch.arange(len(tokens))[:, None].expand_as(tokens)
+    return {key: tensor[tokens][None] for key, tensor in {**batch, "segments": segments}.items()}

@@ -6,7 +6,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from gcsl_cli.training.rows import PlanCollator, PlannedBatches
-from gcsl_cli.training.shared_prefix import branch_masks
+from gcsl_cli.training.shared_prefix import block_masks, branch_masks
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -31,14 +31,14 @@ class PlannedSFTTrainer(SFTTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """TRL's loss, and what the weights add to it; TRL counts tokens by the mask that it is given."""
-        weights, branches = inputs.pop("weights", None), inputs.pop("branches", None)
+        weights, branches, segments = (inputs.pop(name, None) for name in ("weights", "branches", "segments"))
         outputs: Any = None
 
         def forward(**arguments: Any) -> Any:
             nonlocal outputs
             if branches is not None:
                 config = self.model.config.get_text_config()
-                arguments["attention_mask"] = branch_masks(config, branches, arguments["position_ids"])
+                arguments["attention_mask"] = branch_masks(config, branches, arguments["position_ids"], segments)
             outputs = model(**arguments)
             return outputs
 
@@ -68,7 +68,7 @@ def sft_trainer(
             args=sft_arguments(arguments),
             train_dataset=batches.dataset(),
             eval_dataset=None if validation is None else validation.dataset(),
-            data_collator=PlanCollator(tokenizer.pad_token_id),
+            data_collator=PlanCollator(tokenizer.pad_token_id, packed=block_masks(model.config.get_text_config())),
             processing_class=tokenizer,
             peft_config=peft_config,
             callbacks=callbacks,

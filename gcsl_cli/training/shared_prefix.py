@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gcsl_cli.training.rows import IGNORED, PlanCollator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -22,40 +22,68 @@ SAME = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.02}
 
 
 def branch_masks(
-    config: "PreTrainedConfig", branches: "torch.Tensor", positions: "torch.Tensor"
-) -> "torch.Tensor | dict[str, torch.Tensor]":
-    """What the model takes as `attention_mask`: masks `(sequences, 1, tokens, tokens)`, by kind of layer if it has two.
+    config: "PreTrainedConfig",
+    branches: "torch.Tensor",
+    positions: "torch.Tensor",
+    segments: "torch.Tensor | None" = None,
+) -> Any:
+    """What the model takes as `attention_mask`, by kind of layer if it has two.
 
-    A token sees earlier tokens of its own branch and the shared ones.
+    A token sees earlier tokens of its own branch and the shared ones. The masks are `(sequences, 1, tokens, tokens)`;
+    under FlexAttention they are block masks, which skip what no token of a block sees.
 
     Args:
         config: of the model.
         branches: of each token, `(sequences, tokens)`, as `PlanCollator` gives them.
         positions: of each token in its row, `(sequences, tokens)`.
+        segments: which of several packed sequences each token is of, `(1, tokens)`.
     """
-    import torch
-
-    place = torch.arange(branches.shape[1], device=branches.device)
-    before = place[None, :, None] >= place[None, None, :]
-    seen = before & ((branches[:, None, :] == 0) | (branches[:, None, :] == branches[:, :, None]))
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
+
+    def mask(window: int | None) -> Any:
+        def visible(batch: Any, head: Any, query: Any, key: Any) -> Any:  # noqa: ARG001  # as FlexAttention calls it
+            seen = (query >= key) & ((branches[batch, key] == 0) | (branches[batch, key] == branches[batch, query]))
+            if segments is not None:
+                seen = seen & (segments[batch, query] == segments[batch, key])
+            if window is not None:
+                seen = seen & (positions[batch, query] - positions[batch, key] < window)
+            return seen
+
+        return _block_mask(visible, branches) if block_masks(config) else _dense_mask(config, visible, branches)
+
     if window is None or (kinds and SLIDING not in kinds):
-        return _as_taken(config, seen)
-    near = seen & (positions[:, :, None] - positions[:, None, :] < window)
-    if not kinds:
-        return _as_taken(config, near)
-    return {FULL: _as_taken(config, seen), SLIDING: _as_taken(config, near)}
+        return mask(None)
+    return {FULL: mask(None), SLIDING: mask(window)} if kinds else mask(window)
 
 
-def _as_taken(config: "PreTrainedConfig", seen: "torch.Tensor") -> "torch.Tensor":
+def block_masks(config: "PreTrainedConfig") -> bool:
+    """Whether the model attends by blocks, so that packing sequences costs nothing."""
+    return bool(config._attn_implementation == "flex_attention")
+
+
+def _block_mask(visible: "Callable[..., Any]", branches: "torch.Tensor") -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    sequences, tokens = branches.shape
+    return create_block_mask(visible, sequences, None, tokens, tokens, device=branches.device)
+
+
+def _dense_mask(config: "PreTrainedConfig", visible: "Callable[..., Any]", branches: "torch.Tensor") -> "torch.Tensor":
     import torch
 
-    seen = seen[:, None]
+    sequences, tokens = (torch.arange(size, device=branches.device) for size in branches.shape)
+    seen: torch.Tensor = visible(sequences[:, None, None], None, tokens[None, :, None], tokens[None, None, :])[:, None]
     if config._attn_implementation != "eager":
         return seen
     # Eager attention adds the mask to its weights.
     return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.float32).min)
+
+
+def attend_by_blocks(model: "PreTrainedModel") -> None:
+    """Let the model attend by FlexAttention where it can and where that is fast."""
+    if model.device.type == "cuda" and getattr(model, "_supports_flex_attn", False):
+        model.set_attn_implementation("flex_attention")
 
 
 def why_not_shared(model: "PreTrainedModel", batches: "Iterable[dict[str, Any]]", pad_id: int) -> str | None:
@@ -72,9 +100,9 @@ def why_not_shared(model: "PreTrainedModel", batches: "Iterable[dict[str, Any]]"
         return "its auxiliary loss counts every token once"
     if others := sorted(set(getattr(config, "layer_types", None) or ()) - {FULL, SLIDING}):
         return f"layers of type {', '.join(others)} mix neighbours"
-    collate = PlanCollator(pad_id)
+    packed, collate = PlanCollator(pad_id, packed=block_masks(config)), PlanCollator(pad_id)
     for item in batches:
-        shared = collate([item])
+        shared = packed([item])
         if "branches" in shared:
             break
     else:
@@ -100,11 +128,11 @@ def why_not_shared(model: "PreTrainedModel", batches: "Iterable[dict[str, Any]]"
 
 def _states(model: "PreTrainedModel", batch: dict[str, Any]) -> "torch.Tensor":
     """Last hidden states that predict supervised tokens, `(supervised, width)`, in the order of the rows."""
-    given = {key: tensor.to(model.device) for key, tensor in batch.items() if key not in ("branches", "weights")}
-    labels = given.pop("labels")
-    if "branches" in batch:
-        masks = branch_masks(model.config.get_text_config(), batch["branches"].to(model.device), given["position_ids"])
-        given["attention_mask"] = masks
+    given: dict[str, Any] = {key: tensor.to(model.device) for key, tensor in batch.items() if key != "weights"}
+    labels, branches, segments = given.pop("labels"), given.pop("branches", None), given.pop("segments", None)
+    if branches is not None:
+        config = model.config.get_text_config()
+        given["attention_mask"] = branch_masks(config, branches, given["position_ids"], segments)
     hidden = model.base_model(**given, use_cache=False).last_hidden_state
     states: torch.Tensor = hidden[:, :-1][labels[:, 1:] != IGNORED]
     return states.double()

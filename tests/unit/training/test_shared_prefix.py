@@ -1,6 +1,7 @@
 """Rows as branches of one sequence are computed as rows one by one: losses, gradients, hidden states, counts."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from gcsl_cli.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
-from gcsl_cli.training.shared_prefix import branch_masks, why_not_shared
+from gcsl_cli.training.shared_prefix import attend_by_blocks, block_masks, branch_masks, why_not_shared
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import FEEDBACK, trained
 
@@ -87,7 +88,7 @@ def loss_of(network: "PreTrainedModel", batch: dict[str, torch.Tensor]) -> torch
     """Mean negative log-likelihood a supervised token, by torch."""
     mask: Any = batch["attention_mask"]
     if "branches" in batch:
-        mask = branch_masks(network.config, batch["branches"], batch["position_ids"])
+        mask = branch_masks(network.config, batch["branches"], batch["position_ids"], batch.get("segments"))
     logits = network(
         input_ids=batch["input_ids"], attention_mask=mask, position_ids=batch.get("position_ids"), use_cache=False
     ).logits
@@ -178,6 +179,57 @@ def test_a_window_that_is_dropped_would_be_seen(name: str) -> None:
     assert loss_of(network, shared).item() == pytest.approx(loss_of(network, alone).item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_packed_sequences_are_those_one_below_the_other(name: str) -> None:
+    """On one line without padding; the first token of a sequence is predicted by none."""
+    made, index = rows()
+    item = {"sequences": branched(made, index, float("inf"))}
+    below, packed = PlanCollator(0)([item]), PlanCollator(0, packed=True)([item])
+    network = model(name)
+    (loss, gradient), (packed_loss, packed_gradient) = gradients(network, below), gradients(network, packed)
+
+    assert packed["input_ids"].shape == (1, int(below["attention_mask"].sum()))
+    assert torch.bincount(packed["segments"][0]).tolist() == [sequence.tokens for sequence in item["sequences"]]
+    assert packed_loss == pytest.approx(loss, rel=1e-6)
+    assert (packed_gradient - gradient).norm() <= 1e-5 * gradient.norm()
+
+
+def test_packing_leaves_batches_without_branches_alone() -> None:
+    made, _ = rows()
+    item = {"sequences": branched(made, np.arange(len(made)), float("inf"))}
+
+    assert torch.equal(PlanCollator(0, packed=True)([item])["input_ids"], PlanCollator(0)([item])["input_ids"])
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_block_masks_are_the_dense_ones(name: str) -> None:
+    """FlexAttention on a CPU has no backward pass: losses are compared."""
+    made, index = rows()
+    packed = PlanCollator(0, packed=True)([{"sequences": branched(made, index, float("inf"))}])
+    network = model(name)
+    with torch.inference_mode():
+        dense = loss_of(network, packed)
+        network.set_attn_implementation("flex_attention")
+        with torch.compiler.set_stance("force_eager"):
+            blocks = loss_of(network, packed)
+
+    assert block_masks(network.config)
+    assert blocks.item() == pytest.approx(dense.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("device", "supports", "asked"), [("cuda", True, ["flex_attention"]), ("cuda", False, []), ("cpu", True, [])]
+)
+def test_blocks_are_for_devices_that_are_fast_with_them(device: str, supports: bool, asked: list[str]) -> None:
+    set_to: list[str] = []
+    double: Any = SimpleNamespace(
+        device=SimpleNamespace(type=device), _supports_flex_attn=supports, set_attn_implementation=set_to.append
+    )
+    attend_by_blocks(double)
+
+    assert set_to == asked
+
+
 def test_the_mask_of_two_branches() -> None:
     """Two shared tokens, branches of two and one, one token of padding."""
     branches = torch.tensor([[0, 0, 1, 1, 2, -1]])
@@ -235,6 +287,15 @@ def test_a_model_that_computes_branches_as_rows_shares(tiny_model: Path, tokeniz
 
     assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is None
     assert why_not_shared(network.to(torch.bfloat16), planned(tokenizer, float("inf")), 0) is None
+
+
+def test_a_model_that_attends_by_blocks_is_asked_with_packed_sequences(
+    tiny_model: Path, tokenizer: "PreTrainedTokenizerBase"
+) -> None:
+    network = load_model(tiny_model).to("cpu")
+    network.set_attn_implementation("flex_attention")
+    with torch.compiler.set_stance("force_eager"):
+        assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is None
 
 
 def test_dropout_is_seen(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
