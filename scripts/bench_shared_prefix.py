@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=5, help="feedback rows of a step")
-    parser.add_argument("--settings", nargs="*", default=SETTINGS, help="prompt/goal/completion/k, or toxicity")
+    parser.add_argument("--settings", default=",".join(SETTINGS), help="prompt/goal/completion/k, or toxicity")
     parser.add_argument("--memory", metavar="ARM", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: runs_dir=FOLDER ...")
     arguments = parser.parse_args()
@@ -66,12 +66,12 @@ def main() -> None:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
     print("setting: bound, shared prompts against rows written out (supervised head; TRL as it is)")
-    for setting in arguments.settings:
+    for setting in arguments.settings.split(","):
         bench.compare(setting, groups(setting, arguments.rows, experiment), arguments.rounds)
     peaks = {arm: memory(arm, arguments.overrides) for arm in ("shared", "written out")}
     told = ", ".join(f"{arm} {peak} MiB" for arm, peak in peaks.items())
     print(f"peak memory, 4 rows of 335 tokens against 6 of 227 in a pass: {told}")
-    scoring(experiment.base_model, len(experiment.tokenizer), arguments.rounds)
+    scoring(experiment.base_model.float(), len(experiment.tokenizer), arguments.rounds)
 
 
 def groups(setting: str, count: int, experiment: Experiment) -> list[Group]:
