@@ -1,25 +1,12 @@
 """Ranges of values that need no data to be checked, so that a typing slip costs a second and not a run."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any
 
+from gcsl_cli.configs.goals import goal_problems, shown
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.schema import (
-    Balance,
-    BudgetConfig,
-    Config,
-    Formulation,
-    GoalConfig,
-    LevelRule,
-    LevelScope,
-    Pairing,
-    PairingWeight,
-    Selection,
-    SharedPrefix,
-    Wording,
-)
+from gcsl_cli.schema import BudgetConfig, Config, Selection, SharedPrefix
 from gcsl_cli.suggest import did_you_mean, listed
 
 # transformers.SchedulerType (transformers 5), those that need no further arguments.
@@ -113,8 +100,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"generation.top_p={generation.top_p}: must be above 0 and at most 1. 1 samples from every token."
     if not 0 <= adapter.dropout < 1:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 drops nothing."
-    yield from _levels(config)
-    yield from _goal(config.goal)
+    yield from goal_problems(config.goal)
     yield from _budget(config.train.budget)
     yield from _batches(config)
     yield from _method(config)
@@ -140,75 +126,6 @@ def _numbers(config: Config) -> Iterator[str]:
         value = _value(config, path)
         if value is not None and not (math.isfinite(value) and value > 0):
             yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
-
-
-def _levels(config: Config) -> Iterator[str]:
-    levels = config.goal.levels
-    auto = levels.by is LevelRule.auto
-    if auto or levels.by is LevelRule.quantile:
-        quantiles = levels.quantiles
-        if not quantiles or not all(0 <= value <= 1 for value in quantiles) or not _ascending(quantiles):
-            yield (
-                f"goal.levels.quantiles={_shown(quantiles)}: must be numbers from 0 to 1, ascending, none twice. "
-                "Example: goal.levels.quantiles=[0,0.2,0.4,0.6,0.8]"
-            )
-    if (auto and levels.values) or levels.by is LevelRule.fixed:
-        values = levels.values
-        if not values or not all(math.isfinite(value) for value in values) or not _ascending(values):
-            yield (
-                f"goal.levels.values={_shown(values)}: must be finite numbers, ascending, none twice, at least one. "
-                "Example: goal.levels.values=[0.5,0.9], or goal.levels.by=quantile."
-            )
-
-
-def _goal(goal: GoalConfig) -> Iterator[str]:
-    """Combinations that make no sense, with the reason."""
-    levels, raw = goal.levels, goal.levels.by is LevelRule.raw
-    exact, every = goal.formulation is Formulation.exact, goal.paired is Pairing.all
-    if exact and every:
-        yield (
-            "goal.formulation=exact with goal.pairing=all: an exact goal is one level a row, there is nothing to pair. "
-            "Use goal.pairing=sample, or goal.formulation=threshold."
-        )
-    if raw and goal.wording is not Wording.number:
-        yield (
-            f"goal.levels.by=raw with goal.wording={goal.wording}: every score is a goal of its own, and only numbers "
-            "name them all. Use goal.wording=number, or levels (goal.levels.by=quantile)."
-        )
-    if raw and every:
-        yield (
-            "goal.levels.by=raw with goal.pairing=all: a row reaches every smaller score, far too many rows. "
-            "Use goal.pairing=sample."
-        )
-    if raw and goal.balance is Balance.levels:
-        yield (
-            "goal.levels.by=raw with goal.balance=levels: raw scores are no levels to be balanced. "
-            "Use goal.balance=none."
-        )
-    if raw and goal.weights:
-        yield "goal.levels.by=raw with goal.weights: weights belong to levels. Leave goal.weights out."
-    if levels.per is LevelScope.prompt and levels.by is not LevelRule.quantile:
-        yield (
-            f"goal.levels.per=prompt with goal.levels.by={levels.by}: only quantiles are taken within a prompt. "
-            "Use goal.levels.by=quantile."
-        )
-    if goal.pairing_weight is PairingWeight.rows and goal.paired is not Pairing.all:
-        yield "goal.pairing_weight=rows: rows have one goal each and count once already. It is for goal.pairing=all."
-    if goal.pairing_weight is PairingWeight.rows and goal.balance is Balance.levels:
-        yield (
-            "goal.pairing_weight=rows with goal.balance=levels: balance says what share each level has. "
-            "Use goal.balance=none."
-        )
-    if goal.sentences is not None and goal.wording is Wording.number:
-        yield "goal.sentences with goal.wording=number: a number has no sentence. goal.template puts words around it."
-    if goal.sentences is not None and goal.template is not None:
-        yield "goal.sentences and goal.template both say how a level is worded. Give one of them."
-    if not 0 <= goal.dropout < 1:
-        yield f"goal.dropout={goal.dropout}: must be at least 0 and below 1. 0 gives every row a goal."
-    if goal.weights is not None and not all(math.isfinite(w) and w >= 0 for w in goal.weights):
-        yield f"goal.weights={_shown(goal.weights)}: must be finite numbers of at least 0, one a level."
-    if goal.weights is not None and not any(goal.weights):
-        yield f"goal.weights={_shown(goal.weights)}: at least one has to be above 0."
 
 
 def _budget(budget: BudgetConfig) -> Iterator[str]:
@@ -274,7 +191,7 @@ def _asked(config: Config) -> Iterator[str]:
         return
     if not isinstance(levels, list) or not levels or not all(_is_target(level) for level in levels):
         yield (
-            f"evaluation.levels={_shown(levels)}: expected all, or a list of best, worst and scores. "
+            f"evaluation.levels={shown(levels)}: expected all, or a list of best, worst and scores. "
             "Example: evaluation.levels=[worst,best]"
         )
     cut = config.evaluation.discrimination_cut
@@ -286,14 +203,6 @@ def _is_target(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return value in ("best", "worst") or (isinstance(value, int | float) and math.isfinite(value))
-
-
-def _ascending(values: Sequence[float]) -> bool:
-    return all(low < high for low, high in pairwise(values))
-
-
-def _shown(value: Any) -> str:
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def _value(config: Config, path: str) -> Any:

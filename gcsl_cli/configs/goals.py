@@ -1,0 +1,101 @@
+"""What can be said of goals: ranges of their values, and combinations that make no sense."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from gcsl_cli.schema import (
+    Balance,
+    Formulation,
+    GoalConfig,
+    LevelRule,
+    LevelsConfig,
+    LevelScope,
+    Pairing,
+    PairingWeight,
+    Wording,
+)
+
+
+def goal_problems(goal: GoalConfig) -> Iterator[str]:
+    """What is wrong with the goals, each with the fix."""
+    yield from _levels(goal.levels)
+    yield from _combinations(goal)
+
+
+def _levels(levels: LevelsConfig) -> Iterator[str]:
+    auto = levels.by is LevelRule.auto
+    if auto or levels.by is LevelRule.quantile:
+        quantiles = levels.quantiles
+        if not quantiles or not all(0 <= value <= 1 for value in quantiles) or not _ascending(quantiles):
+            yield (
+                f"goal.levels.quantiles={shown(quantiles)}: must be numbers from 0 to 1, ascending, none twice. "
+                "Example: goal.levels.quantiles=[0,0.2,0.4,0.6,0.8]"
+            )
+    if (auto and levels.values) or levels.by is LevelRule.fixed:
+        values = levels.values
+        if not values or not all(math.isfinite(value) for value in values) or not _ascending(values):
+            yield (
+                f"goal.levels.values={shown(values)}: must be finite numbers, ascending, none twice, at least one. "
+                "Example: goal.levels.values=[0.5,0.9], or goal.levels.by=quantile."
+            )
+
+
+def _combinations(goal: GoalConfig) -> Iterator[str]:
+    """Combinations that make no sense, with the reason."""
+    levels, raw = goal.levels, goal.levels.by is LevelRule.raw
+    exact, every = goal.formulation is Formulation.exact, goal.paired is Pairing.all
+    if exact and every:
+        yield (
+            "goal.formulation=exact with goal.pairing=all: an exact goal is one level a row, there is nothing to pair. "
+            "Use goal.pairing=sample, or goal.formulation=threshold."
+        )
+    if raw and goal.wording is not Wording.number:
+        yield (
+            f"goal.levels.by=raw with goal.wording={goal.wording}: every score is a goal of its own, and only numbers "
+            "name them all. Use goal.wording=number, or levels (goal.levels.by=quantile)."
+        )
+    if raw and every:
+        yield (
+            "goal.levels.by=raw with goal.pairing=all: a row reaches every smaller score, far too many rows. "
+            "Use goal.pairing=sample."
+        )
+    if raw and goal.balance is Balance.levels:
+        yield (
+            "goal.levels.by=raw with goal.balance=levels: raw scores are no levels to be balanced. "
+            "Use goal.balance=none."
+        )
+    if raw and goal.weights:
+        yield "goal.levels.by=raw with goal.weights: weights belong to levels. Leave goal.weights out."
+    if levels.per is LevelScope.prompt and levels.by is not LevelRule.quantile:
+        yield (
+            f"goal.levels.per=prompt with goal.levels.by={levels.by}: only quantiles are taken within a prompt. "
+            "Use goal.levels.by=quantile."
+        )
+    if goal.pairing_weight is PairingWeight.rows and goal.paired is not Pairing.all:
+        yield "goal.pairing_weight=rows: rows have one goal each and count once already. It is for goal.pairing=all."
+    if goal.pairing_weight is PairingWeight.rows and goal.balance is Balance.levels:
+        yield (
+            "goal.pairing_weight=rows with goal.balance=levels: balance says what share each level has. "
+            "Use goal.balance=none."
+        )
+    if goal.sentences is not None and goal.wording is Wording.number:
+        yield "goal.sentences with goal.wording=number: a number has no sentence. goal.template puts words around it."
+    if goal.sentences is not None and goal.template is not None:
+        yield "goal.sentences and goal.template both say how a level is worded. Give one of them."
+    if not 0 <= goal.dropout < 1:
+        yield f"goal.dropout={goal.dropout}: must be at least 0 and below 1. 0 gives every row a goal."
+    if goal.weights is not None and not all(math.isfinite(w) and w >= 0 for w in goal.weights):
+        yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0, one a level."
+    if goal.weights is not None and not any(goal.weights):
+        yield f"goal.weights={shown(goal.weights)}: at least one has to be above 0."
+
+
+def shown(value: Any) -> str:
+    """A value as one writes it in an override."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _ascending(values: Sequence[float]) -> bool:
+    return all(low < high for low, high in pairwise(values))
