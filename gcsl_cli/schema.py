@@ -188,6 +188,11 @@ class AdapterConfig:
     dropout: float = 0.0
     target_modules: Any = "all-linear"
 
+    @property
+    def drops(self) -> bool:
+        """Whether every row is trained under random values of its own."""
+        return self.name != "none" and self.dropout > 0
+
 
 @dataclass
 class BudgetConfig:
@@ -292,7 +297,8 @@ class Config:
     @property
     def shares_prompts(self) -> bool:
         """Whether a row under several goals is trained as one sequence, if the model can."""
-        return self.pairs_together and self.train.shared_prefix is not SharedPrefix.off
+        wanted = self.pairs_together and self.train.shared_prefix is not SharedPrefix.off
+        return wanted and not self.adapter.drops
 
     @property
     def goalless(self) -> bool:

@@ -145,6 +145,11 @@ def _batches(config: Config) -> Iterator[str]:
             f"train.batches_per_step={train.batches_per_step} without train.tokens_per_batch: rows are split by "
             "train.micro_batch_size. Use that, or give train.tokens_per_batch."
         )
+    if train.shared_prefix is SharedPrefix.on and config.adapter.drops:
+        yield (
+            f"train.shared_prefix=on with adapter.dropout={config.adapter.dropout}: it drops other values in every "
+            "row. Use adapter.dropout=0, or train.shared_prefix=auto."
+        )
     if train.shared_prefix is SharedPrefix.on and not config.shares_prompts:
         yield (
             "train.shared_prefix=on: there is nothing to share. It takes a goal after the prompt "

@@ -93,7 +93,7 @@ def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
         "--baseline %s: not among the compared.%s They are: %s.",
         repr(name),
         did_you_mean(name, labels),
-        ", ".join(labels),
+        "; ".join(labels),
     )
     return None
 

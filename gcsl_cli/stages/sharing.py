@@ -14,6 +14,8 @@ from gcsl_cli.training.plan import Plan
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+UNSHARED = "prompts are computed for every goal: %s"
+
 log = logging.getLogger("gcsl")
 
 
@@ -29,7 +31,9 @@ def share(experiment: Experiment, model: "PreTrainedModel", examples: AnyExample
     Raises:
         ConfigError: `train.shared_prefix=on` and it cannot.
     """
-    limit = planned_share(experiment)
+    config, limit = experiment.config, planned_share(experiment)
+    if config.pairs_together and config.adapter.drops and config.train.shared_prefix is not SharedPrefix.off:
+        log.warning(UNSHARED, f"adapter.dropout={config.adapter.dropout} drops other values in every row")
     if limit is None or not isinstance(examples, GoalExamples):
         return None
     from gcsl_cli.training.shared_prefix import attend_by_blocks, why_not_shared
@@ -37,16 +41,14 @@ def share(experiment: Experiment, model: "PreTrainedModel", examples: AnyExample
     attention = model.config._attn_implementation
     attend_by_blocks(model)
     reason = why_not_shared(model, examples.planned(plan, limit), experiment.tokenizer.pad_token_id)
-    if experiment.config.adapter.name != "none" and experiment.config.adapter.dropout:
-        reason = f"adapter.dropout={experiment.config.adapter.dropout} drops other values in every row"
     if reason is None:
         return limit
-    if experiment.config.train.shared_prefix is SharedPrefix.on:
+    if config.train.shared_prefix is SharedPrefix.on:
         raise ConfigError(
             f"train.shared_prefix=on: rows of this model cannot share a prompt: {reason}. Use train.shared_prefix=auto."
         )
     model.set_attn_implementation(attention)
-    log.warning("prompts are computed for every goal: %s", reason)
+    log.warning(UNSHARED, reason)
     return None
 
 

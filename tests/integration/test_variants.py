@@ -138,9 +138,13 @@ def test_prompts_are_not_shared_where_that_is_not_exact(tmp_path: Path, small_ru
     lines += ["adapter.r=4", "adapter.dropout=0.1"]
     refused = gcsl("train", *lines, "train.shared_prefix=on")
     assert refused.code == 2
-    assert "train.shared_prefix=on: rows of this model cannot share a prompt: adapter.dropout=0.1 drops" in refused.err
-    ended = gcsl("train", *lines)
+    assert "train.shared_prefix=on with adapter.dropout=0.1: it drops other values in every row." in refused.err
+    ended = gcsl("train", *lines, "--json")
     assert ended.code == 0, ended.err
+    run = Path(json.loads(ended.out)["run"])
+    planned = pq.read_table(run / "plan.parquet")["tokens"].to_numpy().sum()
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["tokens"] == planned, "a budget of tokens counts what is computed"
     assert len(shared(ended.err)) == 1
     assert "prompts are computed for every goal: adapter.dropout=0.1 drops other values in every row" in ended.err
 
