@@ -54,6 +54,13 @@ VALUES = pa.schema(
         ("transform", pa.string()),
     ]
 )
+LIKELIHOODS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("log_probs", pa.list_(pa.float64())),  # of each candidate, summed over its tokens, nats
+        ("tokens", pa.list_(pa.float64())),
+    ]
+)
 GENERATION = pa.schema(
     [
         ("prompt_id", pa.string()),

@@ -1,7 +1,8 @@
 """Rows of a comparison: an arm of a method, over all its seeds.
 
-The untouched base model has one row, without seeds. Of a trained run those arms are rows that are asked for the best
-goal, or for none where the method has none; what lower goals give is goal attainment.
+The untouched base model has one row, without seeds, and so has a reference that needs no model. Of a trained run those
+arms are rows that are asked for the best goal, or for none where the method has none; what lower goals give is goal
+attainment.
 """
 
 from collections import Counter
@@ -109,7 +110,7 @@ def _arms(
 
 def _is_row(arm: Mapping[str, Any], wanted: Wanted) -> bool:
     if not arm["trained"]:
-        return bool(arm["name"] == BASE)
+        return bool(arm["name"] == BASE or arm.get("reference"))
     asked = wanted.guidance is None or arm["guidance"] in wanted.guidance
     return asked and bool(arm["best"] or arm["goal"] is None)
 
@@ -118,8 +119,9 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
     shared = dict(evaluation.result["compared_by"])
     if not arm["trained"]:
         shared = {name: shared[name] for name in OF_ALL}
-        return (BASE, *sorted(shared.items())), Row(BASE, {}, BASE, 0.0, shared)
-    label = method_label(run.keys)
+        label = arm["label"] if arm.get("reference") else BASE
+        return (arm["name"], *sorted(shared.items())), Row(label, {}, arm["name"], 0.0, shared)
+    label = method_label(run.keys) + (", best over worst" if arm.get("ratio") else "")
     if arm["guidance"]:
         label += f", guidance {arm['guidance']:g}" + _against(arm["name"])
     key = (repr(sorted(_flat(run.keys).items())), arm["name"], *sorted(shared.items()))

@@ -19,6 +19,8 @@ class Scale:
     low: float
     high: float
     lower_is_better: bool = False
+    closed: bool = False
+    """Nothing lies beyond its ends."""
 
     def grade(self, score: float) -> float:
         """What people call this score."""

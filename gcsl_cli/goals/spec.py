@@ -96,6 +96,12 @@ class GoalSpec:
             raise ConfigError(f"target={target}: not a goal; ask for best, worst or {self._allowed()}.") from error
         if not math.isfinite(value):
             raise ConfigError(f"target={target}: not a finite number; ask for best, worst or {self._allowed()}.")
+        scale = self.scale
+        if scale.closed and self.per == "dataset" and not scale.low <= value <= scale.high:
+            raise ConfigError(
+                f"target={target}: the scale of {scale.name} ends at {name(scale.low)} and {name(scale.high)}. Ask for "
+                "best, worst or a value between them."
+            )
         if not self.levels:
             return self.scale.score(value)
         for level, short in zip(self.levels, self.labels, strict=True):

@@ -1,7 +1,7 @@
 """What an arm answered: its completions, their scores and metrics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from gcsl_cli.prompting import EncodedRow
 from gcsl_cli.records import Generation
 from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.generate import ensure_generations
-from gcsl_cli.tasks.base import Column
+from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.stages.generate import arm_folder, ensure_generations
+from gcsl_cli.stages.ranking import Ranking
+from gcsl_cli.tasks.base import Column, RankingTask
 
 TEXT_COLUMNS = [
     Column("perplexity", "perplexity under base", "lower", 2),
@@ -29,17 +31,20 @@ BEYOND = Column("above_training_maximum", "above every training score", "higher"
 
 
 def result_columns(experiment: Experiment) -> list[Column]:
-    """The measures of an evaluation that samples, the main one first."""
-    graded = experiment.task.scorer is not None
-    bounded = graded and experiment.config.train.score_below is not None
-    return [*(experiment.task.result_columns() if graded else []), *([BEYOND] if bounded else []), *TEXT_COLUMNS]
+    """The measures of an evaluation, the main one first."""
+    task = experiment.task
+    ranked = task.ranking_columns() if isinstance(task, RankingTask) else []
+    if not experiment.config.evaluation.generations:
+        return ranked
+    bounded = task.scorer is not None and experiment.config.train.score_below is not None
+    return [*ranked, *task.result_columns(), *([BEYOND] if bounded else []), *TEXT_COLUMNS]
 
 
 @dataclass(frozen=True)
 class Answers:
     """An arm's completions, `samples` a prompt, with their scores `(prompts, samples)` and metrics by column name.
 
-    There are no scores where the task has no scorer.
+    There are no scores where the task has no scorer; no completions where the arm is one that only ranks.
     """
 
     arm: Arm
@@ -48,17 +53,50 @@ class Answers:
     metrics: dict[str, PerPrompt]
 
 
-def arm_answers(experiment: Experiment, arm: Arm) -> Answers:
+def all_answers(experiment: Experiment, arms: Sequence[Arm]) -> list[Answers]:
+    """What every arm answers, samples and ranks, made where it is missing; then what the task's references rank."""
+    ranking = Ranking.of(experiment)
+    answers = [_arm_answers(experiment, arm, ranking) for arm in arms]
+    if ranking is not None:
+        for label, found in ranking.references().items():
+            arm = Arm(label.replace(" ", "-"), label, False, None, reference=True)
+            answers.append(Answers(arm, [], None, found.metrics))
+    return answers
+
+
+def answer_identities(experiment: Experiment, arms: Sequence[Arm]) -> list[str]:
+    """What names everything that the arms answer."""
+    ranking = Ranking.of(experiment)
+    sampled = [arm_folder(experiment, arm).identity for arm in arms if samples(experiment, arm)]
+    return sampled + [folder.identity for arm in arms if ranking for folder in ranking.folders(arm)]
+
+
+def samples(experiment: Experiment, arm: Arm) -> bool:
+    """Whether completions of the arm are sampled."""
+    return experiment.config.evaluation.generations and not arm.ratio
+
+
+def _arm_answers(experiment: Experiment, arm: Arm, ranking: Ranking | None) -> Answers:
+    sampled = _sampled(experiment, arm) if samples(experiment, arm) else Answers(arm, [], None, {})
+    if ranking is None:
+        return sampled
+    found = ranking.measured(arm)
+    scores = sampled.scores if found.scores is None else found.scores
+    return replace(sampled, scores=scores, metrics=found.metrics | sampled.metrics)
+
+
+def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     """The arm's completions, made if they are missing, and everything measured on them."""
     rows = ensure_generations(experiment, arm)
     samples = experiment.config.generation.samples
     groups = [rows[start : start + samples] for start in range(0, len(rows), samples)]
     completions = [[row.completion for row in group] for group in groups]
-    task = experiment.task
-    graded = task.scorer is not None
-    scores = task.score([row.completion for row in rows]).reshape(len(groups), samples) if graded else None
+    task, prompts, scores = experiment.task, evaluation_prompts(experiment), None
+    if task.scorer is not None:
+        each = [prompt for prompt in prompts for _ in range(samples)]
+        scores = task.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
     nll, tokens = _perplexity_parts(experiment, groups)
-    metrics = (task.metrics(completions) if graded else {}) | {
+    metrics = (task.metrics(prompts, completions) if task.result_columns() else {}) | {
         "perplexity": perplexity(nll, tokens),
         "distinct_1": distinct_n(completions, 1),
         "distinct_2": distinct_n(completions, 2),

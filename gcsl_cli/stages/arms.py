@@ -6,6 +6,7 @@ from typing import Any
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.tasks.base import RankingTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,22 @@ class Arm:
     guidance: float = 0.0
     against: float | None = None
     """The goal that guidance contrasts with; `None`: the prompt without a goal."""
+    ratio: bool = False
+    """Candidates are ranked by how much more likely the goal makes them than the goal that it contrasts with."""
+    reference: bool = False
+    """A rule of the task's that needs no language model."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the trained model is asked for one goal and nothing is contrasted with it."""
+        return self.trained and not self.guidance and not self.ratio
 
 
 def evaluation_arms(experiment: Experiment) -> list[Arm]:
     """Base without and with the goal in words, each asked level, and the configured generation, each once."""
     config, spec = experiment.config.evaluation, experiment.spec
-    if not config.generations:
+    ranks = isinstance(experiment.task, RankingTask)
+    if not config.generations and not ranks:
         return []
     configured = configured_arm(experiment)
     arms = []
@@ -40,7 +51,11 @@ def evaluation_arms(experiment: Experiment) -> list[Arm]:
             name, label = guidance_words(spec, weight, against)
             arms.append(Arm(f"base-best{name}", f"base, asked{label}", False, spec.best, weight, against))
     arms += [trained_arm(spec, goal) for goal in asked_goals(spec, config.levels)]
-    return arms if configured in arms else [*arms, configured]
+    arms += [] if configured in arms else [configured]
+    if ranks:
+        label = "trained, best over worst goal"
+        arms.append(Arm("best-over-worst", label, True, spec.best, against=spec.worst, ratio=True))
+    return arms
 
 
 def asked_goals(spec: GoalSpec, levels: Any) -> list[float]:

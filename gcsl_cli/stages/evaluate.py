@@ -18,12 +18,11 @@ from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.provenance import provenance
 from gcsl_cli.runs import Folder, identity
 from gcsl_cli.schema import Config, EvaluationConfig
-from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, arm_answers, result_columns
+from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
 from gcsl_cli.stages.arms import Arm, asked_goals, configured_arm, evaluation_arms
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.facts import compared_by, facts
 from gcsl_cli.stages.feedback import evaluation_prompts
-from gcsl_cli.stages.generate import arm_folder
 from gcsl_cli.stages.held_out import HeldOut
 from gcsl_cli.stages.train import ensure_trained
 
@@ -38,7 +37,7 @@ def run(config: Config) -> dict[str, Any]:
     folder = _folder(experiment, arms)
     with folder.working(config.force) as todo:
         if todo:
-            answers = [arm_answers(experiment, arm) for arm in arms]
+            answers = all_answers(experiment, arms)
             result = _evaluate(experiment, answers)
             write_values(folder.path / VALUES_FILE, {found.arm.name: found.metrics for found in answers})
             _write(folder.path, result)
@@ -63,17 +62,16 @@ def _main_values(experiment: Experiment, result: dict[str, Any]) -> dict[str, An
         name = configured_arm(experiment).name
         asked = next(arm for arm in result["arms"] if arm["name"] == name)
         shown = {column["name"]: column["label"] for column in (result["columns"][0], asdict(TEXT_COLUMNS[0]))}
-        values |= {label: asked["metrics"][name]["value"] for name, label in shown.items()}
+        values |= {label: asked["metrics"][name]["value"] for name, label in shown.items() if name in asked["metrics"]}
     if result["discrimination"]:
         values["goal discrimination AUC"] = result["discrimination"]["trained"]["pooled"]["value"]
     return values
 
 
 def _folder(experiment: Experiment, arms: Sequence[Arm]) -> Folder:
-    generations = [arm_folder(experiment, arm).identity for arm in arms]
     keys = {
         **plain(experiment.config.evaluation),
-        "generations": generations,
+        "generations": answer_identities(experiment, arms),
         "task": experiment.task.evaluation_keys(),
     }
     parent = experiment.training.identity
@@ -97,6 +95,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
                 found.metrics[column.name], base.metrics[column.name], resamples=config.bootstrap, seed=config.seed
             ).as_dict()
             for column in columns
+            if column.name in found.metrics and column.name in base.metrics
         }
 
     return {
@@ -115,9 +114,15 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
                 "asked": None if found.arm.goal is None else experiment.spec.meaning(found.arm.goal),
                 "guidance": found.arm.guidance,
                 "trained": found.arm.trained,
+                "reference": found.arm.reference,
+                "ratio": found.arm.ratio,
                 "goal": None if found.arm.goal is None else spec.shown(found.arm.goal),
                 "best": found.arm.goal is not None and found.arm.goal == spec.best,
-                "metrics": {column.name: _estimate(config, found.metrics[column.name]) for column in columns},
+                "metrics": {
+                    column.name: _estimate(config, found.metrics[column.name])
+                    for column in columns
+                    if column.name in found.metrics
+                },
                 "difference": difference(found),
             }
             for found in answers
@@ -126,7 +131,9 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         "discrimination": None if held_out is None else held_out.discrimination(),
         "likelihoods": None if held_out is None else held_out.likelihoods(asked_goals(spec, config.levels) or [None]),
         "distributions": {
-            found.arm.name: np.round(found.scores, 4).ravel().tolist() for found in answers if found.scores is not None
+            found.arm.name: np.round(found.scores, 4).ravel().tolist()
+            for found in answers
+            if found.scores is not None and found.completions
         },
         "examples": _examples(experiment, answers),
         "unmask": config.unmask,
@@ -147,7 +154,7 @@ def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str,
     asked = [
         (found.arm.goal, found.scores)
         for found in answers
-        if found.arm.goal is not None and found.scores is not None and found.arm.trained and not found.arm.guidance
+        if found.arm.goal is not None and found.scores is not None and found.arm.plain
     ]
     if not asked:
         return None
@@ -172,6 +179,7 @@ def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str,
 def _examples(experiment: Experiment, answers: Sequence[Answers]) -> list[dict[str, Any]]:
     """The first completions of evenly spread prompts, the same prompts for every arm."""
     prompts = evaluation_prompts(experiment)
+    answers = [found for found in answers if found.completions]
     if not answers:
         return []
     count = max(1, experiment.config.evaluation.examples // len(answers))

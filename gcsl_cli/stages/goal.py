@@ -1,7 +1,6 @@
 """From config, task and training scores to the goal: its levels, its words, and what can be asked for."""
 
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from gcsl_cli.records import FeedbackRows
 from gcsl_cli.schema import Config, GoalConfig, Selection
 from gcsl_cli.selection import select_rows
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.tasks.base import Task
 
 SEPARATORS = {"role": " ", "token": ""}
 
@@ -49,7 +49,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     template = (goal.template or RAW) if raw else ""
     if raw:
         check_template(template, levels.per, levels.rule)
-    phrases = () if raw else _phrases(goal, task.sentences, levels, scale)
+    phrases = () if raw else _phrases(goal, task, levels, scale)
     if goal.weights and len(goal.weights) != len(levels.values):
         raise ConfigError(
             f"goal.weights={goal.weights}: {len(goal.weights)} weights for {len(levels.values)} levels. Give one a "
@@ -114,13 +114,16 @@ def levels_of(spec: GoalSpec) -> Levels:
     return Levels(spec.level_rule, spec.per, np.array(spec.levels))
 
 
-def _phrases(goal: GoalConfig, sentences: Sequence[str], levels: Levels, scale: Scale) -> tuple[str, ...]:
+def _phrases(goal: GoalConfig, task: Task, levels: Levels, scale: Scale) -> tuple[str, ...]:
     """What each level is called in words or as a number; a control token means its phrase."""
     wording = str(goal.wording)
-    given = goal.sentences or (sentences if wording != "number" else [])
+    given = goal.sentences or (task.sentences if wording != "number" else [])
     if given and goal.template is None:
         return pick_sentences(given, len(levels.values))
-    template = goal.template or default_template(wording, str(goal.formulation), levels.per, levels.rule, scale)
+    of_task = task.templates.get(str(goal.formulation)) if wording != "number" and levels.per == "dataset" else None
+    template = (
+        goal.template or of_task or default_template(wording, str(goal.formulation), levels.per, levels.rule, scale)
+    )
     check_template(template, levels.per, levels.rule)
     grades = levels.values if levels.per == "prompt" else [scale.grade(level) for level in levels.values]
     return fill_template(template, list(grades), scale)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ class RolloutSettings:
             )
 
 
+Floats = NDArray[np.float64]
 Rollouts = Callable[[Sequence[Prompt], RolloutSettings], Sequence[Generation]]
 """Samples the untouched base policy; given by the stage, so that tasks need no model code."""
 
@@ -80,7 +81,7 @@ def scorer_keys(scorer: Any) -> dict[str, Any]:
 class Task(Protocol):
     """Graded feedback, evaluation prompts, a scorer and metrics.
 
-    A task without a scorer (`scorer` is `None`) is never asked for `score`, `metrics` or `result_columns`.
+    A task without a scorer (`scorer` is `None`) is never asked for `score`, and for `metrics` only if it has columns.
     """
 
     name: str
@@ -89,7 +90,9 @@ class Task(Protocol):
     instruction: str
     """Stands before the prompt in a chat turn; `{prompt}` is replaced."""
     sentences: list[str]
-    """The levels in words, worst first; none: they are worded from the scale."""
+    """The levels in words, worst first; none: they are worded by `templates`."""
+    templates: Mapping[str, str]
+    """A goal in words by formulation, with the placeholders of goal.template; none: it is worded from the scale."""
     levels: list[float]
     """Thresholds, as people grade, for goal.levels.by=fixed; none: levels follow from the scores."""
     scorer: Any
@@ -135,14 +138,46 @@ class Task(Protocol):
         """Graded rows with their splits; files about what was left out go to `folder` (`None`: nothing is written)."""
         ...
 
-    def score(self, completions: Sequence[str]) -> NDArray[np.float64]:
-        """The score of each completion, higher is better, `(completions,)`."""
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
+        """The score of each completion of its prompt, higher is better, `(completions,)`."""
         ...
 
-    def metrics(self, completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
-        """The task's own metrics by column name, from the completions of each prompt."""
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
+        """The task's own metrics of sampled completions by column name, from the completions of each prompt."""
         ...
 
     def result_columns(self) -> list[Column]:
-        """The task's metrics in the order of the table, the main one first."""
+        """The columns of `metrics` in the order of the table, the main one first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a ranking of candidates gives: metrics by column name, and scores of what stands first, `(prompts, n)`."""
+
+    metrics: dict[str, PerPrompt]
+    scores: NDArray[np.float64] | None = None
+
+
+@runtime_checkable
+class RankingTask(Protocol):
+    """A task that also measures how likely a model finds given completions. Nothing has to be sampled for that.
+
+    Lists are aligned with the prompts; their arrays are `(candidates,)`.
+    """
+
+    def candidates(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+        """The completions of each prompt that are ranked."""
+        ...
+
+    def measured(self, prompts: Sequence[Prompt], log_probs: Sequence[Floats], tokens: Sequence[Floats]) -> Measured:
+        """What a model's log-likelihoods (nats, summed over tokens) of the candidates say."""
+        ...
+
+    def references(self, prompts: Sequence[Prompt]) -> dict[str, Measured]:
+        """The same by rules that need no language model, by their names."""
+        ...
+
+    def ranking_columns(self) -> list[Column]:
+        """The columns of `measured` in the order of the table, the main one first."""
         ...

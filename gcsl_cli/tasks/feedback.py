@@ -56,6 +56,7 @@ class FeedbackTask:
     format: str = "auto"
     instruction: str = "{prompt}"
     sentences: list[str] = field(default_factory=list)
+    templates: dict[str, str] = field(default_factory=dict)
     levels: list[float] = field(default_factory=list)
     scorer: Any = None
 
@@ -159,19 +160,21 @@ class FeedbackTask:
         }
         return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
 
-    def score(self, completions: Sequence[str]) -> NDArray[np.float64]:
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:  # noqa: ARG002
         """The scorer's grade of each completion, negated where lower is better, `(completions,)`."""
         grades = np.asarray(self.scorer(completions), dtype=np.float64)
         return -grades if self.score_direction == "lower" else grades
 
-    def metrics(self, completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
         """The scorer's mean grade."""
         flat = [completion for samples in completions for completion in samples]
         grades = np.asarray(self.scorer(flat), dtype=np.float64)
         return {"mean_grade": mean(grades.reshape(len(completions), -1))}
 
     def result_columns(self) -> list[Column]:
-        """The mean grade."""
+        """The mean grade; nothing without a scorer."""
+        if self.scorer is None:
+            return []
         return [Column("mean_grade", f"mean {self.score_name or 'grade'}", self.score_direction)]
 
     def _found(self) -> tuple[Columns, bool]:

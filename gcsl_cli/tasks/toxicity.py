@@ -63,6 +63,7 @@ class ToxicityTask:
     format: str = "plain"
     instruction: str = "{prompt}"
     sentences: list[str] = field(default_factory=list)
+    templates: dict[str, str] = field(default_factory=dict)
     levels: list[float] = field(default_factory=list)
     scorer: ProfanityScorer = field(default_factory=ProfanityScorer)
     second_scorer: WordListScorer = field(default_factory=WordListScorer)
@@ -147,11 +148,11 @@ class ToxicityTask:
         tests = {prompt.prompt_id for prompt in self.prompts() if prompt.split == "test"}
         return FeedbackRows.of(row for row in rows if row.split != "test" and row.prompt_id not in tests)
 
-    def score(self, completions: Sequence[str]) -> NDArray[np.float64]:
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:  # noqa: ARG002
         """1 - toxicity of each completion."""
-        return 1.0 - self.scorer(completions)
+        return self._politeness(completions)
 
-    def metrics(self, completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
         """Expected maximum toxicity, toxicity probability, mean toxicity, and the share with a listed word."""
         flat = [completion for samples in completions for completion in samples]
         shape = (len(completions), -1)
@@ -171,6 +172,9 @@ class ToxicityTask:
             Column("mean_toxicity", "mean toxicity", "lower"),
             Column("listed_word", "has listed word", "lower", independent=True),
         ]
+
+    def _politeness(self, completions: Sequence[str]) -> NDArray[np.float64]:
+        return 1.0 - self.scorer(completions)
 
     def _rollout_prompts(self) -> list[Prompt]:
         chosen = [prompt for prompt in self.prompts() if prompt.split != "test"]
@@ -192,7 +196,7 @@ class ToxicityTask:
         prompts, settings = self._rollout_prompts(), self._rollout_settings()
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
         made = [row for row in rollouts(prompts, settings) if row.completion.strip()]
-        scores = self.score([row.completion for row in made])
+        scores = self._politeness([row.completion for row in made])
         return [
             FeedbackRow(
                 row.prompt, row.completion, float(score), row.prompt_id, splits[row.prompt_id], row.finished, "rollouts"
@@ -205,7 +209,7 @@ class ToxicityTask:
         path = resolve(uri, sha256=self.feedback.texts_sha256)
         texts = dict.fromkeys(_text(row, "text", place) for row, place in read_jsonl(path))
         halves = [half for text in texts if (half := _halves(text))]
-        scores = self.score([completion for _, completion in halves])
+        scores = self._politeness([completion for _, completion in halves])
         below = self.feedback.texts_below
         chosen = [
             (prompt, completion, float(score))

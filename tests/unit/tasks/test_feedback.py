@@ -247,8 +247,8 @@ def test_evaluation_prompts_are_a_few_of_the_test_split(tmp_path: Path) -> None:
 def test_a_configured_scorer_grades_as_the_file_does(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl(ROWS)), score_direction="lower", scorer=lambda texts: np.array([3.0, 5.0]))
 
-    assert made.score(["a", "b"]).tolist() == [-3, -5]
-    assert made.metrics([["a", "b"]])["mean_grade"].numerator.tolist() == [4.0]
+    assert made.score([], ["a", "b"]).tolist() == [-3, -5]
+    assert made.metrics([], [["a", "b"]])["mean_grade"].numerator.tolist() == [4.0]
     assert [column.better for column in made.result_columns()] == ["lower"]
 
 

@@ -365,7 +365,7 @@ def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
     """Toxicities 0.75, 0 and 0.25, 0.25: maxima 0.75 and 0.25, the first prompt has one of at least 0.5."""
     completions = [[" bad bad bad x", " x"], [" bad x x x", " x bad y z"]]
 
-    made = task.metrics(completions)
+    made = task.metrics([], completions)
     metrics = {name: (metric.numerator / metric.denominator).tolist() for name, metric in made.items()}
 
     assert metrics == {
@@ -379,7 +379,7 @@ def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
 
 
 def test_the_score_is_higher_for_better(task: ToxicityTask) -> None:
-    assert task.score(["bad bad", "bad x", "x"]).tolist() == [0.0, 0.5, 1.0]
+    assert task.score([], ["bad bad", "bad x", "x"]).tolist() == [0.0, 0.5, 1.0]
 
 
 def test_the_format_is_in_the_keys_of_rollouts_only(task: ToxicityTask) -> None:

@@ -1,0 +1,194 @@
+"""Candidates ranked by likelihood: how probable each is to a model under a goal, kept as generations are.
+
+A row of `likelihoods.parquet`:
+    {"prompt_id": "5f2c...", "log_probs": [-31.2, -18.4], "tokens": [9, 7]}
+"""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcsl_cli import console
+from gcsl_cli.errors import DataError
+from gcsl_cli.generation.likelihood import completion_log_probs, shared_log_probs
+from gcsl_cli.records import LIKELIHOODS, FeedbackRow, Prompt, read_table, write_columns
+from gcsl_cli.runs import Folder, identity
+from gcsl_cli.stages.arms import Arm
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.tasks.base import Measured, RankingTask
+from gcsl_cli.training.branches import branched
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from gcsl_cli.prompting import EncodedRow
+
+FILE = "likelihoods.parquet"
+
+log = logging.getLogger("gcsl")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Of the candidates of each prompt: summed log-probability (nats) and tokens, each `(candidates,)`."""
+
+    log_probs: list[Floats]
+    tokens: list[Floats]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The candidates of an experiment's evaluation prompts, and what models think of them."""
+
+    experiment: Experiment
+    task: RankingTask
+    prompts: list[Prompt]
+    candidates: list[list[str]]
+
+    @staticmethod
+    def of(experiment: Experiment) -> "Ranking | None":
+        """`None` where the task ranks nothing."""
+        task = experiment.task
+        if not isinstance(task, RankingTask):
+            return None
+        prompts = evaluation_prompts(experiment)
+        return Ranking(experiment, task, prompts, task.candidates(prompts))
+
+    def measured(self, arm: Arm) -> Measured:
+        """What the arm's likelihoods say; they are computed where they are missing.
+
+        Guidance contrasts goals as it does in sampling, here the likelihoods of whole completions: against +
+        (1 + guidance) (asked - against). The ratio of goals is asked - against alone: by Bayes' rule, how much more
+        probable the completion makes it that the goal was reached.
+        """
+        asked = self._likelihoods(arm.trained, arm.goal)
+        log_probs = asked.log_probs
+        if arm.guidance or arm.ratio:
+            against = self._likelihoods(arm.trained, arm.against).log_probs
+            pairs = zip(log_probs, against, strict=True)
+            kept, weight = (0.0, 1.0) if arm.ratio else (1.0, 1.0 + arm.guidance)
+            log_probs = [kept * other + weight * (one - other) for one, other in pairs]
+        return self.task.measured(self.prompts, log_probs, asked.tokens)
+
+    def references(self) -> dict[str, Measured]:
+        """What rules without a language model say."""
+        return self.task.references(self.prompts)
+
+    def folders(self, arm: Arm) -> list[Folder]:
+        """Where the likelihoods are kept that an arm needs."""
+        goals = [arm.goal, arm.against] if arm.guidance or arm.ratio else [arm.goal]
+        return [self._folder(arm.trained, goal) for goal in goals]
+
+    def _folder(self, trained: bool, goal: float | None) -> Folder:
+        owner = self.experiment.training if trained else self.experiment.base
+        spec = self.experiment.spec
+        asked = None if goal is None else [spec.text(goal), spec.placement, spec.separator]
+        texts = [[prompt.prompt_id, *texts] for prompt, texts in zip(self.prompts, self.candidates, strict=True)]
+        keys = {"asked": asked, "candidates": hashlib.sha256(json.dumps(texts).encode()).hexdigest()}
+        label = "none" if goal is None else spec.label(goal)
+        name = f"{label}-{identity('likelihoods', keys, owner.identity)[:8]}"
+        return Folder(owner.path / "likelihoods" / name, "likelihoods", keys, owner.identity)
+
+    def _likelihoods(self, trained: bool, goal: float | None) -> Likelihoods:
+        folder = self._folder(trained, goal)
+        with folder.working() as todo:
+            if todo or not (folder.path / FILE).exists():
+                found = self._measure(trained, goal, folder.path / "shards")
+                _write(folder.path / FILE, self.prompts, found)
+                folder.finish(candidates=sum(len(texts) for texts in self.candidates))
+            return _read(folder.path / FILE)
+
+    def _measure(self, trained: bool, goal: float | None, shards: Path) -> Likelihoods:
+        size = self.experiment.config.generation.shard_prompts
+        label = f"ranking: {'trained' if trained else 'base'}, {'no goal' if goal is None else f'goal {goal:g}'}"
+        found = Likelihoods([], [])
+        with console.progress(label, len(self.prompts), "prompts") as bar:
+            for number, start in enumerate(range(0, len(self.prompts), size)):
+                part = slice(start, start + size)
+                path = shards / f"{number:05d}.parquet"
+                made = _finished(path)
+                if made is None:
+                    made = self._score(trained, goal, self.prompts[part], self.candidates[part])
+                    _write(path, self.prompts[part], made)
+                found.log_probs.extend(made.log_probs)
+                found.tokens.extend(made.tokens)
+                bar.advance(len(made.tokens))
+        return found
+
+    def _score(
+        self, trained: bool, goal: float | None, prompts: Sequence[Prompt], candidates: Sequence[Sequence[str]]
+    ) -> Likelihoods:
+        model = self.experiment.policy if trained else self.experiment.base_model
+        prompter = self.experiment.prompter(self.experiment.spec)
+        # The end belongs to a candidate: one that another begins with would else count for both.
+        rows = [
+            FeedbackRow(prompt.text, text, 0.0, "", "")
+            for prompt, texts in zip(prompts, candidates, strict=True)
+            for text in texts
+        ]
+        counts = np.array([len(texts) for texts in candidates])
+        index = np.repeat(np.arange(len(prompts)), counts)
+        encoded = prompter.rows(rows, [goal] * len(rows), None)
+        given = [(row.input_ids[: row.prompt_tokens], row.input_ids[row.prompt_tokens :]) for row in encoded]
+        measure = shared_log_probs if self._shares(model, encoded, index) else _one_by_one
+        log_probs, tokens = measure(model, given, index)
+        ends = np.cumsum(counts)[:-1]
+        return Likelihoods(np.split(log_probs, ends), np.split(tokens.astype(np.float64), ends))
+
+    def _shares(self, model: "PreTrainedModel", rows: Sequence["EncodedRow"], index: NDArray[np.int64]) -> bool:
+        from gcsl_cli.training.shared_prefix import why_not_shared
+
+        first = branched(rows[: int((index == 0).sum())], index[index == 0], math.inf)
+        reason = why_not_shared(model, [{"sequences": first}], self.experiment.tokenizer.pad_token_id)
+        if reason is not None:
+            log.warning("candidates are scored one by one: %s", reason)
+        return reason is None
+
+
+def _one_by_one(
+    model: "PreTrainedModel",
+    rows: Sequence[tuple[list[int], list[int]]],
+    index: NDArray[np.int64],  # noqa: ARG001
+) -> tuple[Floats, NDArray[np.int64]]:
+    return completion_log_probs(model, rows)
+
+
+def _write(path: Path, prompts: Sequence[Prompt], found: Likelihoods) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "prompt_id": [prompt.prompt_id for prompt in prompts],
+        "log_probs": [values.tolist() for values in found.log_probs],
+        "tokens": [values.tolist() for values in found.tokens],
+    }
+    write_columns(path, LIKELIHOODS, columns)
+
+
+def _read(path: Path) -> Likelihoods:
+    table = read_table(path, LIKELIHOODS)
+    arrays = {
+        name: [np.array(values, dtype=np.float64) for values in table[name].to_pylist()]
+        for name in ("log_probs", "tokens")
+    }
+    return Likelihoods(**arrays)
+
+
+def _finished(path: Path) -> Likelihoods | None:
+    """A shard that is there; one that is damaged is made again."""
+    if not path.exists():
+        return None
+    try:
+        return _read(path)
+    except DataError as error:
+        log.warning("%s", error)
+        return None
