@@ -33,6 +33,7 @@ OPTIONAL = (
         "hydra_plugins.hydra_joblib_launcher",
         'pip install "gcsl-cli[joblib]"',
     ),
+    ("item-kNN beside rankings (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     ("development (make check)", "pytest", 'pip install "gcsl-cli[dev]"'),
     ("Weights & Biases (train.report_to=[wandb])", "wandb", "pip install wandb"),
     ("TensorBoard (train.report_to=[tensorboard])", "tensorboard", "pip install tensorboard"),
