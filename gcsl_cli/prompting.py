@@ -95,9 +95,18 @@ class Prompter:
         Raises:
             DataError: they and `room` more do not fit the model's context.
         """
-        ids = self._ids([self.text(prompt, goal)])[0]
-        self._check_fits(prompt, ids, room)
-        return ids
+        return self.all_prompt_ids([prompt], goal, room)[0]
+
+    def all_prompt_ids(self, prompts: Sequence[str], goal: float | None, room: int = 0) -> list[list[int]]:
+        """The same for many prompts at a time.
+
+        Raises:
+            DataError: the tokens of one and `room` more do not fit the model's context.
+        """
+        found = self._ids([self.text(prompt, goal) for prompt in prompts]) if prompts else []
+        for prompt, ids in zip(prompts, found, strict=True):
+            self._check_fits(prompt, ids, room)
+        return found
 
     def row(
         self, prompt: str, goal: float | None, completion: str, *, finished: bool, max_length: int | None

@@ -19,10 +19,25 @@ from gcsl_cli.jsonl import Place
 from gcsl_cli.suggest import did_you_mean, listed
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
+KINDS = (*DELIMITERS, ".parquet")
 BLOCK = 4 * 2**20
 """Bytes of a file that are read at a time."""
 Block = tuple[int, list[pa.Array]]
 """The number of the first line (Parquet: row) of a block, and its columns."""
+
+
+def rating_files(path: Path) -> list[Path]:
+    """The file at a path, or all of a known kind in a folder, in the order of their names.
+
+    Raises:
+        DataError: there is none in the folder.
+    """
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in KINDS)
+    if not found:
+        raise DataError(f"{path}: no file of ratings in it. Known are {listed(KINDS)}.")
+    return found
 
 
 def read_blocks(path: Path, wanted: Sequence[str], key: str) -> Iterator[Block]:
@@ -40,7 +55,7 @@ def read_blocks(path: Path, wanted: Sequence[str], key: str) -> Iterator[Block]:
     elif suffix in DELIMITERS:
         yield from _delimited(path, wanted, key, DELIMITERS[suffix])
     else:
-        raise DataError(f"{path}: a file of the kind {suffix!r}. Known are {listed([*DELIMITERS, '.parquet'])}.")
+        raise DataError(f"{path}: a file of the kind {suffix!r}. Known are {listed(KINDS)}.")
 
 
 def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: bool = False) -> NDArray[np.float64]:

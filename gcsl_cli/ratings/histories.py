@@ -7,6 +7,7 @@ Fargo (1996): 5
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Histories:
         """The ratings of a user before the one at `place`, the oldest first; never one that came later."""
         begin = max(int(self.log.starts[user]), place - self.length)
         lines = [
-            f"{self.log.titles[item]}: {name(rating)}"
+            f"{self.log.titles[item]}: {_shown(rating)}"
             for item, rating in zip(
                 self.log.items[begin:place].tolist(), self.log.ratings[begin:place].tolist(), strict=True
             )
@@ -64,6 +65,11 @@ class Histories:
     def title(self, place: int) -> str:
         """What was rated there, as a completion."""
         return f"\n{self.log.titles[int(self.log.items[place])]}"
+
+
+@cache
+def _shown(rating: float) -> str:
+    return name(rating)
 
 
 def training_places(log: RatingLog, held_out: HeldOut) -> Ints:

@@ -41,7 +41,7 @@ def read_titles(path: Path, item: str, title: str, year: str | None, given: Mapp
         item: column of the item's identity.
         title: column of its title.
         year: column of its year, which is put behind the title ("Fargo (1996)") where it is four digits.
-        given: titles by item that count in place of the file's; `None`: the item has none.
+        given: what counts in place of a title of the file; `None`: the item has none.
 
     Raises:
         ConfigError: a column is not there.
@@ -54,7 +54,7 @@ def read_titles(path: Path, item: str, title: str, year: str | None, given: Mapp
         for place, (id_, text) in enumerate(zip(ids, texts, strict=True)):
             released = (years[0][place] or "") if years else ""
             whole = f"{text} ({released})" if text and _is_year(released) else text or ""
-            titles.add(id_, (given[id_] or "") if id_ in given else whole)
+            titles.add(id_, given.get(whole, whole) or "")
     if not titles.texts:
         raise DataError(f"{path}: no item with a title in it.")
     return titles

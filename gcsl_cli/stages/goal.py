@@ -152,6 +152,6 @@ def check_asked(experiment: Experiment, spec: GoalSpec, feedback: FeedbackRows) 
         named |= {spec.best, spec.worst, *spec.levels} | (set() if against == "none" else {spec.goal(against)})
         goals = [*sorted(named)]
     prompter = experiment.prompter(spec)
-    for prompt in experiment.task.evaluation_prompts(feedback)[: config.generation.prompts]:
-        for goal in goals:
-            prompter.prompt_ids(prompt.text, goal, config.generation.max_new_tokens)
+    prompts = experiment.task.evaluation_prompts(feedback)[: config.generation.prompts]
+    for goal in goals:
+        prompter.all_prompt_ids([prompt.text for prompt in prompts], goal, config.generation.max_new_tokens)

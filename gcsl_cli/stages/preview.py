@@ -49,8 +49,7 @@ def run(config: Config, stage: str) -> dict[str, Any]:
     rows = _feedback(experiment)
     experiment.rows = rows
     tests = experiment.task.evaluation_prompts(rows)[: config.generation.prompts]
-    for prompt in tests:
-        experiment.plain_prompter.prompt_ids(prompt.text, None, config.generation.max_new_tokens)
+    experiment.plain_prompter.all_prompt_ids([prompt.text for prompt in tests], None, config.generation.max_new_tokens)
     summary = [
         ["run folder", f"{experiment.training.path}{' (done)' if experiment.training.done() else ''}"],
         *experiment.task.overview(),

@@ -23,7 +23,7 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
 from gcsl_cli.metrics.ranking import hit_rate, ndcg, placed, reciprocal_rank
-from gcsl_cli.ratings.columns import DELIMITERS
+from gcsl_cli.ratings.columns import rating_files
 from gcsl_cli.ratings.histories import HeldOut, Histories, held_out_places, training_places, users_of
 from gcsl_cli.ratings.log import RatingLog, RatingNames, read_log
 from gcsl_cli.ratings.references import reference_scores
@@ -283,8 +283,7 @@ class RecommendationTask:
             path, columns = resolve(self.items, sha256=self.sha256, revision=self.revision), self.item_columns
             titles = read_titles(path, columns.item, columns.title, columns.year, self.titles)
         names = RatingNames(**asdict(self.columns))
-        path = resolve(self.ratings, sha256=self.sha256, revision=self.revision)
-        files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in (*DELIMITERS, ".parquet"))
+        files = rating_files(resolve(self.ratings, sha256=self.sha256, revision=self.revision))
         return read_log(files, names, titles, (self.scale[0], self.scale[1]), fewest=self._held_out().fewest)
 
     @cached_property

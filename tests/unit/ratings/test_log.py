@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.ratings.columns import rating_files
 from gcsl_cli.ratings.log import RatingLog, RatingNames, read_log
 from gcsl_cli.ratings.titles import Titles, read_titles
 
@@ -134,9 +135,18 @@ def test_titles_have_their_year_where_it_is_one(tmp_path: Path) -> None:
         "item_id:token\tmovie_title:token_seq\tyear:token\n1\tToy Story\t1995\n2\tunkonwn\tunkonwn\n3\tTime (1995)\tV\n"
     )
     path = written(tmp_path, text, "ml.item")
-    found = read_titles(path, "item_id", "movie_title", "year", {"2": None})
+    found = read_titles(path, "item_id", "movie_title", "year", {"unkonwn": None})
     assert found.texts == ["Toy Story (1995)", "Time (1995)"]
     assert found.of_item == {"1": 0, "3": 1}
+
+
+def test_a_folder_is_all_its_files_in_order(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no file of ratings in it"):
+        rating_files(tmp_path)
+    for number in (2, 1):
+        written(tmp_path, f"user,item,rating,time\n1,{'ab'[number - 1]},{number},0\n", f"{number}.csv")
+    log = read_log(rating_files(tmp_path), NAMES, titles(a="A", b="B"), (1.0, 5.0), fewest=1)
+    assert told(log) == {"1": [("A", 1), ("B", 2)]}
 
 
 def test_many_blocks_are_one_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
