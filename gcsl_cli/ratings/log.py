@@ -7,6 +7,7 @@ ratings are left out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ class RatingLog:
     ratings: NDArray[np.float32]
     left_out: Mapping[str, int]
     """How many ratings (or users) each rule took."""
+
+    @cached_property
+    def rated(self) -> Ints:
+        """Every title that a rating is of, ascending."""
+        return np.unique(self.items).astype(np.int64)
 
     def of_user(self, user: int) -> slice:
         """Where the ratings of a user are."""

@@ -1,6 +1,7 @@
 """Rankings of candidates that need no language model: chance, popularity, item-kNN."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,13 +47,16 @@ def _item_knn(
     """Cosine similarity of the users of two items, summed over the items that a user has rated."""
     import scipy.sparse as sp
     from implicit.nearest_neighbours import CosineRecommender
+    from implicit.utils import ParameterWarning
 
     counts = np.diff(found.starts)
     of_rating = np.repeat(np.arange(len(found.users)), counts)
     shape = (len(found.users), len(found.titles))
     matrix = sp.csr_matrix((np.ones(len(training)), (of_rating[training], found.items[training])), shape=shape)
     model = CosineRecommender(K=NEIGHBOURS, num_threads=1)
-    model.fit(matrix, show_progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParameterWarning)  # about a matrix of its own
+        model.fit(matrix, show_progress=False)
     similarity = model.similarity
     scored = []
     for user, chosen in zip(users, candidates, strict=True):

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.artifacts import content
+from gcsl_cli.choices import Selection
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, no_goal_spec
 from gcsl_cli.models import context_length, inference_dtype, load_model, load_tokenizer, model_folder
 from gcsl_cli.prompting import Prompter
 from gcsl_cli.records import FeedbackRows
 from gcsl_cli.runs import Folder, identity
-from gcsl_cli.schema import Config, Selection
+from gcsl_cli.schema import Config
 from gcsl_cli.tasks.base import Task
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import logging
 from typing import TYPE_CHECKING
 
+from gcsl_cli.choices import SharedPrefix
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.schema import SharedPrefix
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.method import AnyExamples
 from gcsl_cli.stages.optimisation import batching

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from gcsl_cli.artifacts import content, resolve
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
-from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
-from gcsl_cli.metrics.ranking import hit_rate, ndcg, placed, reciprocal_rank
+from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.ratings.cases import Case, case_of, ranked
 from gcsl_cli.ratings.columns import rating_files
 from gcsl_cli.ratings.histories import HeldOut, Histories, held_out_places, training_places, users_of
 from gcsl_cli.ratings.log import RatingLog, RatingNames, read_log
@@ -32,7 +32,6 @@ from gcsl_cli.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.tasks.base import Column, Measured, Rollouts
 
 CHUNK = 50_000
-CUTS = (1, 5, 10)
 ROWS = {
     *("version", "revision", "columns", "item_columns", "titles", "scale", "heading", "history", "test_items"),
     *("validation_items", "rows", "test_users", "seed"),
@@ -62,16 +61,6 @@ class ItemColumnsConfig:
     item: str = "item_id"
     title: str = "title"
     year: str | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """A user as evaluation sees one: held-out titles with their ratings, and titles that the user has not rated."""
-
-    user: int
-    held_out: list[int]
-    ratings: Floats
-    negatives: list[int]
 
 
 @dataclass
@@ -117,7 +106,7 @@ class RecommendationTask:
         """Users, items and ratings, and what was left out."""
         found = self.log
         return [
-            ["ratings", f"{len(found.items)} of {len(found.users)} users, {len(np.unique(found.items))} titles"],
+            ["ratings", f"{len(found.items)} of {len(found.users)} users, {len(found.rated)} titles"],
             *[["left out", f"{count} x {why}"] for why, count in found.left_out.items() if count],
         ]
 
@@ -252,25 +241,9 @@ class RecommendationTask:
         return [*columns, *by_token]
 
     def _ranked(self, prompts: Sequence[Prompt], scores: Sequence[Floats]) -> Measured:
-        """Metrics of each user's held-out items among the negatives, whatever the candidates are ranked by."""
-        values: dict[str, list[float]] = {}
-        liked: list[tuple[float, float]] = []
-        top = []
-        for prompt, scored in zip(prompts, scores, strict=True):
-            case = self._cases[prompt.prompt_id]
-            own = scored[: len(case.held_out)]
-            above, ties = placed(own, scored[len(case.held_out) :])
-            hits = {f"hr_{k}": hit_rate(above, ties, k) for k in CUTS}
-            of_user = hits | {f"ndcg_{k}": ndcg(above, ties, k) for k in CUTS[1:]}
-            for key, each in (of_user | {"mrr": reciprocal_rank(above, ties)}).items():
-                values.setdefault(key, []).append(float(each.mean()))
-            good = case.ratings >= self.liked
-            liked.append((float(hits["hr_10"][good].sum()), float(good.sum())))
-            top.append(float(case.ratings[own == own.max()].mean()))
-        metrics = {key: mean_over_prompts(np.array(each)) for key, each in values.items()}
-        metrics["hr_10_liked"] = PerPrompt(*np.array(liked, dtype=np.float64).reshape(-1, 2).T)
-        first = np.array(top, dtype=np.float64)
-        return Measured(metrics | {"top_rating": mean_over_prompts(first)}, first[:, None])
+        cases = [self._cases[prompt.prompt_id] for prompt in prompts]
+        metrics, first = ranked(cases, scores, self.liked)
+        return Measured(metrics, first[:, None])
 
     def _held_out(self) -> HeldOut:
         return HeldOut(self.test_items, self.validation_items)
@@ -294,19 +267,11 @@ class RecommendationTask:
 
     @cached_property
     def _cases(self) -> dict[str, Case]:
-        return {self._user_id(user): self._case(user) for user in self._test_users}
-
-    def _case(self, user: int) -> Case:
-        found = self.log
-        test = held_out_places(found, user, self._held_out())[1]
-        rated = found.items[found.of_user(user)]
-        unseen = np.setdiff1d(np.unique(found.items), rated)
-        if self.negatives is not None and self.negatives < len(unseen):
-            seed = int(self._user_id(user), 16)
-            unseen = np.random.default_rng([self.seed, seed]).choice(unseen, self.negatives, replace=False)
-        held_out = found.items[test.start : test.stop]
-        ratings = found.ratings[test.start : test.stop].astype(np.float64)
-        return Case(user, held_out.tolist(), ratings, unseen.tolist())
+        return {
+            id_: case_of(self.log, user, self._held_out(), self.negatives, [self.seed, int(id_, 16)])
+            for user in self._test_users
+            for id_ in [self._user_id(user)]
+        }
 
     def _user_id(self, user: int) -> str:
         return hashlib.sha256(f"gcsl user {self.log.users[user]}".encode()).hexdigest()[:16]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gcsl_cli import configs
+from gcsl_cli.choices import LevelRule, Pairing
 from gcsl_cli.configs.folders import conf_dir, group_options
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.schema import LevelRule, Pairing
 from gcsl_cli.suggest import nearest
 
 pytestmark = pytest.mark.usefixtures("remembered_composition")
