@@ -1,6 +1,5 @@
 """Log-likelihoods of given completions under a model: row by row, or several after one prompt in one pass."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOKENS_PER_BATCH = 2048
+BRANCH_TOKENS = 1024
+"""Tokens of a sequence of branches, and twice those of the prompt more."""
 
 
 def completion_log_probs(
@@ -65,7 +66,10 @@ def shared_log_probs(
     import torch
 
     encoded = [EncodedRow(prompt + completion, len(prompt), cut=False, seam=False) for prompt, completion in rows]
-    sequences = branched(encoded, index, math.inf)
+    # Tokens of different branches do not see each other, but attention computes them all the same, and memory grows with
+    # the square; so many candidates are several sequences, each with the prompt once more.
+    longest = max((row.prompt_tokens for row in encoded), default=0)
+    sequences = branched(encoded, index, BRANCH_TOKENS + 2 * longest)
     firsts = np.cumsum([0, *(len(sequence.rows) for sequence in sequences)])
     totals = np.zeros(len(rows))
     with torch.inference_mode():

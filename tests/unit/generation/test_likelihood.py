@@ -116,3 +116,23 @@ def test_the_prompt_is_computed_once(lively: "PreTrainedModel", monkeypatch: pyt
     score_completions(lively, list(range(20, 30)), [[40 + place, 3] for place in range(20)])
 
     assert sizes == [(1, 9 + 20 * 3)]
+
+
+def test_many_candidates_are_several_sequences(lively: "PreTrainedModel", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory grows with the square of a sequence: 10 + 2 x 10 tokens take seven candidates of three after nine."""
+    monkeypatch.setattr(likelihood, "BRANCH_TOKENS", 10)
+    monkeypatch.setattr(likelihood, "TOKENS_PER_BATCH", 1)
+    sizes = []
+    forward = lively.forward
+
+    def counted(*args: Any, **given: Any) -> Any:
+        sizes.append(given["input_ids"].shape)
+        return forward(*args, **given)
+
+    monkeypatch.setattr(lively, "forward", counted)
+    prompt, candidates = list(range(20, 30)), [[40 + place, 3] for place in range(20)]
+    totals, _ = score_completions(lively, prompt, candidates)
+
+    assert sorted(sizes) == [(1, 9 + 6 * 3), (1, 9 + 7 * 3), (1, 9 + 7 * 3)]
+    monkeypatch.undo()
+    assert totals == pytest.approx(score_completions(lively, prompt, candidates)[0], rel=1e-5)
