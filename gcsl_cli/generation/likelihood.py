@@ -66,8 +66,8 @@ def shared_log_probs(
     import torch
 
     encoded = [EncodedRow(prompt + completion, len(prompt), cut=False, seam=False) for prompt, completion in rows]
-    # Tokens of different branches do not see each other, but attention computes them all the same, and memory grows with
-    # the square; so many candidates are several sequences, each with the prompt once more.
+    # Attention is computed between branches too, though they do not see each other, and memory grows with the square;
+    # so many candidates are several sequences, each with the prompt once more.
     longest = max((row.prompt_tokens for row in encoded), default=0)
     sequences = branched(encoded, index, BRANCH_TOKENS + 2 * longest)
     firsts = np.cumsum([0, *(len(sequence.rows) for sequence in sequences)])
