@@ -79,7 +79,7 @@ class RecommendationTask:
     scale: list[float] = field(default_factory=lambda: [1.0, 5.0])
     score_name: str = "rating"
     heading: str = "???"
-    history: int = 10
+    history: int = 5
     test_items: int = 5
     validation_items: int = 1
     rows: int | None = 100_000
