@@ -1,0 +1,141 @@
+"""The process that runs a candidate: it limits itself, runs the program, and answers calls until its input ends.
+
+Frames in, in the form of `codec`: (limits, code, entry point), then (number, function, args, kwargs). Frames out:
+(0, "loaded", "", "") and (number, "value", 4, ""), or (number, kind, message, exception) where something went wrong.
+What is written here can be written by the candidate as well: it is an answer to a call, never a verdict.
+"""
+
+import errno
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from gcsl_cli.sandbox.codec import CodecError, OutsideError, decode, encode, read_frame, write_frame
+
+# The first line of a message, for people.
+MESSAGE_CHARACTERS = 200
+KINDS_BY_ERRNO = {
+    errno.EPERM: "forbidden",
+    errno.EACCES: "forbidden",
+    errno.EROFS: "forbidden",
+    errno.EFBIG: "disk",
+    errno.ENOSPC: "disk",
+    errno.EMFILE: "open files",
+    errno.EAGAIN: "processes",
+    errno.ENOMEM: "memory",
+}
+
+
+def apply_limits(limits: tuple[float, int, int, int, int]) -> None:
+    """Limit this process and all that it starts; there is no way back up.
+
+    Args:
+        limits: seconds of processor time, bytes of memory, bytes of a file, open files, processes.
+    """
+    import resource
+
+    cpu, memory, file_bytes, files, processes = limits
+    seconds = max(1, -int(-cpu // 1))
+    for kind, value in (
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_NOFILE, files),
+        (resource.RLIMIT_NPROC, processes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def take_channel() -> tuple[int, int]:
+    """Descriptors to read requests from and to write answers to; the standard streams lead nowhere from here on."""
+    sys.path += sys.argv[1:]
+    sys.argv = [""]
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.close(nothing)
+    return requests, answers
+
+
+def kind_of(error: BaseException) -> str:
+    """What an exception counts as: a limit, "syntax", "import", "exit", or the name of its type."""
+    if isinstance(error, SyntaxError):
+        return "syntax"
+    if isinstance(error, ImportError):
+        return "import"
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, SystemExit):
+        return "exit"
+    if isinstance(error, OSError) and error.errno in KINDS_BY_ERRNO:
+        return KINDS_BY_ERRNO[error.errno]
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return "processes"
+    return type.__getattribute__(type(error), "__name__")[:80]
+
+
+def described(error: BaseException) -> tuple[str, str, str]:
+    """Kind, message and type name of an exception whose own methods may be hostile."""
+    try:
+        kind, name = str(kind_of(error)), str(type.__getattribute__(type(error), "__name__"))[:80]
+    except BaseException:
+        kind = name = "Exception"
+    try:
+        message = str(error).splitlines()[0][:MESSAGE_CHARACTERS]
+    except BaseException:
+        message = ""
+    return kind, message, name
+
+
+def load(code: str, name: str) -> dict[str, Any]:
+    """Run the program as a module of its own; its names."""
+    if "\0" in code:
+        raise SyntaxError("the program contains a NUL byte")
+    try:
+        compiled = compile(code, "program", "exec", dont_inherit=True)
+    except (ValueError, UnicodeError, RecursionError) as error:
+        raise SyntaxError(str(error)) from error
+    module = ModuleType(name)
+    sys.modules[name] = module
+    exec(compiled, module.__dict__)
+    return module.__dict__
+
+
+def main() -> None:
+    """Serve one program."""
+    requests, answers = take_channel()
+    first = read_frame(requests)
+    if first is None:
+        os._exit(0)
+    limits, output, code, entry = decode(first)
+    apply_limits(limits)
+    try:
+        names = load(code, "program")
+        loaded = (0, "loaded", "", "") if callable(names.get(entry)) else (0, "entry point", f"no function {entry}", "")
+    except BaseException as error:
+        names, loaded = {}, (0, *described(error))
+    write_frame(answers, encode(loaded))
+    while (request := read_frame(requests)) is not None:
+        write_frame(answers, answered(request, names, output))
+    os._exit(0)
+
+
+def answered(request: bytes, names: dict[str, Any], output: int) -> bytes:
+    """The frame that answers one call."""
+    number, name, args, kwargs = decode(request)
+    try:
+        value = names[name](*args, **kwargs)
+        return encode((number, "value", value, ""), limit=output, iterators=True)
+    except OutsideError as error:
+        return encode((number, "outside", f"a value of type {error}", ""))
+    except CodecError as error:
+        return encode((number, "output", str(error), ""))
+    except BaseException as error:
+        return encode((number, *described(error)))

@@ -1,0 +1,259 @@
+"""Plain values as bytes, for pipes to processes that are not trusted; nothing is imported that takes time to load.
+
+    [1, "a"]    b"l" + two items + b"i" + one byte + b"\\x01" + b"s" + one byte + b"a"
+
+A frame is a length of four bytes and so much content. Decoding builds the built-in types themselves and nothing else,
+so no method of the sender's comes along: an object that equals everything arrives as what it is a subclass of, or not
+at all. Sizes and depth are limited on both sides.
+"""
+
+from collections.abc import Callable, Iterable
+from os import read, write
+from struct import Struct
+from typing import Any
+
+MAX_DEPTH = 200
+MAX_FRAME = 2**30
+
+_LENGTH = Struct(">I")
+_FLOAT = Struct(">d")
+_COMPLEX = Struct(">dd")
+
+
+class CodecError(Exception):
+    """A value or frame that the codec refuses."""
+
+
+class OutsideError(CodecError):
+    """A value of a type that the codec does not have; the message is the type's name."""
+
+
+class TooLargeError(CodecError):
+    """A value that takes more bytes, or is nested deeper, than allowed."""
+
+
+class BrokenFrameError(CodecError):
+    """Bytes that no encoder wrote."""
+
+
+def encode(value: object, *, limit: int = MAX_FRAME, iterators: bool = False) -> bytes:
+    """The bytes of None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range and its views.
+
+    A subclass of one of them is sent as the plain value.
+
+    Args:
+        value: what is sent.
+        limit: bytes at most.
+        iterators: whether iterators are sent as well, as the values that they still hold.
+
+    Raises:
+        OutsideError: a value of another type.
+        TooLargeError: more than `limit` bytes, or nested deeper than `MAX_DEPTH` levels, as what holds itself is.
+    """
+    encoder = _Encoder(limit, iterators)
+    encoder.value(value, 0)
+    return bytes(encoder.out)
+
+
+class _Encoder:
+    """Bytes so far, and how many they may become."""
+
+    def __init__(self, limit: int, iterators: bool) -> None:
+        self.out = bytearray()
+        self.limit = limit
+        self.iterators = iterators
+
+    def value(self, value: object, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise TooLargeError(f"nested deeper than {MAX_DEPTH} levels")
+        out = self.out
+        if value is None:
+            out += b"N"
+        elif value is True:
+            out += b"T"
+        elif value is False:
+            out += b"F"
+        elif isinstance(value, int):
+            self._int(int.__add__(value, 0))
+        elif isinstance(value, float):
+            out += b"f" + _FLOAT.pack(value)
+        elif isinstance(value, str):
+            self._raw(b"s", str.encode(value, "utf-8", "surrogatepass"))
+        elif isinstance(value, bytes):
+            self._raw(b"b", bytes.__getitem__(value, slice(None)))
+        elif isinstance(value, complex):
+            out += b"c" + _COMPLEX.pack(value.real, value.imag)
+        else:
+            self._collection(value, depth + 1)
+        if len(out) > self.limit:
+            raise TooLargeError(f"more than {self.limit} bytes")
+
+    def _int(self, value: int) -> None:
+        size = value.bit_length() // 8 + 1
+        if size > self.limit:
+            raise TooLargeError(f"more than {self.limit} bytes")
+        data = value.to_bytes(size, "big", signed=True)
+        if size < 256:
+            self.out += b"i" + bytes((size,)) + data
+        else:
+            self.out += b"I" + _LENGTH.pack(size) + data
+
+    def _raw(self, tag: bytes, data: bytes) -> None:
+        if len(data) > self.limit:
+            raise TooLargeError(f"more than {self.limit} bytes")
+        self.out += tag + _LENGTH.pack(len(data)) + data
+
+    def _collection(self, value: object, depth: int) -> None:
+        # The base's own iterator: a subclass does not get to say what is inside.
+        for base, tag in _COLLECTIONS:
+            if isinstance(value, base):
+                return self._items(tag, base.__iter__(value), depth)  # type: ignore[attr-defined]
+        if isinstance(value, dict):
+            return self._items(b"d", _flat(dict.items(value)), depth)
+        if isinstance(value, range):
+            return self._items(b"r", (value.start, value.stop, value.step), depth)
+        if self.iterators and hasattr(type(value), "__next__"):
+            return self._items(b"g", value, depth)  # type: ignore[arg-type]
+        raise OutsideError(type(value).__name__)
+
+    def _items(self, tag: bytes, items: Iterable[object], depth: int) -> None:
+        out = self.out
+        out += tag
+        place = len(out)
+        out += b"\0\0\0\0"
+        count = 0
+        for item in items:
+            self.value(item, depth)
+            count += 1
+        out[place : place + 4] = _LENGTH.pack(count)
+
+
+def _flat(pairs: Iterable[tuple[object, object]]) -> Iterable[object]:
+    for pair in pairs:
+        yield from pair
+
+
+def decode(data: bytes) -> Any:
+    """The value that `encode` was given.
+
+    Raises:
+        BrokenFrameError: these are not the bytes of one value.
+    """
+    try:
+        value, end = _decode(data, 0, 0)
+    except CodecError:
+        raise
+    except Exception as error:
+        raise BrokenFrameError(f"{type(error).__name__} at decoding") from error
+    if end != len(data):
+        raise BrokenFrameError(f"{len(data) - end} bytes too many")
+    return value
+
+
+def _decode(data: bytes, place: int, depth: int) -> tuple[Any, int]:
+    if depth > MAX_DEPTH:
+        raise BrokenFrameError(f"nested deeper than {MAX_DEPTH} levels")
+    tag = data[place]
+    place += 1
+    if tag in _CONSTANTS:
+        return _CONSTANTS[tag], place
+    if tag == _INT:
+        end = place + 1 + data[place]
+        return int.from_bytes(_part(data, place + 1, end), "big", signed=True), end
+    if tag == _DOUBLE:
+        return _FLOAT.unpack_from(data, place)[0], place + 8
+    if tag == _COMPLEX_TAG:
+        return complex(*_COMPLEX.unpack_from(data, place)), place + 16
+    (size,) = _LENGTH.unpack_from(data, place)
+    place += 4
+    if tag in _RAW:
+        return _RAW[tag](_part(data, place, place + size)), place + size
+    if tag not in _BUILDERS:
+        raise BrokenFrameError(f"unknown tag {tag}")
+    items = []
+    append = items.append
+    for _ in range(size):
+        item, place = _decode(data, place, depth + 1)
+        append(item)
+    return _BUILDERS[tag](items), place
+
+
+def _part(data: bytes, start: int, end: int) -> bytes:
+    if end > len(data):
+        raise BrokenFrameError("cut short")
+    return data[start:end]
+
+
+def _pairs(items: list[Any]) -> dict[Any, Any]:
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+_COLLECTIONS: tuple[tuple[type, bytes], ...] = ((list, b"l"), (tuple, b"t"), (set, b"S"), (frozenset, b"Z"))
+_CONSTANTS: dict[int, object] = {ord("N"): None, ord("T"): True, ord("F"): False}
+_INT, _DOUBLE, _COMPLEX_TAG = b"ifc"
+_RAW: dict[int, Callable[[bytes], object]] = {
+    ord("I"): lambda part: int.from_bytes(part, "big", signed=True),
+    ord("s"): lambda part: part.decode("utf-8", "surrogatepass"),
+    ord("b"): bytes,
+}
+_BUILDERS: dict[int, Callable[[list[Any]], object]] = {
+    ord("l"): lambda items: items,
+    ord("t"): tuple,
+    ord("S"): set,
+    ord("Z"): frozenset,
+    ord("d"): _pairs,
+    ord("r"): lambda items: range(*items),
+    ord("g"): iter,
+}
+
+
+def framed(data: bytes) -> bytes:
+    """Content with its length before it."""
+    return _LENGTH.pack(len(data)) + data
+
+
+def frame_length(head: bytes) -> int:
+    """The content's bytes, from the first four bytes of a frame."""
+    (length,) = _LENGTH.unpack_from(head)
+    return int(length)
+
+
+def write_frame(descriptor: int, data: bytes) -> None:
+    """Write one frame to a descriptor that blocks.
+
+    Raises:
+        OSError: nobody reads any more.
+    """
+    view = memoryview(framed(data))
+    while view:
+        view = view[write(descriptor, view) :]
+
+
+def read_frame(descriptor: int, limit: int = MAX_FRAME) -> bytes | None:
+    """The content of the next frame of a descriptor that blocks; None where there is no more.
+
+    Raises:
+        TooLargeError: the frame says that it has more than `limit` bytes.
+        BrokenFrameError: it ends in the middle.
+    """
+    head = _read_exactly(descriptor, 4)
+    if not head:
+        return None
+    length = frame_length(head) if len(head) == 4 else 0
+    if length > limit:
+        raise TooLargeError(f"a frame of {length} bytes")
+    data = _read_exactly(descriptor, length)
+    if len(head) < 4 or len(data) < length:
+        raise BrokenFrameError("cut short")
+    return data
+
+
+def _read_exactly(descriptor: int, size: int) -> bytes:
+    parts = []
+    while size:
+        part = read(descriptor, min(size, 2**20))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,102 @@
+"""System calls that no program under test needs, refused in the kernel by a filter (seccomp, classic BPF).
+
+Namespaces alone leave ways out of them: virtual sockets reach the host of a virtual machine from every network
+namespace, shared memory is not counted as a process's own, and a user namespace of one's own opens parts of the kernel
+that only root could reach before. What is refused fails with "operation not permitted", which counts as forbidden.
+"""
+
+import errno
+import platform
+from struct import pack
+
+# name: numbers on x86_64 and aarch64 (Linux, arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h)
+REFUSED = {
+    "socket": (41, 198),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "move_mount": (429, 429),
+    "open_tree": (428, 428),
+    "fsopen": (430, 430),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "open_by_handle_at": (304, 265),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "reboot": (169, 142),
+    "acct": (163, 89),
+    "syslog": (103, 116),
+    "quotactl": (179, 60),
+    "settimeofday": (164, 170),
+    "clock_settime": (227, 112),
+    "adjtimex": (159, 171),
+    "personality": (135, 92),
+}
+CLONE = (56, 220)
+CLONE3 = 435
+# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+NEW_NAMESPACES = 0x7E020000
+MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+# The numbers of the 32-bit interface with 64-bit registers, which the table above does not cover.
+X32 = 0x40000000
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _MACHINE, _FIRST_ARGUMENT = 0, 4, 16
+_ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+
+
+def filter_program(machine: str | None = None) -> bytes:
+    """The filter for a machine ("x86_64", "aarch64"; this one's if not given); empty for others, which have none."""
+    if (machine or platform.machine()) not in MACHINES:
+        return b""
+    token, column = MACHINES[machine or platform.machine()]
+    refused = sorted(numbers[column] for numbers in REFUSED.values())
+    body = [(_EQUAL, number, "refuse", "") for number in refused]
+    steps = [
+        (_LOAD, _MACHINE, "", ""),
+        (_EQUAL, token, "", "refuse"),
+        (_LOAD, _NUMBER, "", ""),
+        (_AT_LEAST, X32, "refuse", ""),
+        *body,
+        # Without flags to look at, this call is said not to exist; the C library then uses the older one.
+        (_EQUAL, CLONE3, "missing", ""),
+        (_EQUAL, CLONE[column], "", "allow"),
+        (_LOAD, _FIRST_ARGUMENT, "", ""),
+        (_ANY_OF, NEW_NAMESPACES, "refuse", "allow"),
+    ]
+    ends = {"allow": len(steps), "refuse": len(steps) + 1, "missing": len(steps) + 2}
+    code = [
+        pack("HBBI", kind, *(ends[goal] - place - 1 if goal else 0 for goal in (yes, no)), value)
+        for place, (kind, value, yes, no) in enumerate(steps)
+    ]
+    code += [pack("HBBI", _RETURN, 0, 0, value) for value in (_ALLOW, _FAIL | errno.EPERM, _FAIL | errno.ENOSYS)]
+    return b"".join(code)

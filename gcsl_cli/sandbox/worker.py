@@ -1,0 +1,337 @@
+"""The process that grades one program after the other: one sandbox for each, another one for all their tests.
+
+It runs no foreign code. It passes calls and answers on between the two sandboxes without reading them, counts bytes and
+time, and ends what exceeds them. It is small and has one thread, because bubblewrap ends with the thread that started
+it, and starting from a large process is slow.
+
+Frames in, in the form of `codec`: the settings, then (key, setup, tests, entry point, together, code) for each program.
+Frames out: ("started", error), then what `Verdict` of `grader` has, in its order.
+"""
+
+import os
+import select
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from gcsl_cli.sandbox.codec import (
+    MAX_FRAME,
+    BrokenFrameError,
+    CodecError,
+    TooLargeError,
+    decode,
+    encode,
+    read_frame,
+    write_frame,
+)
+from gcsl_cli.sandbox.engine import Engine
+from gcsl_cli.sandbox.identity import become_nobody_else
+from gcsl_cli.sandbox.payload import BOOT, payload, sources
+from gcsl_cli.sandbox.process import GoneError, Process
+
+# What tests may take by themselves after their candidate has ended.
+GRACE_SECONDS = 5.0
+TEST_MEMORY = 2**32
+KILLED = 128 + 9
+
+
+class TestsError(Exception):
+    """The tests' own process did not do what it is for; the message is a kind of error."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known of a program so far."""
+
+    passed: int = 0
+    tests: int = 0
+    error: str = ""
+    message: str = ""
+    test: int = -1
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    together: bool = False
+
+    def values(self) -> tuple[object, ...]:
+        """In the order of `Verdict`."""
+        error, message = self.error, self.message
+        numbers = (self.cpu_seconds, self.wall_seconds)
+        return (self.passed, self.tests, error, message, self.test, *numbers, self.together)
+
+
+class Worker:
+    """The sandboxes of one worker, and what it knows of the problems."""
+
+    def __init__(self, engine: Engine, limits: dict[str, Any], texts: dict[str, str], folders: list[str]) -> None:
+        self.engine = engine
+        self.limits = limits
+        same = engine.same_interpreter
+        self.payloads = {role: payload(texts, role, same_interpreter=same) for role in ("candidate", "host", "together")}
+        command = list(engine.command)
+        for number, place in enumerate(folders):
+            command = [place if part == f"{{folder{number}}}" else part for part in command]
+        self.command = [*command, "-I", "-S", "-E", "-B", "-c", BOOT, *engine.paths]
+        self.tests: Process | None = None
+        self.spare: Process | None = None
+        self.known: dict[str, tuple[int, bool, str]] = {}
+
+    def process(self, role: str) -> Process:
+        """A sandbox that is about to be ready for this role."""
+        return Process(self.engine, self.command, self.payloads[role])
+
+    def own_limits(self) -> tuple[object, ...]:
+        """What a candidate's process limits itself to."""
+        names = ("cpu_seconds", "memory_bytes", "file_bytes", "open_files", "processes")
+        return tuple(self.limits[name] for name in names)
+
+    def grade(self, request: tuple[Any, ...]) -> Outcome:
+        """The verdict on one program."""
+        key, setup, tests, entry, together, code = request
+        begin = time.monotonic()
+        outcome = Outcome(together=together)
+        try:
+            outcome.tests, unknown, error = self._prepared(key, setup, tests, entry)
+            if error or not outcome.tests:
+                outcome.error, outcome.message = ("tests", error) if error else ("no tests", "")
+                return outcome
+            outcome.together = together or unknown
+            if not outcome.together:
+                self._apart(outcome, key, entry, code)
+            if outcome.together:
+                self._together(outcome, setup, tests, entry, code)
+        except TestsError as error:
+            self._drop_tests()
+            outcome.passed, outcome.error = 0, str(error)
+        outcome.wall_seconds = time.monotonic() - begin
+        return outcome
+
+    def close(self) -> None:
+        """End all sandboxes."""
+        self._drop_tests()
+        if self.spare is not None:
+            self.spare.kill()
+
+    def _drop_tests(self) -> None:
+        if self.tests is not None:
+            self.tests.kill()
+        self.tests = None
+        self.known.clear()
+
+    def _prepared(self, key: str, setup: str, tests: tuple[str, ...], entry: str) -> tuple[int, bool, str]:
+        """Tests of the problem, whether they need the candidate in their process, and what is wrong with them."""
+        if self.tests is None:
+            self.tests = self.process("host")
+        if key not in self.known:
+            deadline = time.monotonic() + GRACE_SECONDS + self.limits["wall_seconds"]
+            self._ask_tests(("problem", key, setup, tests, entry), deadline)
+            reply = self._tests_reply(deadline)
+            if reply is None or reply[0] != "ready":
+                raise TestsError("tests")
+            self.known[key] = (reply[2], reply[3], reply[4])
+        return self.known[key]
+
+    def _ask_tests(self, message: tuple[object, ...], deadline: float) -> None:
+        assert self.tests is not None
+        try:
+            self.tests.send(encode(message), deadline)
+        except GoneError:
+            raise TestsError("tests") from None
+
+    def _tests_reply(self, deadline: float) -> tuple[Any, ...] | None:
+        """The next message of the tests' process; None at the deadline."""
+        assert self.tests is not None
+        while (message := self._from_tests()) is None:
+            if not _readable([self.tests.stdout], deadline):
+                return None
+        return message
+
+    def _from_tests(self) -> tuple[Any, ...] | None:
+        assert self.tests is not None
+        try:
+            self.tests.received = 0
+            frame = self.tests.receive(MAX_FRAME)
+            return None if frame is None else tuple(decode(frame))
+        except (GoneError, CodecError, TypeError):
+            raise TestsError("tests") from None
+
+    def _fresh(self) -> Process:
+        """A candidate's sandbox that was started while the one before was busy; the next one is started now."""
+        process, self.spare = self.spare or self.process("candidate"), None
+        return process
+
+    def _apart(self, outcome: Outcome, key: str, entry: str, code: str) -> None:
+        candidate = self._fresh()
+        deadline = time.monotonic() + self.limits["wall_seconds"]
+        try:
+            candidate.send(encode((self.own_limits(), self.limits["output_bytes"], code, entry)), deadline)
+        except GoneError:
+            pass
+        self.spare = self.process("candidate")
+        self._ask_tests(("run", key), deadline)
+        relay = Relay(self, candidate, deadline)
+        try:
+            done = relay.run()
+        finally:
+            end = candidate.kill()
+        outcome.cpu_seconds = end.cpu_seconds
+        outcome.passed, outcome.error, outcome.message, outcome.test, outcome.together = done
+        if outcome.error == "gone":
+            outcome.error = relay.limit or self._cause(end.cpu_seconds, end.status)
+        elif relay.limit == "forbidden" and not outcome.together:
+            outcome.passed, outcome.error = 0, relay.limit
+
+    def _cause(self, cpu_seconds: float, status: int) -> str:
+        """Why a candidate's process ended by itself."""
+        if status == KILLED:
+            return "timeout" if not cpu_seconds < self.limits["cpu_seconds"] * 0.9 else "killed"
+        return "crash" if status > 128 else "exit"
+
+    def _together(self, outcome: Outcome, setup: str, tests: tuple[str, ...], entry: str, code: str) -> None:
+        outcome.passed, outcome.error, outcome.message, outcome.test = 0, "", "", -1
+        process = self.process("together")
+        deadline = time.monotonic() + self.limits["wall_seconds"]
+        token = os.urandom(16)
+        results: list[tuple[str, str]] = []
+        limit = ""
+        try:
+            process.send(encode((self.own_limits(), self.limits["output_bytes"], code, entry)), deadline)
+            loaded = _next(process, deadline, self.limits["output_bytes"])
+            if loaded[1] != "loaded":
+                outcome.error, outcome.message = str(loaded[1])[:80], str(loaded[2])[:200]
+            else:
+                if process.pending():
+                    raise BrokenFrameError("an answer before it was asked")
+                process.send(encode((token, setup, tests)), deadline)
+                for number in range(outcome.tests):
+                    signed, test, kind, message = _next(process, deadline, self.limits["output_bytes"])
+                    if type(signed) is not bytes or signed != token or test != number:
+                        raise BrokenFrameError("not the token")
+                    results.append((str(kind)[:80], str(message)[:200]))
+        except TimeoutError:
+            limit = "timeout"
+        except TooLargeError:
+            limit = "output"
+        except (CodecError, TypeError, ValueError, IndexError):
+            limit, results = "forbidden", []
+        except GoneError:
+            limit = "gone"
+        end = process.kill()
+        outcome.cpu_seconds = end.cpu_seconds
+        if limit:
+            limit = self._cause(end.cpu_seconds, end.status) if limit == "gone" else limit
+            results += [(limit, "")] * (outcome.tests - len(results))
+        outcome.passed = sum(not kind for kind, _ in results)
+        for number, (kind, message) in enumerate(results):
+            if kind:
+                outcome.error, outcome.message, outcome.test = kind, message, number
+                break
+
+
+class Relay:
+    """Passes frames between a candidate and its tests; notes which limit was reached."""
+
+    def __init__(self, worker: Worker, candidate: Process, deadline: float) -> None:
+        self.worker = worker
+        self.candidate = candidate
+        self.deadline = deadline
+        self.limit = ""
+        self.alive = True
+        # The first answer says how loading went.
+        self.asked = True
+
+    def run(self) -> tuple[int, str, str, int, bool]:
+        """What the tests' process says at the end of the run.
+
+        Raises:
+            TestsError: it says nothing sensible, or nothing in time.
+        """
+        worker = self.worker
+        assert worker.tests is not None
+        while True:
+            message = worker._from_tests()
+            if message is not None:
+                if message[0] == "done":
+                    if self.alive and not self.asked and self.candidate.pending():
+                        self._stop("forbidden")
+                    return message[1:6] + message[6:]
+                self._call(message[1])
+                continue
+            watched = [worker.tests.stdout, self.candidate.stdout] if self.alive else [worker.tests.stdout]
+            ready = _readable(watched, self.deadline)
+            if self.alive and self.candidate.stdout in ready:
+                self._answer()
+            elif not ready:
+                if not self.alive:
+                    raise TestsError(self.limit or "timeout")
+                self._stop("timeout")
+
+    def _call(self, request: bytes) -> None:
+        if not self.alive:
+            self.worker._ask_tests(("gone",), self.deadline)
+            return
+        self.asked = True
+        try:
+            self.candidate.send(request, self.deadline)
+        except GoneError:
+            self._stop("timeout" if time.monotonic() >= self.deadline else "")
+
+    def _answer(self) -> None:
+        try:
+            frame = self.candidate.receive(self.worker.limits["output_bytes"] + 4096)
+        except TooLargeError:
+            self._stop("output")
+            return
+        except GoneError:
+            self._stop("")
+            return
+        if not self.asked:
+            self._stop("forbidden")
+        elif frame is not None:
+            self.asked = False
+            self.worker._ask_tests(("answer", frame), self.deadline + GRACE_SECONDS)
+
+    def _stop(self, limit: str) -> None:
+        """End the candidate; tests that wait for it learn that it is gone."""
+        self.limit = limit
+        self.alive = False
+        self.candidate.kill()
+        self.deadline = time.monotonic() + GRACE_SECONDS
+        if self.asked:
+            self.worker._ask_tests(("gone",), self.deadline)
+
+
+def _readable(descriptors: list[int], deadline: float) -> list[int]:
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poller.poll(max(0.0, deadline - time.monotonic()) * 1000)]
+
+
+def _next(process: Process, deadline: float, limit: int) -> Any:
+    while (frame := process.receive(limit + 4096)) is None:
+        if not _readable([process.stdout], deadline):
+            raise TimeoutError
+    return decode(frame)
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    settings = decode(read_frame(0) or b"N")
+    if settings is None:
+        return
+    try:
+        engine = Engine(**settings["engine"])
+        # Before the change of user: afterwards the package may be out of reach.
+        texts = sources()
+        folders = become_nobody_else(engine.folders) if engine.kind == "bubblewrap" else []
+        worker = Worker(engine, settings["limits"], texts, folders)
+    except OSError as error:
+        write_frame(1, encode(("started", f"{error.strerror or error}")))
+        return
+    write_frame(1, encode(("started", "")))
+    while (frame := read_frame(0)) is not None:
+        try:
+            write_frame(1, encode(worker.grade(decode(frame)).values()))
+        except OSError as error:
+            write_frame(1, encode(("failed", str(error))))
+    worker.close()
