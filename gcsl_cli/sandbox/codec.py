@@ -37,7 +37,7 @@ class BrokenFrameError(CodecError):
 
 
 def encode(value: object, *, limit: int = MAX_FRAME, iterators: bool = False) -> bytes:
-    """The bytes of None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range and its views.
+    """The bytes of None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range.
 
     A subclass of one of them is sent as the plain value.
 
@@ -67,22 +67,25 @@ class _Encoder:
         if depth > MAX_DEPTH:
             raise TooLargeError(f"nested deeper than {MAX_DEPTH} levels")
         out = self.out
+        # Not isinstance: it asks the value, and values may lie about their class.
+        kind: type = type(value)
         if value is None:
             out += b"N"
         elif value is True:
             out += b"T"
         elif value is False:
             out += b"F"
-        elif isinstance(value, int):
-            self._int(int.__add__(value, 0))
-        elif isinstance(value, float):
-            out += b"f" + _FLOAT.pack(value)
-        elif isinstance(value, str):
-            self._raw(b"s", str.encode(value, "utf-8", "surrogatepass"))
-        elif isinstance(value, bytes):
-            self._raw(b"b", bytes.__getitem__(value, slice(None)))
-        elif isinstance(value, complex):
-            out += b"c" + _COMPLEX.pack(value.real, value.imag)
+        elif issubclass(kind, int):
+            self._int(int.__add__(value, 0))  # type: ignore[operator]
+        elif issubclass(kind, float):
+            out += b"f" + _FLOAT.pack(float.__pos__(value))  # type: ignore[arg-type]
+        elif issubclass(kind, str):
+            self._raw(b"s", str.encode(value, "utf-8", "surrogatepass"))  # type: ignore[arg-type]
+        elif issubclass(kind, bytes):
+            self._raw(b"b", bytes.__getitem__(value, slice(None)))  # type: ignore[call-overload]
+        elif issubclass(kind, complex):
+            plain = complex.__pos__(value)  # type: ignore[arg-type]
+            out += b"c" + _COMPLEX.pack(plain.real, plain.imag)
         else:
             self._collection(value, depth + 1)
         if len(out) > self.limit:
@@ -104,17 +107,19 @@ class _Encoder:
         self.out += tag + _LENGTH.pack(len(data)) + data
 
     def _collection(self, value: object, depth: int) -> None:
+        kind = type(value)
         # The base's own iterator: a subclass does not get to say what is inside.
         for base, tag in _COLLECTIONS:
-            if isinstance(value, base):
+            if issubclass(kind, base):
                 return self._items(tag, base.__iter__(value), depth)  # type: ignore[attr-defined]
-        if isinstance(value, dict):
-            return self._items(b"d", _flat(dict.items(value)), depth)
-        if isinstance(value, range):
-            return self._items(b"r", (value.start, value.stop, value.step), depth)
-        if self.iterators and hasattr(type(value), "__next__"):
+        if issubclass(kind, dict):
+            # A dict's own copy, because a pair counts as two items.
+            return self._items(b"d", _flat(dict.copy(value)), depth)  # type: ignore[arg-type]
+        if kind is range:
+            return self._items(b"r", (value.start, value.stop, value.step), depth)  # type: ignore[attr-defined]
+        if self.iterators and hasattr(kind, "__next__"):
             return self._items(b"g", value, depth)  # type: ignore[arg-type]
-        raise OutsideError(type(value).__name__)
+        raise OutsideError(kind.__name__)
 
     def _items(self, tag: bytes, items: Iterable[object], depth: int) -> None:
         out = self.out
@@ -128,8 +133,8 @@ class _Encoder:
         out[place : place + 4] = _LENGTH.pack(count)
 
 
-def _flat(pairs: Iterable[tuple[object, object]]) -> Iterable[object]:
-    for pair in pairs:
+def _flat(pairs: dict[object, object]) -> Iterable[object]:
+    for pair in pairs.items():
         yield from pair
 
 

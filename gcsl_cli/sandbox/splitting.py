@@ -50,7 +50,8 @@ class Suite:
         """
         self.setup = compile(setup, "setup", "exec", dont_inherit=True)
         trees = [ast.parse(test) for test in tests]
-        self.names = {entry, "candidate"} | _bound(ast.parse(setup))
+        before = ast.parse(setup)
+        known = {entry, "candidate", MARK, "__name__", "__file__", *dir(builtins)} | _bound(before)
         self.entry = entry
         self.parts: list[CodeType] = []
         check = _check(trees[0]) if len(trees) == 1 else None
@@ -62,8 +63,9 @@ class Suite:
             self.count = len(trees)
             for number, tree in enumerate(trees):
                 tree.body = [_marked(tree.body, number)]
-        self.unknown = set().union(*(_loaded(tree) - _bound(tree) for tree in trees)) - self.names - set(dir(builtins))
-        self.unknown -= {MARK, "__name__", "__file__"}
+        everything = ast.Module([*before.body, *(node for tree in trees for node in tree.body)], [])
+        self.unknown = _loaded(everything) - _bound(everything) - known
+        """Names that only the candidate can bring."""
         self.parts = [compile(ast.fix_missing_locations(tree), "tests", "exec") for tree in trees]
 
     def run(self, names: dict[str, Any]) -> list[BaseException | None]:

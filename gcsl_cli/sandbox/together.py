@@ -94,13 +94,18 @@ def finish(
     token, setup, tests = unpack(frame)
     suite = Suite(setup, tests, entry)
     namespace = {**names, "__builtins__": pristine, "__name__": "tests"}
-    exec(suite.setup, namespace)
-    namespace[entry] = namespace["candidate"] = guarded(names[entry], look)
-    outcomes = suite.run(namespace)
+    try:
+        exec(suite.setup, namespace)
+        namespace[entry] = namespace["candidate"] = guarded(names[entry], look)
+        outcomes = suite.run(namespace)
+    except BaseException as error:
+        outcomes = [error] * suite.count
     for number, error in numbered(outcomes):
         kind, message, _ = ("", "", "") if error is None else describe(error)
         if is_a(error, assertion):
             kind = "wrong answer"
         elif text(kind) == "DisguisedError":
             kind = "forbidden"
+        elif error is not None and not text(kind):
+            kind = "wrong answer"
         write(answers, pack((token, number, kind, message)))
