@@ -43,9 +43,9 @@ def engine(limits: Limits, readable: tuple[str, ...] = ()) -> Engine:
         command += ["--setenv", name, value]
     command += ["--ro-bind", "/usr", "/usr", *_links()]
     command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    command += ["--proc", "/proc", "--dev", "/dev", "--size", str(limits.file_bytes), "--tmpfs", "/tmp"]
     for number, path in enumerate(folders):
         command += ["--ro-bind", f"{{folder{number}}}", path]
-    command += ["--proc", "/proc", "--dev", "/dev", "--size", str(limits.file_bytes), "--tmpfs", "/tmp"]
     # The root and /dev are kept in memory as well, without a limit, so nothing may be written there.
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--info-fd", str(INFO)]
     if filtered:

@@ -1,8 +1,8 @@
 """Programs graded by the tests of their problems, side by side, each in a sandbox of its own.
 
-    Program("HumanEval/0", "def add(a, b):\\n    return a + b\\n")
-    Problem("HumanEval/0", ("def check(candidate):\\n    assert candidate(1, 2) == 3\\n",), "add")
-    Verdict(passed=1, tests=1, error="", message="", test=-1, cpu_seconds=0.01, wall_seconds=0.02, together=False)
+Program("HumanEval/0", "def add(a, b):\\n    return a + b\\n")
+Problem("HumanEval/0", ("def check(candidate):\\n    assert candidate(1, 2) == 3\\n",), "add")
+Verdict(passed=1, tests=1, error="", message="", test=-1, cpu_seconds=0.01, wall_seconds=0.02, together=False)
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What one program may use.
 
-    Limits(cpu_seconds=3, wall_seconds=10, memory_bytes=512 MiB, file_bytes=16 MiB, open_files=64, processes=16,
-           output_bytes=8 MiB)
+Limits(cpu_seconds=3, wall_seconds=10, memory_bytes=512 MiB, file_bytes=16 MiB, open_files=64, processes=16,
+       output_bytes=8 MiB)
 """
 
 from dataclasses import dataclass

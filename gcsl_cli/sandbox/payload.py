@@ -59,4 +59,3 @@ def payload(texts: dict[str, str], role: str, *, same_interpreter: bool = True) 
 
 def _sized(*parts: bytes) -> bytes:
     return b"".join(b"%08d%b" % (len(part), part) for part in parts)
-

@@ -150,7 +150,7 @@ class Process:
                 # The first process of the namespace takes all the others with it, and bubblewrap, which waits for it,
                 # then ends by itself and has their times.
                 os.kill(first, signal.SIGKILL)
-            elif not self.engine.stop:
+            else:
                 os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass

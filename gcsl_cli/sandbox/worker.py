@@ -66,7 +66,9 @@ class Worker:
         self.engine = engine
         self.limits = limits
         same = engine.same_interpreter
-        self.payloads = {role: payload(texts, role, same_interpreter=same) for role in ("candidate", "host", "together")}
+        self.payloads = {
+            role: payload(texts, role, same_interpreter=same) for role in ("candidate", "host", "together")
+        }
         command = list(engine.command)
         for number, place in enumerate(folders):
             command = [place if part == f"{{folder{number}}}" else part for part in command]
@@ -183,7 +185,8 @@ class Worker:
     def _cause(self, cpu_seconds: float, status: int) -> str:
         """Why a candidate's process ended by itself."""
         if status == KILLED:
-            return "timeout" if not cpu_seconds < self.limits["cpu_seconds"] * 0.9 else "killed"
+            # The first process of a namespace cannot kill itself; what is left is its own limit, or lack of memory.
+            return "killed" if cpu_seconds < self.limits["cpu_seconds"] * 0.5 else "timeout"
         return "crash" if status > 128 else "exit"
 
     def _together(self, outcome: Outcome, setup: str, tests: tuple[str, ...], entry: str, code: str) -> None:
