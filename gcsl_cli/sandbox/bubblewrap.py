@@ -4,7 +4,6 @@ A program sees the system's libraries and the interpreter, read-only, an empty t
 no network, home, environment or repository. It has no capabilities and a filter of system calls.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -61,9 +60,9 @@ def _in_usr(path: Path) -> bool:
 
 def _links() -> list[str]:
     found = []
-    for name in SYSTEM:
-        if os.path.islink(name):
-            found += ["--symlink", os.readlink(name), name]
-        elif os.path.isdir(name):
-            found += ["--ro-bind", name, name]
+    for path in map(Path, SYSTEM):
+        if path.is_symlink():
+            found += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            found += ["--ro-bind", str(path), str(path)]
     return found

@@ -5,13 +5,17 @@ Frames in, in the form of `codec`: (limits, code, entry point), then (number, fu
 What is written here can be written by the candidate as well: it is an answer to a call, never a verdict.
 """
 
+from __future__ import annotations
+
 import errno
-import os
+import posix
 import sys
-from types import ModuleType
-from typing import Any
 
 from gcsl_cli.sandbox.codec import CodecError, OutsideError, decode, encode, read_frame, write_frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # The first line of a message, for people.
 MESSAGE_CHARACTERS = 200
@@ -48,19 +52,19 @@ def apply_limits(limits: tuple[float, int, int, int, int]) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (least, least))
 
 
 def take_channel() -> tuple[int, int]:
     """Descriptors to read requests from and to write answers to; the standard streams lead nowhere from here on."""
     sys.path += sys.argv[1:]
     sys.argv = [""]
-    requests, answers = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDWR)
+    requests, answers = posix.dup(0), posix.dup(1)
+    nothing = posix.open("/dev/null", posix.O_RDWR)
     for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
-    os.close(nothing)
+        posix.dup2(nothing, stream)
+    posix.close(nothing)
     return requests, answers
 
 
@@ -85,11 +89,11 @@ def described(error: BaseException) -> tuple[str, str, str]:
     """Kind, message and type name of an exception whose own methods may be hostile."""
     try:
         kind, name = str(kind_of(error)), str(type.__getattribute__(type(error), "__name__"))[:80]
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         kind = name = "Exception"
     try:
         message = str(error).splitlines()[0][:MESSAGE_CHARACTERS]
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         message = ""
     return kind, message, name
 
@@ -102,7 +106,7 @@ def load(code: str, name: str) -> dict[str, Any]:
         compiled = compile(code, "program", "exec", dont_inherit=True)
     except (ValueError, UnicodeError, RecursionError) as error:
         raise SyntaxError(str(error)) from error
-    module = ModuleType(name)
+    module = type(sys)(name)
     sys.modules[name] = module
     exec(compiled, module.__dict__)
     return module.__dict__
@@ -113,18 +117,18 @@ def main() -> None:
     requests, answers = take_channel()
     first = read_frame(requests)
     if first is None:
-        os._exit(0)
+        posix._exit(0)
     limits, output, code, entry = decode(first)
     apply_limits(limits)
     try:
         names = load(code, "program")
         loaded = (0, "loaded", "", "") if callable(names.get(entry)) else (0, "entry point", f"no function {entry}", "")
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         names, loaded = {}, (0, *described(error))
     write_frame(answers, encode(loaded))
     while (request := read_frame(requests)) is not None:
         write_frame(answers, answered(request, names, output))
-    os._exit(0)
+    posix._exit(0)
 
 
 def answered(request: bytes, names: dict[str, Any], output: int) -> bytes:
@@ -137,5 +141,5 @@ def answered(request: bytes, names: dict[str, Any], output: int) -> bytes:
         return encode((number, "outside", f"a value of type {error}", ""))
     except CodecError as error:
         return encode((number, "output", str(error), ""))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return encode((number, *described(error)))

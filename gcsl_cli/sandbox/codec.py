@@ -1,16 +1,22 @@
-"""Plain values as bytes, for pipes to processes that are not trusted; nothing is imported that takes time to load.
+r"""Plain values as bytes, for pipes to processes that are not trusted; nothing is imported that takes time to load.
 
-    [1, "a"]    b"l" + two items + b"i" + one byte + b"\\x01" + b"s" + one byte + b"a"
+    [1, "a"]    b"l" + two items + b"i" + one byte + b"\x01" + b"s" + one byte + b"a"
 
 A frame is a length of four bytes and so much content. Decoding builds the built-in types themselves and nothing else,
 so no method of the sender's comes along: an object that equals everything arrives as what it is a subclass of, or not
 at all. Sizes and depth are limited on both sides.
 """
 
-from collections.abc import Callable, Iterable
-from os import read, write
+from __future__ import annotations
+
+from posix import read, write
 from struct import Struct
-from typing import Any
+
+# Not from typing: importing it takes longer than starting the interpreter.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 MAX_DEPTH = 200
 MAX_FRAME = 2**30
@@ -175,7 +181,7 @@ def _decode(data: bytes, place: int, depth: int) -> tuple[Any, int]:
         return _RAW[tag](_part(data, place, place + size)), place + size
     if tag not in _BUILDERS:
         raise BrokenFrameError(f"unknown tag {tag}")
-    items = []
+    items: list[Any] = []
     append = items.append
     for _ in range(size):
         item, place = _decode(data, place, depth + 1)
@@ -217,7 +223,7 @@ def framed(data: bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-def frame_length(head: bytes) -> int:
+def frame_length(head: bytes | bytearray) -> int:
     """The content's bytes, from the first four bytes of a frame."""
     (length,) = _LENGTH.unpack_from(head)
     return int(length)

@@ -1,7 +1,7 @@
-"""Programs graded by the tests of their problems, side by side, each in a sandbox of its own.
+r"""Programs graded by the tests of their problems, side by side, each in a sandbox of its own.
 
-Program("HumanEval/0", "def add(a, b):\\n    return a + b\\n")
-Problem("HumanEval/0", ("def check(candidate):\\n    assert candidate(1, 2) == 3\\n",), "add")
+Program("HumanEval/0", "def add(a, b):\n    return a + b\n")
+Problem("HumanEval/0", ("def check(candidate):\n    assert candidate(1, 2) == 3\n",), "add")
 Verdict(passed=1, tests=1, error="", message="", test=-1, cpu_seconds=0.01, wall_seconds=0.02, together=False)
 """
 
@@ -147,7 +147,7 @@ class _Pool:
             with self.turn.shared():
                 verdict = Verdict(*remote.ask(request))
             starved = verdict.error == "timeout" and verdict.cpu_seconds < self.limits.cpu_seconds * BUSY_SHARE
-            if starved and len(self.remotes) > 1:
+            if starved:
                 with self.turn.alone():
                     verdict = Verdict(*remote.ask(request))
             return verdict

@@ -100,7 +100,7 @@ def graded(suite: Suite, session: Session) -> tuple[int, str, str, int]:
     names: dict[str, Any] = {"__name__": "tests"}
     try:
         exec(suite.setup, names)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return 0, "tests", f"their setup: {described(error)[1]}", -1
     names[suite.entry] = names["candidate"] = session.proxy(suite.entry)
     outcomes = suite.run(names)

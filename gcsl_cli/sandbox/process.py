@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from gcsl_cli.sandbox.codec import TooLargeError, frame_length, framed
 from gcsl_cli.sandbox.engine import FILTER, INFO, NAME, Engine
@@ -55,7 +56,7 @@ class Process:
             os.write(write, engine.filter)
             os.close(write)
             given.append((read, FILTER))
-        actions = [(os.POSIX_SPAWN_DUP2, mine, theirs) for mine, theirs in given]
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, mine, theirs) for mine, theirs in given]
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
         environment = dict(os.environ) if engine.kind == "docker" else {}
         self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions, setsid=True)

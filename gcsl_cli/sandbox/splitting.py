@@ -76,7 +76,7 @@ class Suite:
         try:
             for part in self.parts:
                 exec(part, names)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             stopped = error
         return [outcomes.get(number, stopped) for number in range(self.count)]
 

@@ -76,7 +76,7 @@ def main() -> None:
     try:
         names = load(code, "program")
         loaded = (0, "loaded", "", "") if callable(names.get(entry)) else (0, "entry point", f"no function {entry}", "")
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         names, loaded = {}, (0, *described(error))
     write_frame(answers, encode(loaded))
     finish(requests, answers, names, entry, pristine, tools)
@@ -98,8 +98,8 @@ def finish(
         exec(suite.setup, namespace)
         namespace[entry] = namespace["candidate"] = guarded(names[entry], look)
         outcomes = suite.run(namespace)
-    except BaseException as error:
-        outcomes = [error] * suite.count
+    except BaseException as stopped:  # noqa: BLE001
+        outcomes = [stopped] * suite.count
     for number, error in numbered(outcomes):
         kind, message, _ = ("", "", "") if error is None else describe(error)
         if is_a(error, assertion):

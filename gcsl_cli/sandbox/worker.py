@@ -9,13 +9,12 @@ Frames out: ("started", error), then what `Verdict` of `grader` has, in its orde
 """
 
 import os
-import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from gcsl_cli.sandbox.codec import (
-    MAX_FRAME,
     BrokenFrameError,
     CodecError,
     TooLargeError,
@@ -28,15 +27,9 @@ from gcsl_cli.sandbox.engine import Engine
 from gcsl_cli.sandbox.identity import become_nobody_else
 from gcsl_cli.sandbox.payload import BOOT, payload, sources
 from gcsl_cli.sandbox.process import GoneError, Process
+from gcsl_cli.sandbox.relay import GRACE_SECONDS, Host, Relay, TestsError, readable
 
-# What tests may take by themselves after their candidate has ended.
-GRACE_SECONDS = 5.0
-TEST_MEMORY = 2**32
 KILLED = 128 + 9
-
-
-class TestsError(Exception):
-    """The tests' own process did not do what it is for; the message is a kind of error."""
 
 
 @dataclass(slots=True)
@@ -73,7 +66,7 @@ class Worker:
         for number, place in enumerate(folders):
             command = [place if part == f"{{folder{number}}}" else part for part in command]
         self.command = [*command, "-I", "-S", "-E", "-B", "-c", BOOT, *engine.paths]
-        self.tests: Process | None = None
+        self.host: Host | None = None
         self.spare: Process | None = None
         self.known: dict[str, tuple[int, bool, str]] = {}
 
@@ -102,59 +95,35 @@ class Worker:
             if outcome.together:
                 self._together(outcome, setup, tests, entry, code)
         except TestsError as error:
-            self._drop_tests()
+            self._drop_host()
             outcome.passed, outcome.error = 0, str(error)
         outcome.wall_seconds = time.monotonic() - begin
         return outcome
 
     def close(self) -> None:
         """End all sandboxes."""
-        self._drop_tests()
+        self._drop_host()
         if self.spare is not None:
             self.spare.kill()
 
-    def _drop_tests(self) -> None:
-        if self.tests is not None:
-            self.tests.kill()
-        self.tests = None
+    def _drop_host(self) -> None:
+        if self.host is not None:
+            self.host.process.kill()
+        self.host = None
         self.known.clear()
 
     def _prepared(self, key: str, setup: str, tests: tuple[str, ...], entry: str) -> tuple[int, bool, str]:
         """Tests of the problem, whether they need the candidate in their process, and what is wrong with them."""
-        if self.tests is None:
-            self.tests = self.process("host")
+        if self.host is None:
+            self.host = Host(self.process("host"))
         if key not in self.known:
             deadline = time.monotonic() + GRACE_SECONDS + self.limits["wall_seconds"]
-            self._ask_tests(("problem", key, setup, tests, entry), deadline)
-            reply = self._tests_reply(deadline)
+            self.host.ask(("problem", key, setup, tests, entry), deadline)
+            reply = self.host.reply(deadline)
             if reply is None or reply[0] != "ready":
                 raise TestsError("tests")
             self.known[key] = (reply[2], reply[3], reply[4])
         return self.known[key]
-
-    def _ask_tests(self, message: tuple[object, ...], deadline: float) -> None:
-        assert self.tests is not None
-        try:
-            self.tests.send(encode(message), deadline)
-        except GoneError:
-            raise TestsError("tests") from None
-
-    def _tests_reply(self, deadline: float) -> tuple[Any, ...] | None:
-        """The next message of the tests' process; None at the deadline."""
-        assert self.tests is not None
-        while (message := self._from_tests()) is None:
-            if not _readable([self.tests.stdout], deadline):
-                return None
-        return message
-
-    def _from_tests(self) -> tuple[Any, ...] | None:
-        assert self.tests is not None
-        try:
-            self.tests.received = 0
-            frame = self.tests.receive(MAX_FRAME)
-            return None if frame is None else tuple(decode(frame))
-        except (GoneError, CodecError, TypeError):
-            raise TestsError("tests") from None
 
     def _fresh(self) -> Process:
         """A candidate's sandbox that was started while the one before was busy; the next one is started now."""
@@ -164,13 +133,13 @@ class Worker:
     def _apart(self, outcome: Outcome, key: str, entry: str, code: str) -> None:
         candidate = self._fresh()
         deadline = time.monotonic() + self.limits["wall_seconds"]
-        try:
+        # Where it is gone already, its end of the pipe says so.
+        with suppress(GoneError):
             candidate.send(encode((self.own_limits(), self.limits["output_bytes"], code, entry)), deadline)
-        except GoneError:
-            pass
         self.spare = self.process("candidate")
-        self._ask_tests(("run", key), deadline)
-        relay = Relay(self, candidate, deadline)
+        assert self.host is not None
+        self.host.ask(("run", key), deadline)
+        relay = Relay(self.host, candidate, self.limits["output_bytes"], deadline)
         try:
             done = relay.run()
         finally:
@@ -230,89 +199,9 @@ class Worker:
                 break
 
 
-class Relay:
-    """Passes frames between a candidate and its tests; notes which limit was reached."""
-
-    def __init__(self, worker: Worker, candidate: Process, deadline: float) -> None:
-        self.worker = worker
-        self.candidate = candidate
-        self.deadline = deadline
-        self.limit = ""
-        self.alive = True
-        # The first answer says how loading went.
-        self.asked = True
-
-    def run(self) -> tuple[int, str, str, int, bool]:
-        """What the tests' process says at the end of the run.
-
-        Raises:
-            TestsError: it says nothing sensible, or nothing in time.
-        """
-        worker = self.worker
-        assert worker.tests is not None
-        while True:
-            message = worker._from_tests()
-            if message is not None:
-                if message[0] == "done":
-                    if self.alive and not self.asked and self.candidate.pending():
-                        self._stop("forbidden")
-                    return message[1:6] + message[6:]
-                self._call(message[1])
-                continue
-            watched = [worker.tests.stdout, self.candidate.stdout] if self.alive else [worker.tests.stdout]
-            ready = _readable(watched, self.deadline)
-            if self.alive and self.candidate.stdout in ready:
-                self._answer()
-            elif not ready:
-                if not self.alive:
-                    raise TestsError(self.limit or "timeout")
-                self._stop("timeout")
-
-    def _call(self, request: bytes) -> None:
-        if not self.alive:
-            self.worker._ask_tests(("gone",), self.deadline)
-            return
-        self.asked = True
-        try:
-            self.candidate.send(request, self.deadline)
-        except GoneError:
-            self._stop("timeout" if time.monotonic() >= self.deadline else "")
-
-    def _answer(self) -> None:
-        try:
-            frame = self.candidate.receive(self.worker.limits["output_bytes"] + 4096)
-        except TooLargeError:
-            self._stop("output")
-            return
-        except GoneError:
-            self._stop("")
-            return
-        if not self.asked:
-            self._stop("forbidden")
-        elif frame is not None:
-            self.asked = False
-            self.worker._ask_tests(("answer", frame), self.deadline + GRACE_SECONDS)
-
-    def _stop(self, limit: str) -> None:
-        """End the candidate; tests that wait for it learn that it is gone."""
-        self.limit = limit
-        self.alive = False
-        self.candidate.kill()
-        self.deadline = time.monotonic() + GRACE_SECONDS
-        if self.asked:
-            self.worker._ask_tests(("gone",), self.deadline)
-
-
-def _readable(descriptors: list[int], deadline: float) -> list[int]:
-    poller = select.poll()
-    for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poller.poll(max(0.0, deadline - time.monotonic()) * 1000)]
-
-
 def _next(process: Process, deadline: float, limit: int) -> Any:
     while (frame := process.receive(limit + 4096)) is None:
-        if not _readable([process.stdout], deadline):
+        if not readable([process.stdout], deadline):
             raise TimeoutError
     return decode(frame)
 

@@ -20,7 +20,7 @@ def check(candidate):
     assert candidate(2) == expected
 """
 FOLDER = Path(__file__).with_name("hostile_programs")
-# What the verdict has to say of the programs of a group; a program that is not in a set of its own may say any of these.
+# What the verdict may say of the programs of a group; of the other groups anything but "".
 LIMITS = {
     "network": {"forbidden", "gaierror", "URLError"},
     "bomb": {"timeout", "memory", "processes", "disk", "open files", "forbidden", "syntax", "RecursionError", "crash"},

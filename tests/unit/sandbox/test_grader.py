@@ -11,6 +11,7 @@ from gcsl_cli.errors import ConfigError, DependencyError
 from gcsl_cli.sandbox.engine import Sandbox
 from gcsl_cli.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.sandbox.limits import MEBIBYTE, Limits
+from gcsl_cli.sandbox.remote import RemoteWorker
 from tests.unit.sandbox.conftest import ROOMY
 
 ADD = Problem("add", ("assert add(1, 2) == 3", "assert add(2, 2) == 4", "assert add([1], [2]) == [1, 2]"), "add")
@@ -125,6 +126,25 @@ def test_verdicts_come_in_the_order_of_their_programs(bubblewrap: None) -> None:
     programs = (Program("add", f"def add(a, b): return {'a + b' if n % 3 else n}") for n in range(20))
     found = list(grade(programs, {"add": ADD}, workers=2, limits=ROOMY))
     assert [one.solved for one in found] == [bool(n % 3) for n in range(20)]
+
+
+@pytest.mark.parametrize(("cpu_seconds", "runs"), [(0.1, 2), (2.9, 1)])
+def test_a_timeout_without_work_is_run_once_more(
+    cpu_seconds: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of a second of work out of three: the machine was busy. Nearly all three: the program is slow."""
+    asked = []
+
+    def ask(self: RemoteWorker, request: tuple[object, ...]) -> tuple[object, ...]:
+        asked.append(request)
+        return (
+            (0, 3, "timeout", "", 0, cpu_seconds, 10.0, False) if len(asked) == 1 else (3, 3, "", "", -1, 1, 1, False)
+        )
+
+    monkeypatch.setattr(RemoteWorker, "start", lambda self: None)
+    monkeypatch.setattr(RemoteWorker, "ask", ask)
+    found = verdict("", limits=Limits(cpu_seconds=3))
+    assert (len(asked), found.solved) == (runs, runs == 2)
 
 
 def test_mistakes_of_the_caller() -> None:

@@ -17,7 +17,7 @@ def test_a_hostile_program_gets_nowhere(name: str, hostile_verdicts: dict[str, V
 
     assert (verdict.passed, verdict.tests, verdict.together) == (0, 2, False)
     assert verdict.error
-    assert verdict.error in LIMITS.get(name.split(":")[0], {verdict.error})
+    assert verdict.error in LIMITS.get(name.partition(":")[0], {verdict.error})
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,13 @@ TOGETHER = {
         "class Equal(int):\n    def __eq__(self, other): return True\ndef solve(n): return [Equal()]\n"
     ),
     "says that its class is another": (
-        "class Equal:\n    __module__ = 'builtins'\n    def __eq__(self, other): return True\ndef solve(n): return Equal()\n"
+        "class Equal:\n    __module__ = 'builtins'\n    def __eq__(self, other): return True\n"
+        "def solve(n): return Equal()\n"
     ),
     "writes frames": (
         "import os\nfrom gcsl_cli.sandbox.codec import encode, framed\ndef solve(n):\n    for fd in range(3, 64):\n"
-        "        try: os.write(fd, framed(encode((b'x' * 16, 0, '', ''))))\n        except OSError: pass\n    os._exit(0)\n"
+        "        try: os.write(fd, framed(encode((b'x' * 16, 0, '', ''))))\n"
+        "        except OSError: pass\n    os._exit(0)\n"
     ),
     "writes frames at once": (
         "import os\nfrom gcsl_cli.sandbox.codec import encode, framed\nfor fd in range(3, 64):\n"
