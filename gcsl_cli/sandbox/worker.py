@@ -10,6 +10,7 @@ Frames out: ("started", error), then what `Verdict` of `grader` has, in its orde
 
 import os
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ from gcsl_cli.sandbox.process import GoneError, Process
 from gcsl_cli.sandbox.relay import GRACE_SECONDS, Host, Relay, TestsError, readable
 
 KILLED = 128 + 9
+# Sandboxes that start while a program before them is run: starting one takes longer than most programs do.
+SPARES = 2
 
 
 @dataclass(slots=True)
@@ -67,7 +70,7 @@ class Worker:
             command = [place if part == f"{{folder{number}}}" else part for part in command]
         self.command = [*command, "-I", "-S", "-E", "-B", "-c", BOOT, *engine.paths]
         self.host: Host | None = None
-        self.spare: Process | None = None
+        self.spares: deque[Process] = deque()
         self.known: dict[str, tuple[int, bool, str]] = {}
 
     def process(self, role: str) -> Process:
@@ -103,8 +106,8 @@ class Worker:
     def close(self) -> None:
         """End all sandboxes."""
         self._drop_host()
-        if self.spare is not None:
-            self.spare.kill()
+        while self.spares:
+            self.spares.pop().kill()
 
     def _drop_host(self) -> None:
         if self.host is not None:
@@ -126,9 +129,8 @@ class Worker:
         return self.known[key]
 
     def _fresh(self) -> Process:
-        """A candidate's sandbox that was started while the one before was busy; the next one is started now."""
-        process, self.spare = self.spare or self.process("candidate"), None
-        return process
+        """The candidate's sandbox that was started first."""
+        return self.spares.popleft() if self.spares else self.process("candidate")
 
     def _apart(self, outcome: Outcome, key: str, entry: str, code: str) -> None:
         candidate = self._fresh()
@@ -136,7 +138,8 @@ class Worker:
         # Where it is gone already, its end of the pipe says so.
         with suppress(GoneError):
             candidate.send(encode((self.own_limits(), self.limits["output_bytes"], code, entry)), deadline)
-        self.spare = self.process("candidate")
+        while len(self.spares) < SPARES:
+            self.spares.append(self.process("candidate"))
         assert self.host is not None
         self.host.ask(("run", key), deadline)
         relay = Relay(self.host, candidate, self.limits["output_bytes"], deadline)

@@ -46,7 +46,7 @@ def test_docker(docker: tuple[str, Path]) -> None:
     started = {line.split()[5] for line in lines if line.startswith("run --rm -i --init --name gcsl-")}
     stopped = {line.split()[1] for line in lines if line.startswith("kill gcsl-")}
     assert started == stopped
-    assert len(started) == 4  # tests, two programs, and one that was started ahead
+    assert len(started) == 5  # tests, two programs, and two that were started ahead
 
 
 def test_the_command_line_of_docker() -> None:
