@@ -41,7 +41,8 @@ class Problem:
     """One text that defines `check(candidate)`, or texts that are a test each and call the function by its name."""
     entry_point: str
     setup: str = ""
-    """Code of the data set before the tests, such as helper functions of the prompt. A candidate cannot replace it."""
+    """Code of the data set before the tests, such as helper functions of the prompt. A candidate cannot replace it, and
+    it cannot use what a candidate defines."""
     together: bool = False
     """Whether tests and candidate have to share a process, because values between them are not plain ones."""
 

@@ -63,7 +63,7 @@ class Suite:
             self.count = len(trees)
             for number, tree in enumerate(trees):
                 tree.body = [_marked(tree.body, number)]
-        everything = ast.Module([*before.body, *(node for tree in trees for node in tree.body)], [])
+        everything = ast.Module([node for tree in trees for node in tree.body], [])
         self.unknown = _loaded(everything) - _bound(everything) - known
         """Names that only the candidate can bring."""
         self.parts = [compile(ast.fix_missing_locations(tree), "tests", "exec") for tree in trees]

@@ -93,9 +93,11 @@ def finish(
         return
     token, setup, tests = unpack(frame)
     suite = Suite(setup, tests, entry)
-    namespace = {**names, "__builtins__": pristine, "__name__": "tests"}
+    # The set-up does not see the program's names, as it does not where tests and program are apart.
+    namespace: dict[str, Any] = {"__builtins__": pristine, "__name__": "tests"}
     try:
         exec(suite.setup, namespace)
+        namespace = {**names, **namespace}
         namespace[entry] = namespace["candidate"] = guarded(names[entry], look)
         outcomes = suite.run(namespace)
     except BaseException as stopped:  # noqa: BLE001
