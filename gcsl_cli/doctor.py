@@ -48,6 +48,7 @@ def examine() -> dict[str, Any]:
         "devices": devices(),
         "cache": folder(_cache_dir(), with_size=True),
         "runs": folder(Path("runs").absolute(), with_size=False),
+        "sandbox": sandbox(),
         "optional": [
             {"part": part, "installed": _is_installed(module), "install": install} for part, module, install in OPTIONAL
         ],
@@ -86,6 +87,14 @@ def devices() -> dict[str, Any]:
 def cpu_bf16(flags: set[str]) -> bool:
     """Whether the CPU multiplies bfloat16 in hardware: then bf16 autocast about doubles the speed of training."""
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def sandbox() -> dict[str, Any]:
+    """Whether programs that a model wrote can be run here, tried by running one."""
+    from gcsl_cli.sandbox.probe import working
+
+    status = working()
+    return {"works": status.works, "reason": status.reason}
 
 
 def _cpu_flags() -> set[str]:
@@ -144,6 +153,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [(name.replace("_", " "), _shown(value)) for name, value in found["devices"].items()]
     lines.append(("", ""))
     lines += [("cache", _folder_line(found["cache"])), ("runs", _folder_line(found["runs"])), ("", "")]
+    safe = found["sandbox"]
+    lines.append(("sandbox", "works" if safe["works"] else f"does not work: {safe['reason']}"))
     for entry in found["optional"]:
         lines.append((entry["part"], "installed" if entry["installed"] else f"not installed; {entry['install']}"))
     return lines

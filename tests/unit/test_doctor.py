@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gcsl_cli import __version__, cli, doctor
+from gcsl_cli.sandbox import probe
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit):
         cli.main(["doctor"])
     assert "not made yet" in capsys.readouterr().out
+
+
+def test_a_sandbox_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "working", lambda: probe.Status(False, "Install it with apt-get install bubblewrap."))
+    lines = dict(doctor._lines(doctor.examine()))
+    assert lines["sandbox"] == "does not work: Install it with apt-get install bubblewrap."
