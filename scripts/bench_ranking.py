@@ -1,4 +1,4 @@
-"""Ranking and preparing ratings: python scripts/bench_ranking.py [--rounds 3] [--ratings 10000000].
+"""Ranking and preparing ratings: python scripts/bench_ranking.py [--rounds 5] [--ratings 10000000].
 
 First the candidates of users of `task=recommendation`, one pass a user against a forward pass a candidate (fp32, the
 real model untrained): the median ratio of times, and whether the order is the same. Then a generated file of ratings,
@@ -31,7 +31,7 @@ USERS, ITEMS = 140_000, 20_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="users whose candidates are ranked")
+    parser.add_argument("--rounds", type=int, default=5, help="users whose candidates are ranked")
     parser.add_argument("--ratings", type=int, default=10_000_000)
     parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -79,10 +79,10 @@ class RecommendationTask:
     scale: list[float] = field(default_factory=lambda: [1.0, 5.0])
     score_name: str = "rating"
     heading: str = "???"
-    history: int = 5
+    history: int = 10
     test_items: int = 5
     validation_items: int = 1
-    rows: int | None = 100_000
+    rows: int | None = 50_000
     test_users: int = 1000
     negatives: int | None = 99
     liked: float = 4.0
