@@ -1,4 +1,4 @@
-"""The picture of docs/shared_prefix.md: python scripts/draw_branch_mask.py. Draws what `branch_masks` gives."""
+"""The picture of docs/prompt_sharing.md: python scripts/draw_branch_mask.py. Draws what `branch_masks` gives."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.rows import PlanCollator
 from gcsl_cli.training.shared_prefix import branch_masks
 
-OUTPUT = Path(__file__).parents[1] / "docs" / "shared_prefix.svg"
+OUTPUT = Path(__file__).parents[1] / "docs" / "prompt_sharing.svg"
 PROMPT, GOAL, COMPLETION, GOALS = 6, 2, 3, 3
 COLOURS = ["#ffffff", "#4c78a8", "#f58518", "#54a24b", "#b279a2"]
 """Not seen, the prompt, and each branch."""

@@ -112,6 +112,16 @@ def load(code: str, name: str) -> dict[str, Any]:
     return module.__dict__
 
 
+def loaded(code: str, entry: str) -> tuple[dict[str, Any], tuple[int, str, str, str]]:
+    """The program's names, and what is said of loading it; no names where it cannot be loaded."""
+    try:
+        names = load(code, "program")
+        known = callable(names.get(entry))
+    except BaseException as error:  # noqa: BLE001
+        return {}, (0, *described(error))
+    return names, (0, "loaded", "", "") if known else (0, "entry point", f"no function {entry}", "")
+
+
 def main() -> None:
     """Serve one program."""
     requests, answers = take_channel()
@@ -120,12 +130,8 @@ def main() -> None:
         posix._exit(0)
     limits, output, code, entry = decode(first)
     apply_limits(limits)
-    try:
-        names = load(code, "program")
-        loaded = (0, "loaded", "", "") if callable(names.get(entry)) else (0, "entry point", f"no function {entry}", "")
-    except BaseException as error:  # noqa: BLE001
-        names, loaded = {}, (0, *described(error))
-    write_frame(answers, encode(loaded))
+    names, said = loaded(code, entry)
+    write_frame(answers, encode(said))
     while (request := read_frame(requests)) is not None:
         write_frame(answers, answered(request, names, output))
     posix._exit(0)

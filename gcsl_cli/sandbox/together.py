@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from gcsl_cli.sandbox.candidate import apply_limits, described, load, take_channel
+from gcsl_cli.sandbox.candidate import apply_limits, described, loaded, take_channel
 from gcsl_cli.sandbox.codec import decode, encode, read_frame, write_frame
 from gcsl_cli.sandbox.splitting import Suite
 
@@ -73,12 +73,8 @@ def main() -> None:
     tools = (read_frame, write_frame, encode, decode, described, honest, AssertionError, str, isinstance, enumerate)
     pristine = dict(vars(builtins))
     apply_limits(limits)
-    try:
-        names = load(code, "program")
-        loaded = (0, "loaded", "", "") if callable(names.get(entry)) else (0, "entry point", f"no function {entry}", "")
-    except BaseException as error:  # noqa: BLE001
-        names, loaded = {}, (0, *described(error))
-    write_frame(answers, encode(loaded))
+    names, said = loaded(code, entry)
+    write_frame(answers, encode(said))
     finish(requests, answers, names, entry, pristine, tools)
     os._exit(0)
 

@@ -17,7 +17,7 @@ from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.generate import arm_folder, ensure_generations
 from gcsl_cli.stages.ranking import Ranking
-from gcsl_cli.tasks.base import Column, RankingTask
+from gcsl_cli.tasks.base import Column, RankingTask, grader
 
 TEXT_COLUMNS = [
     Column("perplexity", "perplexity under base", "lower", 2),
@@ -36,7 +36,7 @@ def result_columns(experiment: Experiment) -> list[Column]:
     ranked = task.ranking_columns() if isinstance(task, RankingTask) else []
     if not experiment.config.evaluation.generations:
         return ranked
-    bounded = task.scorer is not None and experiment.config.train.score_below is not None
+    bounded = grader(task) is not None and experiment.config.train.score_below is not None
     return [*ranked, *task.result_columns(), *([BEYOND] if bounded else []), *TEXT_COLUMNS]
 
 
@@ -92,11 +92,11 @@ def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     groups = [rows[start : start + samples] for start in range(0, len(rows), samples)]
     completions = [[row.completion for row in group] for group in groups]
     task, prompts, scores = experiment.task, evaluation_prompts(experiment), None
-    if task.scorer is not None:
+    if (grading := grader(task)) is not None:
         each = [prompt for prompt in prompts for _ in range(samples)]
-        scores = task.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
+        scores = grading.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
     nll, tokens = _perplexity_parts(experiment, groups)
-    metrics = (task.metrics(prompts, completions) if task.result_columns() else {}) | {
+    metrics = task.metrics(prompts, completions) | {
         "perplexity": perplexity(nll, tokens),
         "distinct_1": distinct_n(completions, 1),
         "distinct_2": distinct_n(completions, 2),

@@ -25,6 +25,7 @@ from gcsl_cli.stages.facts import compared_by, facts
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut
 from gcsl_cli.stages.train import ensure_trained
+from gcsl_cli.tasks.base import grader
 
 log = logging.getLogger("gcsl")
 
@@ -105,7 +106,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         **{key: provenance()[key] for key in ("command", "commit")},
         "facts": facts(experiment),
         "compared_by": compared_by(experiment),
-        "graded": task.scorer is not None,
+        "graded": grader(task) is not None,
         "columns": [asdict(column) for column in columns],
         "arms": [
             {

@@ -79,10 +79,7 @@ def scorer_keys(scorer: Any) -> dict[str, Any]:
 
 
 class Task(Protocol):
-    """Graded feedback, evaluation prompts, a scorer and metrics.
-
-    A task without a scorer (`scorer` is `None`) is never asked for `score`, and for `metrics` only if it has columns.
-    """
+    """Graded feedback, evaluation prompts and metrics; a `GradingTask` also grades, a `RankingTask` also ranks."""
 
     name: str
     version: int
@@ -95,8 +92,6 @@ class Task(Protocol):
     """A goal in words by formulation, with the placeholders of goal.template; none: it is worded from the scale."""
     levels: list[float]
     """Thresholds, as people grade, for goal.levels.by=fixed; none: levels follow from the scores."""
-    scorer: Any
-    """What grades completions; `None` where only given grades are known."""
 
     def prompt_format(self) -> str:
         """`plain`, `chat` (a prompt is the user's turn) or `messages` (a conversation, as JSON)."""
@@ -138,17 +133,30 @@ class Task(Protocol):
         """Graded rows with their splits; files about what was left out go to `folder` (`None`: nothing is written)."""
         ...
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
-        """The score of each completion of its prompt, higher is better, `(completions,)`."""
-        ...
-
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
-        """The task's own metrics of sampled completions by column name, from the completions of each prompt."""
+        """The task's own metrics of sampled completions by column name, from those of each prompt; or none."""
         ...
 
     def result_columns(self) -> list[Column]:
         """The columns of `metrics` in the order of the table, the main one first."""
         ...
+
+
+@runtime_checkable
+class GradingTask(Protocol):
+    """A task that grades new completions as the feedback is graded."""
+
+    scorer: Any
+    """What grades completions; `None` where only given grades are known: then it is never asked to."""
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
+        """The score of each completion of its prompt, higher is better, `(completions,)`."""
+        ...
+
+
+def grader(task: Task) -> GradingTask | None:
+    """The task as one that grades; `None` where only given grades are known."""
+    return task if isinstance(task, GradingTask) and task.scorer is not None else None
 
 
 @dataclass(frozen=True, slots=True)

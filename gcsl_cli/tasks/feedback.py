@@ -166,7 +166,9 @@ class FeedbackTask:
         return -grades if self.score_direction == "lower" else grades
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
-        """The scorer's mean grade."""
+        """The scorer's mean grade; nothing without a scorer."""
+        if self.scorer is None:
+            return {}
         flat = [completion for samples in completions for completion in samples]
         grades = np.asarray(self.scorer(flat), dtype=np.float64)
         return {"mean_grade": mean(grades.reshape(len(completions), -1))}

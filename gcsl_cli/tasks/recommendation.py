@@ -92,7 +92,6 @@ class RecommendationTask:
     sentences: list[str] = field(default_factory=list)
     templates: dict[str, str] = field(default_factory=dict)
     levels: list[float] = field(default_factory=list)
-    scorer: Any = None
 
     def prompt_format(self) -> str:
         """As configured."""
@@ -171,10 +170,6 @@ class RecommendationTask:
             rows += [(place, test.start, user, "test") for place in test]
         chunks = [self._table(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
         return FeedbackRows(pa.concat_tables(chunks))
-
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
-        """Never asked for: nobody has rated what a model invents."""
-        raise NotImplementedError
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
         """Of sampled titles the shares that the catalogue has, that are held out, and that the history has already."""

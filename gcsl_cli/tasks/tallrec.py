@@ -90,7 +90,6 @@ class TallrecTask:
     sentences: list[str] = field(default_factory=list)
     templates: dict[str, str] = field(default_factory=dict)
     levels: list[float] = field(default_factory=list)
-    scorer: Any = None
 
     def __post_init__(self) -> None:
         self.sentences = self.sentences or SENTENCES.get(self.answer, [])
@@ -158,13 +157,9 @@ class TallrecTask:
                 ]
         return FeedbackRows.of(rows)
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
-        """Never asked for: answers are read out of likelihoods."""
-        raise NotImplementedError
-
-    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
-        """Never asked for."""
-        raise NotImplementedError
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
+        """None: answers are read out of likelihoods."""
+        return {}
 
     def result_columns(self) -> list[Column]:
         """Nothing is measured on sampled answers."""

@@ -103,16 +103,22 @@ def test_several_prompts_share_passes(
     assert counts.tolist() == [2, 1, 1, 1, 0]
 
 
-def test_the_prompt_is_computed_once(lively: "PreTrainedModel", monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty candidates of two tokens after a prompt of ten: nine shared tokens, then three of each."""
+def sizes_of_passes(model: "PreTrainedModel", monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Filled with the shape of each forward pass from now on."""
     sizes = []
-    forward = lively.forward
+    forward = model.forward
 
     def counted(*args: Any, **given: Any) -> Any:
         sizes.append(given["input_ids"].shape)
         return forward(*args, **given)
 
-    monkeypatch.setattr(lively, "forward", counted)
+    monkeypatch.setattr(model, "forward", counted)
+    return sizes
+
+
+def test_the_prompt_is_computed_once(lively: "PreTrainedModel", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty candidates of two tokens after a prompt of ten: nine shared tokens, then three of each."""
+    sizes = sizes_of_passes(lively, monkeypatch)
     score_completions(lively, list(range(20, 30)), [[40 + place, 3] for place in range(20)])
 
     assert sizes == [(1, 9 + 20 * 3)]
@@ -122,14 +128,7 @@ def test_many_candidates_are_several_sequences(lively: "PreTrainedModel", monkey
     """Memory grows with the square of a sequence: 10 + 2 x 10 tokens take seven candidates of three after nine."""
     monkeypatch.setattr(likelihood, "BRANCH_TOKENS", 10)
     monkeypatch.setattr(likelihood, "TOKENS_PER_BATCH", 1)
-    sizes = []
-    forward = lively.forward
-
-    def counted(*args: Any, **given: Any) -> Any:
-        sizes.append(given["input_ids"].shape)
-        return forward(*args, **given)
-
-    monkeypatch.setattr(lively, "forward", counted)
+    sizes = sizes_of_passes(lively, monkeypatch)
     prompt, candidates = list(range(20, 30)), [[40 + place, 3] for place in range(20)]
     totals, _ = score_completions(lively, prompt, candidates)
 
