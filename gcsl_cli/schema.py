@@ -128,6 +128,7 @@ class TrainConfig:
     micro_batch_size: int | None = None
     tokens_per_batch: int | None = None
     batches_per_step: int = 1
+    rows_per_prompt: int = 1
     shared_prefix: SharedPrefix = SharedPrefix.auto
     learning_rate: float = 1e-4
     lr_schedule: str = "linear"
@@ -208,10 +209,19 @@ class Config:
         return not self.goalless and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
 
     @property
+    def rows_together(self) -> int:
+        """How many rows of one prompt follow one another in the plan; pairs and labelled rows are drawn one by one."""
+        return self.train.rows_per_prompt if self.method_name in ("gcsl", "sft") else 1
+
+    @property
+    def together(self) -> bool:
+        """Whether rows that could share a prompt follow one another in the plan."""
+        return self.pairs_together or self.rows_together > 1
+
+    @property
     def shares_prompts(self) -> bool:
-        """Whether a row under several goals is trained as one sequence, if the model can."""
-        wanted = self.pairs_together and self.train.shared_prefix is not SharedPrefix.off
-        return wanted and not self.adapter.drops
+        """Whether rows that begin alike are trained as one sequence, if the model can."""
+        return self.together and self.train.shared_prefix is not SharedPrefix.off and not self.adapter.drops
 
     @property
     def goalless(self) -> bool:

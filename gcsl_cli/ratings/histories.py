@@ -80,6 +80,18 @@ def training_places(log: RatingLog, held_out: HeldOut) -> Ints:
     return np.flatnonzero((position > 0) & (position < last))
 
 
+def history_ends(log: RatingLog, places: Ints, ahead: int) -> Ints:
+    """Where the history of each training rating ends, `(places,)`: at the first of the `ahead` ratings it is one of."""
+    begins = log.starts[np.searchsorted(log.starts, places, side="right") - 1] + 1
+    return places - (places - begins) % ahead
+
+
+def drawn(ends: Ints, count: int, generator: np.random.Generator) -> Ints:
+    """Which of the rows are drawn, `(count,)`, in order: histories at random, each with all of its rows."""
+    chances = generator.random(int(ends.max()) + 1)[ends]
+    return np.sort(np.lexsort((ends, chances))[:count])
+
+
 def held_out_places(log: RatingLog, user: int, held_out: HeldOut) -> tuple[range, range]:
     """The ratings of a user for validation and for test."""
     end = int(log.starts[user + 1])

@@ -77,6 +77,7 @@ def drawing(config: Config, examples: AnyExamples, spec: GoalSpec, levels: Level
             spec.dropout,
             together=config.pairs_together,
             weighting=str(config.goal.pairing_weight),
+            rows_per_prompt=config.rows_together,
         )
         return levels.highest(rows.scores, rows.prompts), levels.values, rule
     return np.zeros(len(examples), dtype=np.int64), np.array([np.nan]), Drawing("none", "none", "none")

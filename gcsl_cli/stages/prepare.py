@@ -99,6 +99,7 @@ def make_plan(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, lev
     """The batch plan of the config's seed."""
     config = experiment.config.train
     highest, goals, rule = drawing(experiment.config, examples, spec, levels)
+    prompts = examples.feedback.prompts if rule.rows_per_prompt > 1 else np.arange(len(highest))
 
     def measure(index: Ints, goals: Floats, sequence: Ints) -> tuple[Ints, Ints, Ints]:
         encoded = examples.encode(index, goals)
@@ -110,6 +111,7 @@ def make_plan(experiment: Experiment, examples: AnyExamples, spec: GoalSpec, lev
 
     return build_plan(
         highest,
+        prompts,
         goals,
         measure,
         rule,

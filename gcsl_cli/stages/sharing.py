@@ -32,7 +32,7 @@ def share(experiment: Experiment, model: "PreTrainedModel", examples: AnyExample
         ConfigError: `train.shared_prefix=on` and it cannot.
     """
     config, limit = experiment.config, planned_share(experiment)
-    if config.pairs_together and config.adapter.drops and config.train.shared_prefix is not SharedPrefix.off:
+    if config.together and config.adapter.drops and config.train.shared_prefix is not SharedPrefix.off:
         log.warning(UNSHARED, f"adapter.dropout={config.adapter.dropout} drops other values in every row")
     if limit is None or not isinstance(examples, GoalExamples):
         return None

@@ -24,7 +24,15 @@ from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.ratings.cases import Case, case_of, ranked
 from gcsl_cli.ratings.columns import rating_files
-from gcsl_cli.ratings.histories import HeldOut, Histories, held_out_places, training_places, users_of
+from gcsl_cli.ratings.histories import (
+    HeldOut,
+    Histories,
+    drawn,
+    held_out_places,
+    history_ends,
+    training_places,
+    users_of,
+)
 from gcsl_cli.ratings.log import RatingLog, RatingNames, read_log
 from gcsl_cli.ratings.references import reference_scores
 from gcsl_cli.ratings.titles import read_titles
@@ -33,8 +41,8 @@ from gcsl_cli.tasks.base import Column, Measured, Rollouts
 
 CHUNK = 50_000
 ROWS = {
-    *("version", "revision", "columns", "item_columns", "titles", "scale", "heading", "history", "test_items"),
-    *("validation_items", "rows", "test_users", "seed"),
+    *("version", "revision", "columns", "item_columns", "titles", "scale", "heading", "history", "ahead"),
+    *("test_items", "validation_items", "rows", "test_users", "seed"),
 }
 """Fields that decide which rows the ratings become."""
 
@@ -68,7 +76,7 @@ class RecommendationTask:
     """Ratings, their split by time, candidates and ranking metrics."""
 
     name: str = "recommendation"
-    version: int = 1
+    version: int = 2
     ratings: str = "???"
     items: str | None = None
     sha256: str | None = None
@@ -80,6 +88,7 @@ class RecommendationTask:
     score_name: str = "rating"
     heading: str = "???"
     history: int = 10
+    ahead: int = 5
     test_items: int = 5
     validation_items: int = 1
     rows: int | None = 50_000
@@ -137,7 +146,7 @@ class RecommendationTask:
         low, high = self.scale if len(self.scale) == 2 else (1.0, 0.0)
         if not low < high:
             raise ConfigError(f"task.scale={self.scale}: expected the lowest and the highest rating, such as [1,5].")
-        for key in ("history", "test_users", "rows", "negatives"):
+        for key in ("history", "ahead", "test_users", "rows", "negatives"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"task.{key}={value}: must be at least 1.")
@@ -152,6 +161,8 @@ class RecommendationTask:
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:  # noqa: ARG002
         """A row for each rating that has one before it: training, validation and test in the order of time.
 
+        Training ratings that follow one another share the history before them, `ahead` at a time, as those for test do.
+
         Raises:
             ConfigError: a setting cannot be used, or a column is not there.
             DataError: a rating cannot be used; names file and line.
@@ -160,10 +171,13 @@ class RecommendationTask:
         for label, text in self.overview():
             log.info("%s: %s", label, text)
         places = training_places(self.log, self._held_out())
+        ends = history_ends(self.log, places, self.ahead)
         if self.rows is not None and len(places) > self.rows:
             log.info("%d of %d training ratings are drawn (task.rows)", self.rows, len(places))
-            places = np.sort(np.random.default_rng(self.seed).permutation(places)[: self.rows])
-        rows = [(place, place, user, "train") for place, user in users_of(self.log, places)]
+            chosen = drawn(ends, self.rows, np.random.default_rng(self.seed))
+            places, ends = places[chosen], ends[chosen]
+        users = users_of(self.log, places)
+        rows = [(place, end, user, "train") for (place, user), end in zip(users, ends.tolist(), strict=True)]
         for user in self._test_users:
             validation, test = held_out_places(self.log, user, self._held_out())
             rows += [(place, place, user, "validation") for place in validation]

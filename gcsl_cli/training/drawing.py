@@ -29,6 +29,8 @@ class Drawing:
     """The goals of a row follow one another, so that what they share can be computed once."""
     weighting: str = "pairs"
     """`pairs`: a row counts once for each of its goals; `rows`: once in all."""
+    rows_per_prompt: int = 1
+    """Pairs of one prompt that follow one another at most, so that the prompt can be computed once."""
 
 
 def draw_pairs(highest: Ints, drawing: Drawing, generator: np.random.Generator) -> tuple[Ints, Ints]:
@@ -109,6 +111,15 @@ def _rows_of_bins(chosen: Ints, highest: Ints, generator: np.random.Generator) -
     return rows
 
 
+def _side_by_side(prompts: Ints, most: int, generator: np.random.Generator) -> Ints:
+    """An order in which up to `most` pairs of one prompt follow one another; such groups stand in random order."""
+    order = np.argsort(prompts, kind="stable")
+    first = np.flatnonzero(np.diff(prompts[order], prepend=-1))
+    place = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
+    groups = np.split(order, np.flatnonzero(place % most == 0)[1:])
+    return np.concatenate([groups[chosen] for chosen in generator.permutation(len(groups)).tolist()])
+
+
 def planned_pairs(highest: Ints, drawing: Drawing) -> int:
     """How many pairs one epoch has."""
     every = drawing.formulation == "threshold" and drawing.pairing == "all"
@@ -124,12 +135,15 @@ def passed_pairs(pairs: int, epochs: float) -> float:
 
 
 def passes(
-    highest: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator
+    highest: Ints, prompts: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator
 ) -> Iterator[tuple[Ints, Ints]]:
     """The (row, level) pairs of one epoch after another, the last one perhaps a part of one."""
     left = epochs
     while left > 1e-9 and len(highest):
         rows, levels = draw_pairs(highest, drawing, generator)
+        if drawing.rows_per_prompt > 1:
+            order = _side_by_side(prompts[rows], drawing.rows_per_prompt, generator)
+            rows, levels = rows[order], levels[order]
         count = round(len(rows) * min(1.0, left))
         yield rows[:count], levels[:count]
         left -= 1

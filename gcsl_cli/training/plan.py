@@ -4,7 +4,7 @@ Training then runs the plan in order, as one pass of the trainer: resuming is ex
 budgets, and two runs of the same plan see the same text. A plan row (`plan.parquet`):
     {"step": 0, "micro": 0, "sequence": 0, "row": 412, "goal": 0.9, "tokens": 47, "weight": 1.0}
 The goal is NaN where the row is trained without one. Neighbours of one sequence are the same feedback row under several
-goals; `tokens` are those that the row adds to its sequence.
+goals, or rows of one prompt; `tokens` are those that the row adds to its sequence.
 """
 
 import math
@@ -90,6 +90,7 @@ shares with the one before it, all `(pairs,)`.
 
 def build_plan(
     highest: Ints,
+    prompts: Ints,
     levels: Floats,
     measure: Measure,
     drawing: Drawing,
@@ -101,6 +102,7 @@ def build_plan(
 
     Args:
         highest: index of the highest level that each training row reaches, `(rows,)`.
+        prompts: a number for each row's prompt, `(rows,)`.
         levels: the goals, `(levels,)`.
         measure: tokens of pairs.
         drawing: how rows and goals are drawn.
@@ -114,7 +116,7 @@ def build_plan(
     """
     if budget == Budget():
         raise ValueError("a budget without any limit")
-    drawn = passes(highest, drawing, budget.epochs, np.random.default_rng(seed))
+    drawn = passes(highest, prompts, drawing, budget.epochs, np.random.default_rng(seed))
     grouping, dropping = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
     unit = 1 if batching.tokens_per_batch else batching.batch_size
     parts: list[tuple[NDArray[Any], ...]] = []
@@ -129,7 +131,7 @@ def build_plan(
             whole = int(min(whole, steps * batching.batch_size))
         if not whole:
             break
-        sequence = sequences + _sequences(rows[:whole], together=drawing.together)
+        sequence = sequences + _sequences(rows[:whole], prompts, drawing)
         sequences = int(sequence[-1]) + 1
         tokens, supervised, shared = measure(rows[:whole], goals[:whole], sequence)
         added = computed_tokens(tokens, shared, sequence_starts(tokens, shared, batching.limit))
@@ -176,9 +178,13 @@ def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[In
         yield rows, levels
 
 
-def _sequences(rows: Ints, *, together: bool) -> Ints:
-    """A number for each run of the same row, or for each pair."""
-    return np.cumsum(np.r_[False, np.diff(rows) != 0]) if together else np.arange(len(rows))
+def _sequences(rows: Ints, prompts: Ints, drawing: Drawing) -> Ints:
+    """A number for each run of the same prompt or row, or for each pair, as they are drawn."""
+    if drawing.rows_per_prompt > 1:
+        rows = prompts[rows]
+    elif not drawing.together:
+        return np.arange(len(rows))
+    return np.cumsum(np.r_[False, np.diff(rows) != 0])
 
 
 def _reaching(amounts: Ints, budget: float, unit: int) -> int:

@@ -35,6 +35,14 @@ def graded(made: RecommendationTask) -> FeedbackRows:
     return made.graded_rows(lambda *_: [], None)
 
 
+def groups(rows: FeedbackRows) -> dict[str, list[str]]:
+    """Completions by prompt."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.prompt_id, []).append(row.completion)
+    return found
+
+
 def test_nothing_leaks_from_the_future(tmp_path: Path) -> None:
     """Of a user's twelve ratings the last two are test, the one before is validation, and every history ends where its
     own row, or the first held-out one, begins.
@@ -50,12 +58,35 @@ def test_nothing_leaks_from_the_future(tmp_path: Path) -> None:
         assert latest < target
     by_split = {split: rows.of_split(split) for split in ("train", "validation", "test")}
     assert {split: len(part) for split, part in by_split.items()} == {"train": 6 * 8, "validation": 6, "test": 12}
-    first = [row for row in rows if row.prompt.startswith("Rated:\nMovie 0: 1")]
-    assert [(row.prompt, row.completion, row.score) for row in first][:3] == [
+    assert by_split["train"].prompts.tolist() == np.repeat(np.arange(6 * 2), [5, 3] * 6).tolist()
+
+
+def test_training_ratings_share_a_history_as_those_for_test_do(tmp_path: Path) -> None:
+    """The first of nine ratings is history only; two at a time share a history, or each has its own."""
+    shared, alone = (graded(task(tmp_path, ahead=ahead, rows=None)).of_split("train")[:8] for ahead in (2, 1))
+
+    assert [(row.prompt, row.completion) for row in shared][:4] == [
+        ("Rated:\nMovie 0: 1", "\nMovie 1"),
+        ("Rated:\nMovie 0: 1", "\nMovie 2"),
+        ("Rated:\nMovie 0: 1\nMovie 1: 2\nMovie 2: 3", "\nMovie 3"),
+        ("Rated:\nMovie 0: 1\nMovie 1: 2\nMovie 2: 3", "\nMovie 4"),
+    ]
+    assert [(row.prompt, row.completion, row.score) for row in alone][:3] == [
         ("Rated:\nMovie 0: 1", "\nMovie 1", 2.0),
         ("Rated:\nMovie 0: 1\nMovie 1: 2", "\nMovie 2", 3.0),
         ("Rated:\nMovie 0: 1\nMovie 1: 2\nMovie 2: 3", "\nMovie 3", 4.0),
     ]
+    assert [row.completion for row in shared] == [row.completion for row in alone]
+
+
+def test_drawn_rows_are_those_of_whole_histories(tmp_path: Path) -> None:
+    """Eighteen of 48 rows in groups of five and three: at most one group is cut."""
+    every, some = (graded(task(tmp_path, rows=rows)).of_split("train") for rows in (None, 18))
+
+    assert len(some) == 18
+    sizes = {id_: len(found) for id_, found in groups(every).items()}
+    assert sum(len(found) < sizes[id_] for id_, found in groups(some).items()) <= 1
+    assert all(set(found) <= set(groups(every)[id_]) for id_, found in groups(some).items())
 
 
 def test_later_ratings_change_no_earlier_row(tmp_path: Path) -> None:

@@ -44,10 +44,11 @@ def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
     budget: dict[str, Any] = {"epochs": 1, "tokens": np.inf, "supervised_tokens": np.inf, "steps": np.inf}
     budget |= {key: changes.pop(key) for key in budget if key in changes}
     drawing: dict[str, Any] = {"formulation": "threshold", "pairing": "all", "balance": "none"}
-    others = ("dropout", "together", "weighting")
+    others = ("dropout", "together", "weighting", "rows_per_prompt")
     drawing |= {key: changes.pop(key) for key in (*drawing, *others) if key in changes}
+    prompts = changes.pop("prompts", np.arange(len(highest)))
     batching = Batching(**(settings | changes))
-    return build_plan(highest, LEVELS, toy_measure, Drawing(**drawing), Budget(**budget), batching, seed)
+    return build_plan(highest, prompts, LEVELS, toy_measure, Drawing(**drawing), Budget(**budget), batching, seed)
 
 
 def pairs(rows: Ints, levels: Ints | Floats) -> list[tuple[int, int]]:
@@ -135,6 +136,7 @@ def test_goals_are_the_values_of_the_levels() -> None:
     levels = np.array([0.1, 0.5, 0.9])
     made = build_plan(
         HIGHEST,
+        np.arange(6),
         levels,
         lambda rows, goals, sequence: (np.where(goals > 0.4, 8, 5), np.full(len(rows), 3), np.zeros_like(rows)),
         Drawing("exact", "sample", "none"),
@@ -145,6 +147,26 @@ def test_goals_are_the_values_of_the_levels() -> None:
 
     assert sorted(pairs(made.row, made.goal)) == [(0, 0.9), (1, 0.1), (2, 0.5), (3, 0.9), (4, 0.1), (5, 0.1)]
     assert made.tokens.tolist() == [5, 5, 5, 8, 8, 8]
+
+
+@pytest.mark.parametrize("balance", ["none", "levels"])
+@pytest.mark.parametrize("pairing", ["all", "sample"])
+def test_rows_of_a_prompt_follow_one_another_and_are_drawn_as_they_are_one_by_one(balance: str, pairing: str) -> None:
+    """Forty rows of eight prompts; groups of three, the last one of a prompt may be smaller."""
+    highest, prompts = np.tile([2, 0, 1, 2, 0], 8), np.tile(np.arange(8), 5)
+    rules = {"balance": balance, "pairing": pairing}
+    alone = plan(highest, prompts=prompts, **rules)
+    made = plan(highest, prompts=prompts, rows_per_prompt=3, tokens_per_batch=200, **rules)
+
+    assert sorted(pairs(made.row, made.goal)) == sorted(pairs(alone.row, alone.goal))
+    of_prompt = prompts[made.row]
+    begins = np.flatnonzero(np.diff(made.sequence, prepend=-1))
+    groups = sum(-(-count // 3) for count in Counter(of_prompt.tolist()).values())
+    assert len(begins) <= groups + 1  # a window of steps may cut one
+    assert len(begins) == len(np.unique(made.sequence))
+    assert all(len(set(of_prompt[made.sequence == number].tolist())) == 1 for number in made.sequence)
+    assert made.tokens.sum() == toy_lengths(made.row, made.goal).sum() - 4 * (len(made.row) - len(begins))
+    assert of_prompt[begins].tolist() != sorted(of_prompt[begins].tolist())
 
 
 def test_dropout_takes_the_goal_from_its_share_of_the_rows_and_changes_nothing_else() -> None:
@@ -233,6 +255,7 @@ def test_the_token_budget_is_reached_and_not_by_a_step_more_than_needed() -> Non
     steps = [
         build_plan(
             np.zeros(400, dtype=np.int64),
+            np.arange(400),
             LEVELS,
             lambda rows, goals, sequence: (np.full(len(rows), 10), np.full(len(rows), 4), np.zeros_like(rows)),
             Drawing("threshold", "sample", "none"),
