@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.graded_files.columns import ColumnsConfig
+from gcsl_cli.splits import prompt_id
 from gcsl_cli.tasks.feedback import FeedbackTask
-from gcsl_cli.tasks.splits import prompt_id
 
 
 def write_rows(path: Path, count: int) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +93,14 @@ def remembered_composition(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.composing import remembering
 
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", remembering(ConfigLoaderImpl.load_configuration))
+
+
+@pytest.fixture(scope="session")
+def bubblewrap() -> None:
+    """Skips where the bubblewrap program itself does not work; where it does, the sandbox has to."""
+    from gcsl_cli.sandbox.probe import working
+
+    trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    if shutil.which("bwrap") is None or subprocess.run(trial, capture_output=True, check=False).returncode:
+        pytest.skip("bwrap is missing or user namespaces are forbidden (sudo apt-get install bubblewrap)")
+    assert working().reason == ""

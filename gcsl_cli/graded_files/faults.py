@@ -27,13 +27,20 @@ class Faults:
     counts: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, fault: Fault, place: Place) -> None:
+    def add(self, fault: Fault, place: object) -> None:
         """Count a fault and remember where it was, if it is one of the first of its kind."""
         self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
         places = self.places.setdefault(fault.kind, [])
         if len(places) < SHOWN_PLACES:
             found = f" {fault.column}={shown(fault.value)}" if fault.column else ""
             places.append(f"{place}{found}")
+
+    def extend(self, other: "Faults") -> None:
+        """Count all of the other's."""
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+            places = self.places.setdefault(kind, [])
+            places += other.places[kind][: SHOWN_PLACES - len(places)]
 
     @property
     def total(self) -> int:

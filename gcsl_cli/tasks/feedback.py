@@ -28,8 +28,8 @@ from gcsl_cli.graded_files.table import GradedFile, beginning, holds_conversatio
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import mean
 from gcsl_cli.records import FEEDBACK, FeedbackRows, Prompt
+from gcsl_cli.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.tasks.base import Column, Rollouts, scorer_keys
-from gcsl_cli.tasks.splits import SplitConfig, prompt_id, split_ids
 
 REJECTED = "rejected.jsonl"
 

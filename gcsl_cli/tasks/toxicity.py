@@ -23,8 +23,8 @@ from gcsl_cli.metrics.toxicity import expected_maximum, mean, probability
 from gcsl_cli.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
+from gcsl_cli.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, scorer_keys
-from gcsl_cli.tasks.splits import SplitConfig, prompt_id, split_prompts
 
 log = logging.getLogger("gcsl")
 

@@ -79,7 +79,7 @@ from gcsl_cli.training.drawing import Drawing
 from gcsl_cli.training.plan import Budget, build_plan
 assert len(ProfanityScorer()(["a"])) == len(WordListScorer()(["a"])) == 1
 highest = highest_reached(np.arange(20.0), np.array([0.0, 9.0]))
-build_plan(highest, np.arange(len(highest)), np.array([0.0, 9.0]), lambda rows, goals, sequence: (rows + 1, rows, 0 * rows),
+build_plan(highest, np.arange(20), np.array([0.0, 9.0]), lambda rows, goals, sequence: (rows + 1, rows, 0 * rows),
            Drawing("threshold", "all", "levels"), Budget(epochs=1), Batching(2, 1), seed=0)
 print("torch" in sys.modules)
 """

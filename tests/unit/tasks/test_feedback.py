@@ -15,8 +15,8 @@ import pytest
 from gcsl_cli.errors import ArtifactError, ConfigError, DataError, GcslError
 from gcsl_cli.graded_files.columns import ColumnsConfig
 from gcsl_cli.records import FeedbackRow, FeedbackRows
+from gcsl_cli.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.tasks.feedback import FeedbackTask
-from gcsl_cli.tasks.splits import SplitConfig, prompt_id, split_prompts
 
 PROMPTS = [f"What is {number}?" for number in range(30)]
 ROWS: list[dict[str, Any]] = [

@@ -16,8 +16,8 @@ from gcsl_cli.goals.levels import make_levels
 from gcsl_cli.records import FeedbackRow, Generation, Prompt
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
+from gcsl_cli.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.tasks.base import RolloutSettings
-from gcsl_cli.tasks.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.tasks.toxicity import FeedbackConfig, ToxicityTask
 
 BROKEN_LINE = 7

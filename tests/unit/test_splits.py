@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.tasks.splits import SplitConfig, prompt_id, split_prompts
+from gcsl_cli.splits import SplitConfig, prompt_id, split_prompts
 
 MANY = [f"prompt {number}" for number in range(2000)]
 SMALL = SplitConfig(minimum=2)

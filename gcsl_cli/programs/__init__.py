@@ -1,0 +1,1 @@
+"""Programming problems, what a model writes for them, and how well it does."""

@@ -1,0 +1,151 @@
+"""Verdicts on many programs: each distinct one is run once, and what was graded is kept in shards.
+
+A verdict row (`verdicts/9f2c0a1b7d3e4f56.parquet`):
+    {"passed": 5, "tests": 7, "error": "wrong answer", "message": "", "test": 2, "cpu_seconds": 0.03,
+     "wall_seconds": 0.05, "together": false}
+A shard is named by everything that its verdicts depend on: programs, tests, limits and the kind of sandbox.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import pyarrow as pa
+
+from gcsl_cli import console
+from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.records import read_table, write_columns
+from gcsl_cli.sandbox.engine import KINDS, Kind, Sandbox
+from gcsl_cli.sandbox.grader import Problem, Program, Verdict, grade
+from gcsl_cli.sandbox.limits import MEBIBYTE, Limits
+from gcsl_cli.suggest import did_you_mean, listed
+
+SHARD = 512
+"""Programs a shard: what an interruption can cost at most."""
+VERDICTS = pa.schema(
+    [
+        ("passed", pa.int32()),
+        ("tests", pa.int32()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+        ("test", pa.int32()),
+        ("cpu_seconds", pa.float64()),
+        ("wall_seconds", pa.float64()),
+        ("together", pa.bool_()),
+    ]
+)
+
+log = logging.getLogger("gcsl")
+
+
+@dataclass
+class SandboxConfig:
+    """Where programs run, and what one may use."""
+
+    kind: str = "bubblewrap"
+    cpu_seconds: float = 3.0
+    wall_seconds: float = 10.0
+    memory_mib: int = 512
+    workers: int | None = None
+    image: str = "python:3.11-slim"
+
+    def check(self) -> None:
+        """Refuse what cannot be used.
+
+        Raises:
+            ConfigError: a limit is too small, or there is no such sandbox.
+        """
+        self.limits()
+        self.sandbox()
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"task.sandbox.workers={self.workers}: must be at least 1, or null for one a core.")
+
+    def limits(self) -> Limits:
+        """As the grader takes them."""
+        return Limits(self.cpu_seconds, self.wall_seconds, self.memory_mib * MEBIBYTE)
+
+    def sandbox(self) -> Sandbox:
+        """As the grader takes it."""
+        kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
+        if self.kind not in kinds:
+            near = did_you_mean(self.kind, KINDS)
+            raise ConfigError(f"task.sandbox.kind={self.kind}: no such sandbox.{near} Allowed: {listed(KINDS)}.")
+        return Sandbox(kinds[self.kind], image=self.image)
+
+    def keys(self) -> dict[str, object]:
+        """What verdicts depend on; how many run at a time is not among it."""
+        return {key: value for key, value in asdict(self).items() if key != "workers"}
+
+
+@dataclass
+class Grader:
+    """Grades programs of known problems, the same program once only."""
+
+    problems: Mapping[str, Problem]
+    config: SandboxConfig
+    known: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+
+    def __call__(self, programs: Sequence[Program], folder: Path | None = None) -> list[Verdict]:
+        """The verdict on each program, in order.
+
+        Args:
+            programs: those of unknown problems are an error.
+            folder: verdicts are kept there while they are made, so that an interrupted grading goes on.
+
+        Raises:
+            ConfigError: a limit or the kind of sandbox cannot be used.
+            DependencyError: the sandbox does not work here; then nothing is run.
+        """
+        new = list(dict.fromkeys(program for program in programs if _key(program) not in self.known))
+        with console.progress("grading", len(new), "programs") as bar:
+            for start in range(0, len(new), SHARD):
+                shard = new[start : start + SHARD]
+                for program, verdict in zip(shard, self._shard(shard, folder, bar), strict=True):
+                    self.known[_key(program)] = verdict
+        return [self.known[_key(program)] for program in programs]
+
+    def _shard(self, shard: Sequence[Program], folder: Path | None, bar: console.Progress) -> list[Verdict]:
+        path = None if folder is None else folder / f"{self._name(shard)}.parquet"
+        if path is not None and (kept := _kept(path)) is not None:
+            bar.advance(len(kept))
+            return kept
+        made = []
+        workers = self.config.workers or os.cpu_count() or 1
+        arguments = {"workers": workers, "limits": self.config.limits(), "sandbox": self.config.sandbox()}
+        for verdict in grade(shard, self.problems, **arguments):  # type: ignore[arg-type]
+            made.append(verdict)
+            bar.advance()
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            columns = {name: [_writable(getattr(verdict, name)) for verdict in made] for name in VERDICTS.names}
+            write_columns(path, VERDICTS, columns)
+        return made
+
+    def _name(self, shard: Sequence[Program]) -> str:
+        texts = [[self.problems[program.identity].key(), program.code] for program in shard]
+        return hashlib.sha256(json.dumps([texts, self.config.keys()]).encode()).hexdigest()[:16]
+
+
+def _key(program: Program) -> tuple[str, str]:
+    return program.identity, program.code
+
+
+def _writable(value: object) -> object:
+    """A text of a program's may hold halves of characters."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _kept(path: Path) -> list[Verdict] | None:
+    """A shard that is there; one that is damaged is made again."""
+    if not path.exists():
+        return None
+    try:
+        rows = read_table(path, VERDICTS).to_pylist()
+    except DataError as error:
+        log.warning("%s", error)
+        return None
+    return [Verdict(*(row[item.name] for item in fields(Verdict))) for row in rows]

@@ -1,0 +1,286 @@
+r"""Code generation: programs for problems with unit tests, graded by running them in a sandbox.
+
+A feedback row:
+    {"prompt": "def add(a, b):\n    \"\"\"The sum.\"\"\"\n", "completion": "    return a + b\n", "score": 1.0,
+     "split": "train", ...}
+The score is the share of the problem's tests that pass; with `score: speed`, 1 + how fast it is where all pass.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcsl_cli.artifacts import content, resolve
+from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.goals.scale import Scale
+from gcsl_cli.graded_files.faults import Fault, Faults
+from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
+from gcsl_cli.metrics.pass_at_k import pass_at_k
+from gcsl_cli.programs.pool import Pool
+from gcsl_cli.programs.problem_files import read_problems
+from gcsl_cli.programs.records import CodeProblem
+from gcsl_cli.programs.sources import Attempt, attempt, distinct, given, references, sampled
+from gcsl_cli.programs.verdicts import Grader, SandboxConfig
+from gcsl_cli.records import FeedbackRow, FeedbackRows, Prompt
+from gcsl_cli.sandbox.grader import Verdict
+from gcsl_cli.sandbox.probe import require
+from gcsl_cli.splits import SplitConfig
+from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings
+
+TRIES = (1, 5, 10)
+ERRORS = {"wrong answer": "wrong", "syntax": "syntax", "timeout": "timeout", "": "none"}
+"""What is counted apart; every other error is one that the program raised, or another limit."""
+VERDICTS = "verdicts"
+
+log = logging.getLogger("gcsl")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class FeedbackConfig:
+    """Where the graded programs come from; all sources are mixed."""
+
+    samples: int = 4
+    max_new_tokens: int = 256
+    temperature: float = 0.8
+    top_p: float = 0.95
+    batch_size: int = 64
+    shard_prompts: int = 16
+    seed: int = 0
+    prompts: int | None = None
+    solutions: str | None = None
+    per_problem: int | None = None
+    references: bool = True
+
+
+@dataclass
+class CodeTask:
+    """Problems, graded programs, the sandbox and pass@k."""
+
+    name: str = "code"
+    version: int = 1
+    problems: str = "???"
+    problems_sha256: str | None = None
+    test_problems: str | None = None
+    test_problems_sha256: str | None = None
+    stricter: str | None = None
+    allow_overlap: bool = False
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    format: str = "plain"
+    instruction: str = "{prompt}"
+    sentences: list[str] = field(default_factory=list)
+    templates: dict[str, str] = field(default_factory=dict)
+    levels: list[float] = field(default_factory=list)
+
+    @property
+    def scorer(self) -> str:
+        """Unit tests grade any program of the task's problems."""
+        return "unit tests"
+
+    def prompt_format(self) -> str:
+        """As configured."""
+        return self.format
+
+    def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
+        """From no test passed to all."""
+        return Scale("share of tests passed", 0.0, 1.0, closed=True)
+
+    def overview(self) -> list[list[str]]:
+        """Problems by split, and what was left out."""
+        lines = [*self._pool.faults.lines(), *self._left_out.lines()]
+        return [["problems", self._pool.told()], *[["left out", line] for line in lines]]
+
+    def feedback_name(self) -> str:
+        """The sources, in a word."""
+        feedback = self.feedback
+        file = Path(feedback.solutions).name.partition(".")[0].lower() if feedback.solutions else ""
+        return "-".join(part for part in ("rollouts" if feedback.samples else "", file) if part) or "references"
+
+    def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Problems, solutions and how they are graded; the model's where it is sampled."""
+        keys = {
+            "version": self.version,
+            "format": self.format,
+            "problems": content(self.problems),
+            "test_problems": content(self.test_problems),
+            "allow_overlap": self.allow_overlap,
+            "feedback": asdict(self.feedback) | {"solutions": content(self.feedback.solutions)},
+            "split": asdict(self.split),
+            "sandbox": self.sandbox.keys(),
+        }
+        return keys | ({"model": dict(model), "instruction": self.instruction} if self.feedback.samples else {})
+
+    def evaluation_keys(self) -> dict[str, Any]:
+        """How programs are graded."""
+        return {"version": self.version, "sandbox": self.sandbox.keys(), "stricter": content(self.stricter)}
+
+    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:  # noqa: ARG002
+        """The problems of the test split."""
+        return self._pool.prompts("test")
+
+    def rollouts_planned(self) -> int:
+        """Problems times samples.
+
+        Raises:
+            ConfigError: a setting is out of range, there is no source, or problems for training are evaluated too.
+            DataError: a file of problems cannot be used.
+        """
+        feedback = self.feedback
+        self.sandbox.check()
+        if feedback.per_problem is not None and feedback.per_problem < 1:
+            raise ConfigError(f"task.feedback.per_problem={feedback.per_problem}: must be at least 1, or null for all.")
+        if not (feedback.samples or feedback.solutions or feedback.references):
+            raise ConfigError(
+                "There is no source of graded programs: give task.feedback.samples (rollouts), task.feedback.solutions "
+                "(a file) or task.feedback.references=true."
+            )
+        if feedback.samples:
+            self._rollout_settings()
+        return len(self._rollout_prompts()) * feedback.samples
+
+    def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:
+        """Graded programs of the problems for training and validation, each distinct one of a problem once.
+
+        Raises:
+            ConfigError: a setting cannot be used.
+            DataError: a file cannot be used, or nothing is left.
+            DependencyError: there is no sandbox; then nothing is sampled and nothing is run.
+        """
+        self.rollouts_planned()
+        require(self.sandbox.sandbox())
+        verdicts = None if folder is None else folder / VERDICTS
+        attempts = distinct(self._attempts(rollouts, self._sound(verdicts)))
+        found = self._grader([made.program for made in attempts], verdicts)
+        for label, text in self.overview():
+            log.info("%s: %s", label, text)
+        solved, together = sum(one.solved for one in found), sum(one.together for one in found)
+        told = "%d distinct programs, %d solve their problem; %d were graded in one process with their tests"
+        log.info(told, len(found), solved, together)
+        pool, ids = self._pool, self._ids
+        return FeedbackRows.of(
+            FeedbackRow(problem.prompt, self._answer(made), score, id_, pool.splits[id_], made.ended, made.source)
+            for made, score in zip(attempts, _shares(found), strict=True)
+            for problem, id_ in [(made.problem, ids[made.problem.identity])]
+        )
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
+        """The share of tests passed."""
+        return _shares(self._verdicts(self._grader, prompts, completions))
+
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
+        """pass@k, tests passed, and the share of programs that end with each kind of error."""
+        each = [prompt for prompt, samples in zip(prompts, completions, strict=True) for _ in samples]
+        texts = [text for samples in completions for text in samples]
+        shape = (len(prompts), -1)
+        verdicts = self._verdicts(self._grader, each, texts)
+        solved = _solved(verdicts).reshape(shape)
+        errors = np.array([ERRORS.get(verdict.error, "raised") for verdict in verdicts]).reshape(shape)
+        found = {f"pass_{k}": pass_at_k(solved, k) for k in TRIES}
+        found["tests_passed"] = mean_over_prompts(_shares(verdicts).reshape(shape).mean(axis=1))
+        for error in ("wrong", "raised", "syntax", "timeout"):
+            found[f"error_{error}"] = mean_over_prompts((errors == error).mean(axis=1))
+        if self.stricter is not None:
+            found["pass_1_stricter"] = pass_at_k(_solved(self._verdicts(self._stricter, each, texts)).reshape(shape), 1)
+        return found
+
+    def result_columns(self) -> list[Column]:
+        """pass@1 first."""
+        errors = {"wrong": "wrong answer", "raised": "raises", "syntax": "no Python", "timeout": "timeout"}
+        more = [] if self.stricter is None else [Column("pass_1_stricter", "pass@1, more tests", "higher")]
+        return [
+            *[Column(f"pass_{k}", f"pass@{k}", "higher", detail=k == 5) for k in TRIES],
+            *more,
+            Column("tests_passed", "tests passed", "higher"),
+            *[Column(f"error_{error}", label, "lower", detail=True) for error, label in errors.items()],
+        ]
+
+    def _attempts(self, rollouts: Rollouts, problems: Sequence[CodeProblem]) -> list[Attempt]:
+        feedback, chosen = self.feedback, {problem.identity for problem in problems}
+        found = references(problems) if feedback.references else []
+        if feedback.solutions is not None:
+            path, every = resolve(feedback.solutions), list(self._pool.problems.values())
+            found += given(path, every, chosen, feedback.per_problem or np.inf, self._left_out)
+        if feedback.samples:
+            by_id = {id_: found for id_, found in self._pool.problems.items() if found.identity in chosen}
+            prompts = [prompt for prompt in self._rollout_prompts() if prompt.prompt_id in by_id]
+            found += sampled(rollouts(prompts, self._rollout_settings()), by_id, self._left_out)
+        if not found:
+            raise DataError("No program is left to be graded. Give other sources (task.feedback).")
+        return found
+
+    def _sound(self, folder: Path | None) -> list[CodeProblem]:
+        """Problems that are not evaluated, without those whose own solution fails their tests."""
+        own = references(self._pool.of_split("train", "validation", "test"))
+        verdicts = self._grader([made.program for made in own], folder)
+        failing = {made.problem.identity: one.error for made, one in zip(own, verdicts, strict=True) if not one.solved}
+        tests = {problem.identity for problem in self._pool.of_split("test")}
+        for identity, error in failing.items():
+            kept = ", but which is evaluated" if identity in tests else ""
+            self._left_out.add(Fault(f"a problem whose own solution fails its tests ({error}){kept}"), identity)
+        return [problem for problem in self._pool.of_split("train", "validation") if problem.identity not in failing]
+
+    def _answer(self, made: Attempt) -> str:
+        """What the model is to write: the rest of the program, or in a chat all of it as a block."""
+        return made.completion if self.format == "plain" else f"```python\n{made.code.strip()}\n```"
+
+    def _verdicts(self, grader: Grader, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Verdict]:
+        problems = self._pool.problems
+        attempts = [
+            attempt(problems[prompt.prompt_id], text, "", ended=True)
+            for prompt, text in zip(prompts, completions, strict=True)
+        ]
+        return grader([made.program for made in attempts])
+
+    def _rollout_settings(self) -> RolloutSettings:
+        return RolloutSettings(**{item.name: getattr(self.feedback, item.name) for item in fields(RolloutSettings)})
+
+    def _rollout_prompts(self) -> list[Prompt]:
+        return self._pool.prompts("train", "validation")[: self.feedback.prompts] if self.feedback.samples else []
+
+    @cached_property
+    def _pool(self) -> Pool:
+        given, faults = read_problems(resolve(self.problems, sha256=self.problems_sha256))
+        tests = None
+        if self.test_problems is not None:
+            tests, more = read_problems(resolve(self.test_problems, sha256=self.test_problems_sha256))
+            faults.extend(more)
+        pool = Pool.of(given, tests, self.split, overlap=self.allow_overlap)
+        pool.faults.extend(faults)
+        return pool
+
+    @cached_property
+    def _left_out(self) -> Faults:
+        return Faults()
+
+    @cached_property
+    def _ids(self) -> dict[str, str]:
+        return {problem.identity: id_ for id_, problem in self._pool.problems.items()}
+
+    @cached_property
+    def _grader(self) -> Grader:
+        problems = {problem.identity: problem.graded_by() for problem in self._pool.problems.values()}
+        return Grader(problems, self.sandbox)
+
+    @cached_property
+    def _stricter(self) -> Grader:
+        """Other tests of the same problems."""
+        assert self.stricter is not None
+        problems, _ = read_problems(resolve(self.stricter))
+        return Grader({problem.identity: problem.graded_by() for problem in problems}, self.sandbox)
+
+
+def _shares(verdicts: Sequence[Verdict]) -> Floats:
+    return np.array([verdict.passed / max(verdict.tests, 1) for verdict in verdicts], dtype=np.float64)
+
+
+def _solved(verdicts: Sequence[Verdict]) -> NDArray[np.bool_]:
+    return np.array([verdict.solved for verdict in verdicts], dtype=np.bool_)

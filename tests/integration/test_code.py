@@ -1,0 +1,138 @@
+"""Code generation through the real command line on a tiny model: graded feedback, pass@k, what cannot be used."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gcsl_cli.records import read_feedback
+from gcsl_cli.sandbox.engine import Engine
+from tests.commands import gcsl
+
+PROBLEMS = 12
+RIGHT, WRONG, HALF = "    return n + {0}\n", "    return n\n", "    return n + {0} if n else 17\n"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Problems that ask for another sum each, one for training and one for evaluation with a solution that fails."""
+    folder = tmp_path_factory.mktemp("programs")
+    problems = [
+        {
+            "task_id": f"T/{number}",
+            "prompt": f'def plus{number}(n):\n    """{number} more."""\n',
+            "tests": [f"assert plus{number}(5) == {5 + number}", f"assert plus{number}(0) == {number}"],
+            "entry_point": f"plus{number}",
+            "solution": RIGHT.format("bad" if number in (10, 12) else number),
+        }
+        for number in range(1, PROBLEMS + 1)
+    ]
+    solutions = [
+        {"task_id": problem["task_id"], "samples": [WRONG, HALF.format(number), "", WRONG]}
+        for number, problem in enumerate(problems, 1)
+    ]
+    for name, rows in (("problems", problems), ("solutions", [*solutions, {"task_id": "other", "completion": "x"}])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder / "problems.jsonl", folder / "solutions.jsonl"
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, files: tuple[Path, Path]) -> list[str]:
+    """Overrides of a small run."""
+    return [
+        *("task=code", f"task.problems={files[0]}", f"task.feedback.solutions={files[1]}", "task.feedback.samples=1"),
+        *("task.feedback.max_new_tokens=8", "task.split.minimum=2", "model=local", f"model.uri={tiny_model}"),
+        *("adapter=none", "train.precision=fp32", "train.max_steps=3", "train.batch_size=4", "train.rows_per_prompt=4"),
+        *("goal=threshold", "goal.placement=after_prompt", "generation.samples=6", "generation.max_new_tokens=6"),
+        *("evaluation.bootstrap=50", "evaluation.discrimination_cut=1", f"runs_dir={tmp_path_factory.mktemp('runs')}"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def result(lines: list[str], bubblewrap: None) -> dict[str, Any]:
+    """What an evaluation finds."""
+    ended = gcsl("evaluate", *lines, "--json")
+    assert ended.code == 0, ended.err
+    failing = "1 x a problem whose own solution fails its tests (NameError)"
+    assert f"{failing}: T/10" in ended.err
+    assert f"{failing}, but which is evaluated: T/12" in ended.err
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+def test_feedback_is_graded_by_tests(result: dict[str, Any], lines: list[str]) -> None:
+    """A problem's own solution passes both, n for n + k none, and the half right one the first."""
+    runs = Path(lines[-1].partition("=")[2])
+    (path,) = runs.glob("code/feedback-rollouts-solutions-*/feedback.parquet")
+    rows = [row for row in read_feedback(path) if row.source != "rollouts"]
+    kinds: dict[str, dict[str, list[float]]] = {"reference": {}, "solutions": {}}
+    for row in rows:
+        kinds[row.source].setdefault(row.prompt, []).append(row.score)
+
+    assert set(map(tuple, kinds["reference"].values())) == {(1.0,)}
+    assert set(map(tuple, kinds["solutions"].values())) == {(0.0, 0.5)}
+    assert {row.split for row in rows} == {"train", "validation"}
+    assert not any("plus10" in row.prompt or "plus12" in row.prompt for row in rows)
+
+
+def test_arms_have_pass_at_k(result: dict[str, Any]) -> None:
+    """Six samples: pass@10 is undefined and says so."""
+    found = result["result"]
+    assert [column["name"] for column in found["columns"]][:4] == ["pass_1", "pass_5", "pass_10", "tests_passed"]
+    assert [arm["name"] for arm in found["arms"]] == ["base", "base-best", "worst", "best"]
+    for arm in found["arms"]:
+        assert arm["metrics"]["pass_1"]["value"] is not None
+        assert arm["metrics"]["pass_10"]["value"] is None
+        assert arm["metrics"]["pass_10"]["left_out"] == arm["metrics"]["pass_1"]["n"]
+    assert found["discrimination"]["trained"]["pooled"]["value"] is not None
+    assert [level["label"] for level in found["attainment"]["levels"]] == ["0", "1"]
+
+
+def test_compare_and_plain_fine_tuning(result: dict[str, Any], lines: list[str]) -> None:
+    taken = [line for line in lines if not line.startswith("goal")]
+    ended = gcsl("evaluate", *taken, "method=sft", "method.select=min_score", "method.min_score=1", "--json")
+    assert ended.code == 0, ended.err
+    compared = gcsl("compare", "task=code", lines[-1], "--json")
+    assert compared.code == 0, compared.err
+    assert "pass_1" in compared.out
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("task.sandbox.kind=chroot", "no such sandbox"),
+        ("task.sandbox.memory_mib=1", "too small"),
+        ("task.feedback.per_problem=0", "must be at least 1"),
+        ("task.feedback.temperature=0", "out of range"),
+        ("goal.target=2", "the scale of share of tests passed ends at 0 and 1"),
+        ("task.problems=none.jsonl", "none.jsonl"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_made(
+    override: str, message: str, lines: list[str], tmp_path: Path, bubblewrap: None
+) -> None:
+    ended = gcsl("prepare", *lines, f"runs_dir={tmp_path}", override)
+
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_problems_that_are_both_are_refused(lines: list[str], files: tuple[Path, Path], tmp_path: Path) -> None:
+    ended = gcsl("prepare", *lines, f"task.test_problems={files[0]}", f"runs_dir={tmp_path}")
+
+    assert ended.code == 2
+    assert "12 problems for training are evaluation problems too" in ended.err
+    assert "task.allow_overlap=true" in ended.err
+
+
+def test_without_a_sandbox_nothing_is_sampled_and_nothing_run(
+    lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Engine("bubblewrap", ["/no/such/bwrap"])
+    monkeypatch.setattr("gcsl_cli.sandbox.bubblewrap.engine", lambda *_: broken)
+    ended = gcsl("prepare", *lines, f"runs_dir={tmp_path}")
+
+    assert ended.code == 2
+    assert "apt-get install bubblewrap" in ended.err
+    assert not list(tmp_path.glob("code/*/shards"))
