@@ -1,8 +1,8 @@
 """Ranking and preparing ratings: python scripts/bench_ranking.py [--rounds 5] [--ratings 10000000].
 
-First the candidates of users of `task=recommendation`, one pass a user against a forward pass a candidate (fp32, the
-real model untrained): the median ratio of times, and whether the order is the same. Then a generated file of ratings,
-read and made into rows by a process of its own: seconds and peak memory.
+First the candidates of users of `task=recommendation`, the history computed once against a forward pass a candidate
+(fp32, the real model untrained): the median ratio of times, and whether the order is the same. Then a generated file of
+ratings, read and made into rows by a process of its own: seconds and peak memory.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def ranking(rounds: int) -> None:
-    """Print how much faster one pass is."""
+    """Print how much faster it is to compute the history once."""
     experiment = Experiment(load(["task=recommendation"]))
     task = experiment.task
     prompts = task.evaluation_prompts(task.graded_rows(lambda *_: [], None))[:rounds]

@@ -1,5 +1,6 @@
-"""Log-likelihoods of given completions under a model: row by row, or several after one prompt in one pass."""
+"""Log-likelihoods of given completions under a model: row by row, or several after one prompt that is computed once."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,13 @@ from gcsl_cli.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched, branched
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    import torch
+    from transformers import DynamicCache, PreTrainedModel
 
 TOKENS_PER_BATCH = 2048
-BRANCH_TOKENS = 1024
-"""Tokens of a sequence of branches, and twice those of the prompt more."""
+BRANCH_TOKENS = 384
+"""Tokens of the branches of a sequence. Attention is computed between branches too, though they do not see each other,
+so many branches are several sequences, which go on from the same cached prompt."""
 
 
 def completion_log_probs(
@@ -66,47 +69,114 @@ def shared_log_probs(
     import torch
 
     encoded = [EncodedRow(prompt + completion, len(prompt), cut=False, seam=False) for prompt, completion in rows]
-    # Attention is computed between branches too, though they do not see each other, and memory grows with the square;
-    # so many candidates are several sequences, each with the prompt once more.
-    longest = max((row.prompt_tokens for row in encoded), default=0)
-    sequences = branched(encoded, index, BRANCH_TOKENS + 2 * longest)
-    firsts = np.cumsum([0, *(len(sequence.rows) for sequence in sequences)])
+    groups = branched(encoded, index, math.inf)
+    parts = [_parts(group) for group in groups]
+    ends = np.cumsum([len(group.rows) for group in groups], dtype=np.int64)
+    places = np.split(np.arange(len(rows)), ends[:-1])
+    whole = [number for number, of_group in enumerate(parts) if len(of_group) == 1]
     totals = np.zeros(len(rows))
     with torch.inference_mode():
-        for chosen in _batches([sequence.tokens for sequence in sequences]):
-            of_rows = _branch_log_probs(model, [sequences[place] for place in chosen])
-            totals[np.concatenate([np.arange(firsts[place], firsts[place + 1]) for place in chosen])] = of_rows
+        for batch in _batches([parts[number][0].tokens for number in whole]):
+            chosen = [whole[place] for place in batch]
+            of_rows = _branch_log_probs(model, [parts[number][0] for number in chosen])
+            totals[np.concatenate([places[number] for number in chosen])] = of_rows
+        for number in set(range(len(groups))) - set(whole):
+            cache = _cached(model, groups[number])
+            totals[places[number]] = np.concatenate([_branch_log_probs(model, [part], cache) for part in parts[number]])
     return totals, np.array([row.supervised for row in encoded], dtype=np.int64)
 
 
-def _branch_log_probs(model: "PreTrainedModel", sequences: Sequence[Branched]) -> NDArray[np.float64]:
-    """Of each row of the sequences in order."""
+def _parts(group: Branched) -> list[Branched]:
+    """The rows in order as sequences whose branches have at most `BRANCH_TOKENS`, or one row that has more.
+
+    A prompt that all rows have in common is shared to its last token.
+    """
+    common = len(group.rows) > 1 and len({row.input_ids[group.shared] for row in group.rows}) == 1
+    shared = group.shared + common
+    parts: list[list[EncodedRow]] = []
+    room = 0
+    for row in group.rows:
+        tokens = len(row.input_ids) - shared
+        if not parts or tokens > room:
+            parts.append([])
+            room = BRANCH_TOKENS
+        parts[-1].append(row)
+        room -= tokens
+    return [Branched(tuple(rows), shared) for rows in parts]
+
+
+def _cached(model: "PreTrainedModel", group: Branched) -> "DynamicCache | None":
+    """Keys and values of the shared tokens in every layer; `None` where each part has to compute these tokens again."""
+    import torch
+    from transformers import DynamicCache
+
+    # Block masks (FlexAttention) cannot be cut to the queries that a cache leaves.
+    if model.config.get_text_config()._attn_implementation not in ("sdpa", "eager"):
+        return None
+    # Without a config, layers with a sliding window keep all tokens too: the window is in the masks of branches.
+    cache = DynamicCache()
+    ids = torch.tensor([group.rows[0].input_ids[: group.shared]], device=model.device)
+    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    # A model that keeps nothing, or something else, leaves it empty.
+    return cache if {layer.get_seq_length() for layer in cache.layers} == {group.shared} else None
+
+
+def _branch_log_probs(
+    model: "PreTrainedModel", sequences: Sequence[Branched], cache: "DynamicCache | None" = None
+) -> NDArray[np.float64]:
+    """Of each row of the sequences in order; a cache has the first tokens of one sequence."""
     import torch
 
     from gcsl_cli.training.rows import IGNORED, PlanCollator
-    from gcsl_cli.training.shared_prefix import branch_masks
 
     made = PlanCollator(0)([{"sequences": sequences}])
-    batch: dict[str, Any] = {key: value.to(model.device) for key, value in made.items()}
-    labels, branches = batch.pop("labels"), batch.pop("branches", None)
-    if branches is None:
-        branches = torch.ones_like(labels)
-    else:
-        batch["attention_mask"] = branch_masks(model.config.get_text_config(), branches, batch["position_ids"])
-    predicted = labels[:, 1:] != IGNORED
-    # The head is needed where some sequence has a supervised token only.
-    places = predicted.any(dim=0).nonzero().squeeze(-1)
-    count = sum(len(sequence.rows) for sequence in sequences)
-    if not len(places):
-        return np.zeros(count)
-    logits = model(**batch, use_cache=False, logits_to_keep=places).logits.float()
-    tokens = labels[:, places + 1]
-    log_probs = logits.gather(-1, tokens.clamp(min=0)[..., None]).squeeze(-1) - logits.logsumexp(dim=-1)
-    firsts = torch.tensor(np.cumsum([0, *(len(sequence.rows) for sequence in sequences[:-1])]), device=model.device)
-    row = firsts[:, None] + branches[:, places + 1] - 1
-    counted = predicted[:, places]
-    totals = torch.zeros(count, dtype=torch.double, device=model.device)
-    return np.asarray(totals.index_add(0, row[counted], log_probs[counted].double()).cpu().numpy())
+    batch = {key: value.to(model.device) for key, value in made.items()}
+    labels, branches = batch.pop("labels"), batch.get("branches", torch.ones_like(batch["input_ids"]))
+    counts = [len(sequence.rows) for sequence in sequences]
+    totals = torch.zeros(sum(counts), dtype=torch.double, device=model.device)
+    sequence, before = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    if len(sequence):
+        # A token is predicted by the one before it in its branch, the first of a branch by the last shared one.
+        same = branches[:, 1:] == branches[:, :-1]
+        shared = torch.tensor([of.shared for of in sequences], device=model.device)
+        predicting = torch.where(same[sequence, before], before, shared[sequence] - 1)
+        # The last one of a branch predicts nothing.
+        needed = (same | (branches[:, :-1] == 0)).any(dim=0).nonzero().squeeze(-1)
+        # The head is needed where some sequence predicts a supervised token only.
+        places, place = torch.unique(torch.searchsorted(needed, predicting), return_inverse=True)
+        logits = _logits(model, {key: value[:, needed] for key, value in batch.items()}, places, cache).float()
+        supervised = labels[sequence, before + 1]
+        log_probs = logits[sequence, place, supervised] - logits.logsumexp(dim=-1)[sequence, place]
+        firsts = torch.tensor(np.cumsum([0, *counts[:-1]]), device=model.device)
+        totals.index_add_(0, firsts[sequence] + branches[sequence, before + 1] - 1, log_probs.double())
+    return np.asarray(totals.cpu().numpy())
+
+
+def _logits(
+    model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], places: "torch.Tensor", cache: "DynamicCache | None"
+) -> "torch.Tensor":
+    """Of the given places of the sequences, `(sequences, places, vocabulary)`; the cache is left as it was."""
+    from gcsl_cli.training.shared_prefix import branch_masks
+
+    kept = 0 if cache is None else cache.get_seq_length()
+    given: dict[str, Any] = {"input_ids": batch["input_ids"][:, kept:], "attention_mask": batch["attention_mask"]}
+    if "branches" in batch:
+        masks = branch_masks(model.config.get_text_config(), batch["branches"], batch["position_ids"])
+        given["attention_mask"] = _queries(masks, kept) if kept else masks
+        given["position_ids"] = batch["position_ids"][:, kept:]
+    if cache is not None:
+        given["past_key_values"] = cache
+    logits: torch.Tensor = model(**given, use_cache=cache is not None, logits_to_keep=places - kept).logits
+    if cache is not None:
+        cache.crop(-given["input_ids"].shape[1])
+    return logits
+
+
+def _queries(masks: Any, first: int) -> Any:
+    """Masks in four dimensions, by kind of layer if there are two, of the tokens from `first` on."""
+    if isinstance(masks, dict):
+        return {kind: mask[:, :, first:] for kind, mask in masks.items()}
+    return masks[:, :, first:]
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:

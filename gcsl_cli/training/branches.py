@@ -95,5 +95,5 @@ def branched(rows: Sequence[EncodedRow], index: Ints, limit: float) -> list[Bran
     begins = np.flatnonzero(starts)
     return [
         Branched(tuple(rows[begin:end]), int(shared[begin + 1 : end].min()) if end - begin > 1 else 0)
-        for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(rows)], strict=True)
+        for begin, end in zip(begins.tolist(), [*begins.tolist(), len(rows)][1:], strict=True)
     ]

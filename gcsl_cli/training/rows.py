@@ -120,7 +120,7 @@ class PlanCollator:
         batch = {"input_ids": ids, "attention_mask": (branches != PADDING).long(), "labels": labels}
         if any("weights" in item for item in items):
             batch["weights"] = counted
-        if any(len(sequence.rows) > 1 for sequence in sequences):
+        if any(len(sequence.rows) > 1 or sequence.shared for sequence in sequences):
             batch |= {"branches": branches, "position_ids": positions}
         return _packed(batch) if self.packed and "branches" in batch else batch
 

@@ -25,6 +25,10 @@ def lengths(rows: Sequence[EncodedRow]) -> np.ndarray:
     return np.array([len(row.input_ids) for row in rows])
 
 
+def test_no_rows_are_no_sequences() -> None:
+    assert branched([], np.zeros(0, dtype=np.int64), INF) == []
+
+
 def test_goals_of_one_row_share_the_tokens_before_them() -> None:
     assert branched([ONE, OTHER], np.array([0, 0]), INF) == [Branched((ONE, OTHER), 3)]
     assert Branched((ONE, OTHER), 3).tokens == 3 + 2 + 3

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import LlamaConfig
 
 from gcsl_cli.models import load_model
 from gcsl_cli.prompting import EncodedRow, Prompter
@@ -24,50 +15,12 @@ from gcsl_cli.training.branches import branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from gcsl_cli.training.shared_prefix import attend_by_blocks, block_masks, branch_masks, why_not_shared
+from tests.architectures import MODELS, SIZES, model
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import FEEDBACK, trained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-SIZES: dict[str, Any] = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "pad_token_id": 0,
-    "eos_token_id": 1,
-    "bos_token_id": 2,
-}
-WINDOW = 7
-"""Shorter than the prompts: a branch does not see all of what it continues."""
-MODELS = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
-    "qwen3-sliding": lambda: Qwen3ForCausalLM(
-        Qwen3Config(**SIZES, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1)
-    ),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=WINDOW)),
-    "gemma3": lambda: Gemma3ForCausalLM(
-        Gemma3TextConfig(
-            **SIZES,
-            sliding_window=WINDOW,
-            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-            query_pre_attn_scalar=8,
-        )
-    ),
-}
-
-
-def model(name: str, attention: str = "sdpa") -> "PreTrainedModel":
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        made = MODELS[name]()
-    made.set_attn_implementation(attention)
-    return made.train()
 
 
 def rows(count: int = 4, seed: int = 0) -> tuple[list[EncodedRow], Any]:

@@ -1,0 +1,69 @@
+"""Small random models of several architectures, with sliding windows and without."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": 2,
+}
+WINDOW = 7
+"""Shorter than the prompts: a branch does not see all of what it continues."""
+MODELS = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
+    "qwen3-sliding": lambda: Qwen3ForCausalLM(
+        Qwen3Config(**SIZES, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1)
+    ),
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=WINDOW)),
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            **SIZES,
+            sliding_window=WINDOW,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            query_pre_attn_scalar=8,
+        )
+    ),
+}
+
+
+def model(name: str, attention: str = "sdpa") -> "PreTrainedModel":
+    """In training mode, the same weights each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        made = MODELS[name]()
+    made.set_attn_implementation(attention)
+    return made.train()
+
+
+def lively(name: str, attention: str) -> "PreTrainedModel":
+    """In evaluation mode; weights are so large that the next token depends on all that a token sees."""
+    made = model(name, attention).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(std=0.4, generator=generator)
+    return made
