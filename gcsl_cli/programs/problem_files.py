@@ -66,7 +66,7 @@ def read_scaling(path: Path) -> tuple[dict[str, Scaling], Faults]:
             sizes = [int(size) for size in text(row, "input_levels").split()]
             if not sizes:
                 raise Fault("input_levels is empty")
-            reference = text(row, "prompt") + text(row, "reference_solution")
+            reference = text(row, "prompt") + "\n" + text(row, "reference_solution")
             checker = text(row, "checker", needed=False)
             found[_identity(row)] = Scaling(text(row, "input_generator"), tuple(sizes), reference, checker)
         except Fault as fault:

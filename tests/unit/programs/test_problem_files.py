@@ -170,5 +170,5 @@ def test_inputs_of_growing_size(tmp_path: Path) -> None:
     found, faults = read_scaling(written(tmp_path, row, row | {"task_id": "HumanEval/1", "input_levels": "ten"}))
 
     assert found["HumanEval/0"].sizes == (10, 100)
-    assert found["HumanEval/0"].reference == PROMPT + "    return a + b\n"
+    assert found["HumanEval/0"].reference == PROMPT + "\n    return a + b\n"
     assert faults.counts == {"input_levels has something else than whole numbers": 1}
