@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Iterator
 from itertools import chain, islice, pairwise
 
-# Characters; longer text is not parsed.
-LONGEST = 200_000
+# Characters; longer text is not parsed, and of a completion no more is read.
+LONGEST = 100_000
 # Blocks after a solution that are looked at.
 HELPERS = 32
 
@@ -56,18 +56,27 @@ def _defined(node: ast.stmt) -> set[str]:
         return {node.name}
     if isinstance(node, _IMPORTS):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+    return {name for name, is_read in _variables(node) if not is_read}
 
 
 def _names(tree: ast.Module) -> tuple[set[str], set[str]]:
     """Names that are read somewhere in a program, and those that are builtins or get a value somewhere in it."""
-    read: set[str] = set()
-    given = set(dir(builtins))
+    variables = set(_variables(tree))
+    read = {name for name, is_read in variables if is_read}
+    given = {name for name, is_read in variables if not is_read}.union(dir(builtins))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else given).add(node.id)
-        elif isinstance(node, ast.arg):
+        if isinstance(node, ast.arg):
             given.add(node.arg)
         elif isinstance(node, (*_FUNCTIONS, *_IMPORTS)):
             given |= _defined(node)
     return read, given
+
+
+def _variables(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Variables and their attributes (`area.cache`), and whether they are read there."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=context):
+                yield name, isinstance(context, ast.Load)
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute, ctx=context):
+                yield f"{name}.{attribute}", isinstance(context, ast.Load)
