@@ -40,8 +40,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; when the block ends well it takes the place of `path`, else it goes.
 
     Raises:
-        StorageError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full, the folder cannot be written, or `path` is a device or a folder.
     """
+    # Renamed over, a device like /dev/null would be gone for all of the machine.
+    if path.exists() and not path.is_file():
+        raise StorageError(f"Cannot write {path}: it is there and is no file. Choose another path.")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
