@@ -137,7 +137,9 @@ def relative_times(
     if repeats < 1:
         raise ConfigError(f"repeats={repeats} time nothing; allowed: 1 or more.")
     if sandbox is not None and sandbox.kind == "docker":
-        raise ConfigError("sandbox=docker does not tell processor time; allowed for timing: bubblewrap, rlimit.")
+        raise ConfigError(
+            "task.sandbox.kind=docker does not tell processor time; allowed for timing: bubblewrap, rlimit."
+        )
     for program in programs:
         if program.identity not in problems:
             raise ConfigError(f"a program belongs to {program.identity!r}, which is not among the problems.")

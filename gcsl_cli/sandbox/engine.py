@@ -65,4 +65,4 @@ class Sandbox:
             return docker.engine(limits, self.image, self.docker)
         if self.kind == "rlimit":
             return rlimit.engine()
-        raise ConfigError(f"sandbox={self.kind!r} is unknown; allowed: {', '.join(KINDS)}.")
+        raise ConfigError(f"task.sandbox.kind={self.kind!r} is unknown; allowed: {', '.join(KINDS)}.")

@@ -51,14 +51,14 @@ def _status(kind: Kind, verdict: Verdict) -> Status:
     if verdict.solved or (kind == "rlimit" and verdict.passed):
         return Status(True)
     if verdict.passed:
-        return Status(False, f"sandbox={kind} does not limit the number of processes here")
+        return Status(False, f"task.sandbox.kind={kind} does not limit the number of processes here")
     detail = f"{verdict.error} {verdict.message}".strip()
-    return Status(False, f"sandbox={kind} does not run a trivial program here ({detail}). {_REMEDY}")
+    return Status(False, f"task.sandbox.kind={kind} does not run a trivial program here ({detail}). {_REMEDY}")
 
 
 _REMEDY = (
     f"Install bubblewrap ({INSTALL}); where containers or the system forbid user namespaces, allow them, or choose "
-    "sandbox=docker."
+    "task.sandbox.kind=docker."
 )
 
 

@@ -39,8 +39,9 @@ class RemoteWorker:
         if reply[1]:
             self.close()
             raise DependencyError(
-                f"sandbox={self.kind} does not work here: {reply[1]}. Without a sandbox no program is run. Install "
-                f"bubblewrap ({INSTALL}), allow user namespaces where they are forbidden, or choose sandbox=docker."
+                f"task.sandbox.kind={self.kind} does not work here: {reply[1]}. Without a sandbox no program is run. "
+                f"Install bubblewrap ({INSTALL}), allow user namespaces where they are forbidden, or choose "
+                "task.sandbox.kind=docker."
             )
 
     def ask(self, request: tuple[object, ...]) -> tuple[Any, ...]:
@@ -57,7 +58,9 @@ class RemoteWorker:
             self.close()
             reply = ("failed", "the worker's process ended")
         if reply[0] == "failed":
-            raise DependencyError(f"sandbox={self.kind} cannot run programs: {reply[1]}. Install it with {INSTALL}.")
+            raise DependencyError(
+                f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. Install it with {INSTALL}."
+            )
         return reply
 
     def _exchange(self, data: bytes) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ log = logging.getLogger("gcsl")
 def engine() -> Engine:
     """A plain process; says each time what that means."""
     log.warning(
-        "sandbox=rlimit: programs run with your rights. They can read and change your files and use the network; only "
-        "time, memory, files and processes are limited. Use sandbox=bubblewrap for code that you do not know."
+        "task.sandbox.kind=rlimit: programs run with your rights. They can read and change your files and use the "
+        "network; only time, memory, files and processes are limited. Use task.sandbox.kind=bubblewrap for code that "
+        "you do not know."
     )
     return Engine("rlimit", [str(interpreter()[1])])

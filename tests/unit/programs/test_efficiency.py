@@ -209,7 +209,7 @@ def test_mistakes_of_the_caller() -> None:
         relative_times(one, {"p": problem()}, cases=0)
     with pytest.raises(ConfigError, match="'p', which is not among"):
         relative_times(one, {})
-    with pytest.raises(ConfigError, match="sandbox=docker"):
+    with pytest.raises(ConfigError, match=r"task\.sandbox\.kind=docker"):
         relative_times(one, {"p": problem()}, sandbox=Sandbox("docker"))
     with pytest.raises(ConfigError, match="'p' has no inputs"):
         timing_problem(CodeProblem("p", "", "total", ()))
