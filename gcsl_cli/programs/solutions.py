@@ -12,12 +12,11 @@ from typing import Any
 
 from gcsl_cli.errors import DataError
 from gcsl_cli.graded_files.faults import Fault, Faults
+from gcsl_cli.programs.definitions import LONGEST
 from gcsl_cli.programs.lines import Row, read_rows
 from gcsl_cli.programs.records import CodeProblem
 from gcsl_cli.suggest import listed
 
-LONGEST = 100_000
-"""Characters of a solution."""
 _TEXTS = ("completion", "solution", "samples")
 _FUNCTION = re.compile(r"^def\s+(\w+)", re.MULTILINE)
 

@@ -67,23 +67,29 @@ def given(
         if solution.problem.identity not in chosen or len(programs) >= most:
             continue
         made = attempt(solution.problem, solution.text, "solutions", ended=True)
-        programs.add(made.code)
-        yield made
+        if _says_something(made, solution.place, faults):
+            programs.add(made.code.rstrip())
+            yield made
 
 
 def sampled(rows: Iterable[Generation], problems: Mapping[str, CodeProblem], faults: Faults) -> Iterator[Attempt]:
     """Rollouts, by the identity of their prompt."""
     for row in rows:
         made = attempt(problems[row.prompt_id], row.completion, "rollouts", ended=row.finished)
-        if made.completion.strip():
+        if _says_something(made, made.problem.identity, faults):
             yield made
-        else:
-            faults.add(Fault("an empty rollout"), made.problem.identity)
+
+
+def _says_something(made: Attempt, place: str, faults: Faults) -> bool:
+    """Whether there is a program in it; if not, that is counted."""
+    if not made.completion.strip():
+        faults.add(Fault(f"{made.source} without a program in it"), place)
+    return bool(made.completion.strip())
 
 
 def distinct(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Each program of a problem once, where it came first."""
-    found: dict[Program, Attempt] = {}
+    """Each program of a problem once, where it came first; white space at its end makes no other one."""
+    found: dict[tuple[str, str], Attempt] = {}
     for made in attempts:
-        found.setdefault(made.program, made)
+        found.setdefault((made.problem.identity, made.code.rstrip()), made)
     return list(found.values())

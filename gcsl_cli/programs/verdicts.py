@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -148,4 +148,4 @@ def _kept(path: Path) -> list[Verdict] | None:
     except DataError as error:
         log.warning("%s", error)
         return None
-    return [Verdict(*(row[item.name] for item in fields(Verdict))) for row in rows]
+    return [Verdict(**row) for row in rows]

@@ -5,7 +5,7 @@ A task is a dataclass: its fields are the keys of its YAML, checked by name and 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +29,15 @@ class RolloutSettings:
     batch_size: int
     shard_prompts: int
     seed: int
+
+    @staticmethod
+    def of(config: object) -> "RolloutSettings":
+        """Those of a task's config, which has fields of these names among others.
+
+        Raises:
+            ConfigError: a value is out of its range.
+        """
+        return RolloutSettings(**{item.name: getattr(config, item.name) for item in fields(RolloutSettings)})
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled.

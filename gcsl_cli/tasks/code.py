@@ -1,14 +1,14 @@
 r"""Code generation: programs for problems with unit tests, graded by running them in a sandbox.
 
 A feedback row:
-    {"prompt": "def add(a, b):\n    \"\"\"The sum.\"\"\"\n", "completion": "    return a + b\n", "score": 1.0,
+    {"prompt": "def add(a, b):\n    \"\"\"The sum.\"\"\"", "completion": "\n    return a + b\n", "score": 1.0,
      "split": "train", ...}
-The score is the share of the problem's tests that pass; with `score: speed`, 1 + how fast it is where all pass.
+The score is the share of the problem's tests that pass.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,8 @@ class CodeTask:
         """Problems times samples.
 
         Raises:
-            ConfigError: a setting is out of range, there is no source, or problems for training are evaluated too.
+            ConfigError: a setting is out of range, there is no source, problems for training are evaluated too, or
+                stricter tests lack evaluated problems.
             DataError: a file of problems cannot be used.
         """
         feedback = self.feedback
@@ -144,7 +145,9 @@ class CodeTask:
                 "(a file) or task.feedback.references=true."
             )
         if feedback.samples:
-            self._rollout_settings()
+            RolloutSettings.of(feedback)
+        if self.stricter is not None:
+            self._check_stricter()
         return len(self._rollout_prompts()) * feedback.samples
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:
@@ -203,6 +206,14 @@ class CodeTask:
             *[Column(f"error_{error}", label, "lower", detail=True) for error, label in errors.items()],
         ]
 
+    def _check_stricter(self) -> None:
+        missing = [one.identity for one in self._pool.of_split("test") if one.identity not in self._stricter.problems]
+        if missing:
+            raise ConfigError(
+                f"task.stricter={self.stricter}: {len(missing)} evaluated problems are not in it (the first: "
+                f"{missing[0]}). Give a file that has tests for all of them under their task_id, or null."
+            )
+
     def _attempts(self, rollouts: Rollouts, problems: Sequence[CodeProblem]) -> list[Attempt]:
         feedback, chosen = self.feedback, {problem.identity for problem in problems}
         found = references(problems) if feedback.references else []
@@ -212,7 +223,7 @@ class CodeTask:
         if feedback.samples:
             by_id = {id_: found for id_, found in self._pool.problems.items() if found.identity in chosen}
             prompts = [prompt for prompt in self._rollout_prompts() if prompt.prompt_id in by_id]
-            found += sampled(rollouts(prompts, self._rollout_settings()), by_id, self._left_out)
+            found += sampled(rollouts(prompts, RolloutSettings.of(self.feedback)), by_id, self._left_out)
         if not found:
             raise DataError("No program is left to be graded. Give other sources (task.feedback).")
         return found
@@ -239,9 +250,6 @@ class CodeTask:
             for prompt, text in zip(prompts, completions, strict=True)
         ]
         return grader([made.program for made in attempts])
-
-    def _rollout_settings(self) -> RolloutSettings:
-        return RolloutSettings(**{item.name: getattr(self.feedback, item.name) for item in fields(RolloutSettings)})
 
     def _rollout_prompts(self) -> list[Prompt]:
         return self._pool.prompts("train", "validation")[: self.feedback.prompts] if self.feedback.samples else []

@@ -7,7 +7,7 @@ The score is 1 - toxicity, so that higher is better; tables show toxicity, as th
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class ToxicityTask:
         if source == "rtp":
             self._rtp_path()
             return 0
-        self._rollout_settings()
+        RolloutSettings.of(self.feedback)
         return len(self._rollout_prompts()) * self.feedback.samples
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None = None) -> FeedbackRows:  # noqa: ARG002
@@ -180,10 +180,6 @@ class ToxicityTask:
         chosen = [prompt for prompt in self.prompts() if prompt.split != "test"]
         return chosen[: self.feedback.prompts]
 
-    def _rollout_settings(self) -> RolloutSettings:
-        named = {field.name: getattr(self.feedback, field.name) for field in fields(RolloutSettings)}
-        return RolloutSettings(**named)
-
     def _rtp_path(self) -> str:
         if not self.feedback.path:
             raise ConfigError(
@@ -193,7 +189,7 @@ class ToxicityTask:
         return self.feedback.path
 
     def _rollout_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
-        prompts, settings = self._rollout_prompts(), self._rollout_settings()
+        prompts, settings = self._rollout_prompts(), RolloutSettings.of(self.feedback)
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
         made = [row for row in rollouts(prompts, settings) if row.completion.strip()]
         scores = self._politeness([row.completion for row in made])

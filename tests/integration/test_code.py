@@ -126,6 +126,15 @@ def test_problems_that_are_both_are_refused(lines: list[str], files: tuple[Path,
     assert "task.allow_overlap=true" in ended.err
 
 
+def test_stricter_tests_need_all_evaluated_problems(lines: list[str], files: tuple[Path, Path], tmp_path: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text(files[0].read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
+    ended = gcsl("prepare", *lines, f"task.stricter={few}", f"runs_dir={tmp_path}")
+
+    assert ended.code == 2
+    assert "evaluated problems are not in it (the first: T/" in ended.err
+
+
 def test_without_a_sandbox_nothing_is_sampled_and_nothing_run(
     lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from gcsl_cli.errors import DataError
 from gcsl_cli.graded_files.faults import Faults
+from gcsl_cli.programs.definitions import LONGEST
 from gcsl_cli.programs.records import CodeProblem
-from gcsl_cli.programs.solutions import LONGEST, read_solutions
+from gcsl_cli.programs.solutions import read_solutions
 
 ADD = CodeProblem(
     "T/0", 'def add(a, b):\n    """The sum.\n    >>> add(1, 2)\n    3\n    """\n', "add", ("assert add(1, 2)",)
