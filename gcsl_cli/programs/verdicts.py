@@ -50,6 +50,7 @@ class SandboxConfig:
     cpu_seconds: float = 3.0
     wall_seconds: float = 10.0
     memory_mib: int = 512
+    output_mib: int = 8
     workers: int | None = None
     image: str = "python:3.11-slim"
 
@@ -66,7 +67,12 @@ class SandboxConfig:
 
     def limits(self) -> Limits:
         """As the grader takes them."""
-        return Limits(self.cpu_seconds, self.wall_seconds, self.memory_mib * MEBIBYTE)
+        return Limits(
+            cpu_seconds=self.cpu_seconds,
+            wall_seconds=self.wall_seconds,
+            memory_bytes=self.memory_mib * MEBIBYTE,
+            output_bytes=self.output_mib * MEBIBYTE,
+        )
 
     def sandbox(self) -> Sandbox:
         """As the grader takes it."""
