@@ -35,9 +35,9 @@ TIMING_LIMITS = Limits(
 # cores), so 3 s / n = 0.15 at n = 5 is exceeded in 5 of 100 cases. The share is fixed, and not measured each time, so
 # that relative times of different runs can be compared.
 FLOOR_SHARE = 0.15
-# Relative times within this factor of each other are the same. It is for a machine that is otherwise idle: on two cores
-# that others kept busy, relative times of five rounds varied by 10 % (median absolute deviation).
-TIE = 1.05
+# Relative times within this factor of each other are the same: on two cores that others kept busy, relative times of
+# five rounds varied by 10 % (median absolute deviation).
+TIE = 1.1
 # Loaded in every run, so that a program does not pay for what its reference happens not to import.
 COMMON = (
     *("bisect", "collections", "copy", "functools", "heapq", "itertools"),

@@ -8,7 +8,6 @@ A shard is named by everything that its verdicts depend on: programs, tests, lim
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,8 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from gcsl_cli import console
-from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.records import read_table, write_columns
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.programs.shards import keep, kept_rows
 from gcsl_cli.sandbox.engine import KINDS, Kind, Sandbox
 from gcsl_cli.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.sandbox.limits import MEBIBYTE, Limits
@@ -38,8 +37,6 @@ VERDICTS = pa.schema(
         ("together", pa.bool_()),
     ]
 )
-
-log = logging.getLogger("gcsl")
 
 
 @dataclass
@@ -116,9 +113,9 @@ class Grader:
 
     def _shard(self, shard: Sequence[Program], folder: Path | None, bar: console.Progress) -> list[Verdict]:
         path = None if folder is None else folder / f"{self._name(shard)}.parquet"
-        if path is not None and (kept := _kept(path)) is not None:
+        if path is not None and (kept := kept_rows(path, VERDICTS)) is not None:
             bar.advance(len(kept))
-            return kept
+            return [Verdict(**row) for row in kept]
         made = []
         workers = self.config.workers or os.cpu_count() or 1
         arguments = {"workers": workers, "limits": self.config.limits(), "sandbox": self.config.sandbox()}
@@ -126,9 +123,7 @@ class Grader:
             made.append(verdict)
             bar.advance()
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            columns = {name: [_writable(getattr(verdict, name)) for verdict in made] for name in VERDICTS.names}
-            write_columns(path, VERDICTS, columns)
+            keep(path, VERDICTS, made)
         return made
 
     def _name(self, shard: Sequence[Program]) -> str:
@@ -138,20 +133,3 @@ class Grader:
 
 def _key(program: Program) -> tuple[str, str]:
     return program.identity, program.code
-
-
-def _writable(value: object) -> object:
-    """A text of a program's may hold halves of characters."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
-def _kept(path: Path) -> list[Verdict] | None:
-    """A shard that is there; one that is damaged is made again."""
-    if not path.exists():
-        return None
-    try:
-        rows = read_table(path, VERDICTS).to_pylist()
-    except DataError as error:
-        log.warning("%s", error)
-        return None
-    return [Verdict(**row) for row in rows]

@@ -3,7 +3,8 @@ r"""Code generation: programs for problems with unit tests, graded by running th
 A feedback row:
     {"prompt": "def add(a, b):\n    \"\"\"The sum.\"\"\"", "completion": "\n    return a + b\n", "score": 1.0,
      "split": "train", ...}
-The score is the share of the problem's tests that pass.
+The score is the share of the problem's tests that pass; with `task.speed.inputs`, programs that pass all have up to 1
+more for their speed.
 """
 
 import logging
@@ -20,23 +21,20 @@ from gcsl_cli.artifacts import content, resolve
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.graded_files.faults import Fault, Faults
-from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
-from gcsl_cli.metrics.pass_at_k import pass_at_k
+from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.programs.grades import TRIES
+from gcsl_cli.programs.judge import Judge
 from gcsl_cli.programs.pool import Pool
 from gcsl_cli.programs.problem_files import read_problems
 from gcsl_cli.programs.records import CodeProblem
 from gcsl_cli.programs.sources import Attempt, attempt, distinct, given, references, sampled
-from gcsl_cli.programs.verdicts import Grader, SandboxConfig
+from gcsl_cli.programs.speed import SpeedConfig
+from gcsl_cli.programs.verdicts import SandboxConfig
 from gcsl_cli.records import FeedbackRow, FeedbackRows, Prompt
-from gcsl_cli.sandbox.grader import Verdict
+from gcsl_cli.sandbox.grader import Program
 from gcsl_cli.sandbox.probe import require
 from gcsl_cli.splits import SplitConfig
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings
-
-TRIES = (1, 5, 10)
-ERRORS = {"wrong answer": "wrong", "syntax": "syntax", "timeout": "timeout", "": "none"}
-"""What is counted apart; every other error is one that the program raised, or another limit."""
-VERDICTS = "verdicts"
 
 log = logging.getLogger("gcsl")
 
@@ -75,6 +73,7 @@ class CodeTask:
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
     format: str = "plain"
     instruction: str = "{prompt}"
     sentences: list[str] = field(default_factory=list)
@@ -91,8 +90,10 @@ class CodeTask:
         return self.format
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
-        """From no test passed to all."""
-        return Scale("share of tests passed", 0.0, 1.0, closed=True)
+        """From no test passed to all, or to all faster than every known solution."""
+        if self.speed.inputs is None:
+            return Scale("share of tests passed", 0.0, 1.0, closed=True)
+        return Scale("share of tests passed, and of solutions outrun", 0.0, 2.0, closed=True)
 
     def overview(self) -> list[list[str]]:
         """Problems by split, and what was left out."""
@@ -116,12 +117,19 @@ class CodeTask:
             "feedback": asdict(self.feedback) | {"solutions": content(self.feedback.solutions)},
             "split": asdict(self.split),
             "sandbox": self.sandbox.keys(),
+            "speed": self.speed.keys(),
         }
         return keys | ({"model": dict(model), "instruction": self.instruction} if self.feedback.samples else {})
 
     def evaluation_keys(self) -> dict[str, Any]:
-        """How programs are graded."""
-        return {"version": self.version, "sandbox": self.sandbox.keys(), "stricter": content(self.stricter)}
+        """How programs are graded; speed depends on the solutions that are known."""
+        return {
+            "version": self.version,
+            "sandbox": self.sandbox.keys(),
+            "stricter": content(self.stricter),
+            "speed": self.speed.keys(),
+            "known": [content(self.feedback.solutions), self.feedback.per_problem],
+        }
 
     def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:  # noqa: ARG002
         """The problems of the test split."""
@@ -132,11 +140,17 @@ class CodeTask:
 
         Raises:
             ConfigError: a setting is out of range, there is no source, problems for training are evaluated too, or
-                stricter tests lack evaluated problems.
+                stricter tests lack evaluated problems, or inputs to time programs on belong to others.
             DataError: a file of problems cannot be used.
         """
         feedback = self.feedback
         self.sandbox.check()
+        self.speed.check(self.sandbox.kind)
+        if self.speed.inputs is None and max(self.levels, default=0.0) > 1:
+            raise ConfigError(
+                f"task.levels={self.levels}: what is above 1 grades speed. Give task.speed.inputs=FILE, inputs of "
+                "growing size to time programs on, or levels up to 1."
+            )
         if feedback.per_problem is not None and feedback.per_problem < 1:
             raise ConfigError(f"task.feedback.per_problem={feedback.per_problem}: must be at least 1, or null for all.")
         if not (feedback.samples or feedback.solutions or feedback.references):
@@ -148,6 +162,7 @@ class CodeTask:
             RolloutSettings.of(feedback)
         if self.stricter is not None:
             self._check_stricter()
+        self._judge.check()
         return len(self._rollout_prompts()) * feedback.samples
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:
@@ -160,54 +175,48 @@ class CodeTask:
         """
         self.rollouts_planned()
         require(self.sandbox.sandbox())
-        verdicts = None if folder is None else folder / VERDICTS
-        attempts = distinct(self._attempts(rollouts, self._sound(verdicts)))
-        found = self._grader([made.program for made in attempts], verdicts)
+        attempts = distinct(self._attempts(rollouts, self._sound(folder)))
+        grades = self._judge([made.program for made in attempts], folder)
         for label, text in self.overview():
             log.info("%s: %s", label, text)
-        solved, together = sum(one.solved for one in found), sum(one.together for one in found)
         told = "%d distinct programs, %d solve their problem; %d were graded in one process with their tests"
-        log.info(told, len(found), solved, together)
+        log.info(told, len(attempts), grades.solved.sum(), grades.together.sum())
         pool, ids = self._pool, self._ids
         return FeedbackRows.of(
             FeedbackRow(problem.prompt, self._answer(made), score, id_, pool.splits[id_], made.ended, made.source)
-            for made, score in zip(attempts, _shares(found), strict=True)
+            for made, score in zip(attempts, grades.scores.tolist(), strict=True)
             for problem, id_ in [(made.problem, ids[made.problem.identity])]
         )
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
-        """The share of tests passed."""
-        return _shares(self._verdicts(self._grader, prompts, completions))
+        """The share of tests passed, and the speed of what passes all."""
+        return self._judge(self._programs(prompts, completions)).scores
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
-        """pass@k, tests passed, and the share of programs that end with each kind of error."""
+        """pass@k, tests passed, speed, and the share of programs that end with each kind of error."""
         each = [prompt for prompt, samples in zip(prompts, completions, strict=True) for _ in samples]
-        texts = [text for samples in completions for text in samples]
-        shape = (len(prompts), -1)
-        verdicts = self._verdicts(self._grader, each, texts)
-        solved = _solved(verdicts).reshape(shape)
-        errors = np.array([ERRORS.get(verdict.error, "raised") for verdict in verdicts]).reshape(shape)
-        found = {f"pass_{k}": pass_at_k(solved, k) for k in TRIES}
-        found["tests_passed"] = mean_over_prompts(_shares(verdicts).reshape(shape).mean(axis=1))
-        for error in ("wrong", "raised", "syntax", "timeout"):
-            found[f"error_{error}"] = mean_over_prompts((errors == error).mean(axis=1))
+        programs = self._programs(each, [text for samples in completions for text in samples])
+        found = self._judge(programs).metrics(len(prompts))
         if self.stricter is not None:
-            found["pass_1_stricter"] = pass_at_k(_solved(self._verdicts(self._stricter, each, texts)).reshape(shape), 1)
+            found["pass_1_stricter"] = self._stricter_judge(programs).metrics(len(prompts))["pass_1"]
         return found
 
     def result_columns(self) -> list[Column]:
         """pass@1 first."""
         errors = {"wrong": "wrong answer", "raised": "raises", "syntax": "no Python", "timeout": "timeout"}
         more = [] if self.stricter is None else [Column("pass_1_stricter", "pass@1, more tests", "higher")]
+        timed = [] if self.speed.inputs is None else [Column("faster", "speed percentile", "higher")]
         return [
             *[Column(f"pass_{k}", f"pass@{k}", "higher", detail=k == 5) for k in TRIES],
             *more,
             Column("tests_passed", "tests passed", "higher"),
+            *timed,
             *[Column(f"error_{error}", label, "lower", detail=True) for error, label in errors.items()],
         ]
 
     def _check_stricter(self) -> None:
-        missing = [one.identity for one in self._pool.of_split("test") if one.identity not in self._stricter.problems]
+        known = {problem.identity for problem in self._stricter_judge.problems}
+        missing = [one.identity for one in self._pool.of_split("test") if one.identity not in known]
         if missing:
             raise ConfigError(
                 f"task.stricter={self.stricter}: {len(missing)} evaluated problems are not in it (the first: "
@@ -231,7 +240,7 @@ class CodeTask:
     def _sound(self, folder: Path | None) -> list[CodeProblem]:
         """Problems that are not evaluated, without those whose own solution fails their tests."""
         own = references(self._pool.of_split("train", "validation", "test"))
-        verdicts = self._grader([made.program for made in own], folder)
+        verdicts = self._judge.verdicts([made.program for made in own], folder)
         failing = {made.problem.identity: one.error for made, one in zip(own, verdicts, strict=True) if not one.solved}
         tests = {problem.identity for problem in self._pool.of_split("test")}
         for identity, error in failing.items():
@@ -243,13 +252,12 @@ class CodeTask:
         """What the model is to write: the rest of the program, or in a chat all of it as a block."""
         return made.completion if self.format == "plain" else f"```python\n{made.code.strip()}\n```"
 
-    def _verdicts(self, grader: Grader, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Verdict]:
+    def _programs(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Program]:
         problems = self._pool.problems
-        attempts = [
-            attempt(problems[prompt.prompt_id], text, "", ended=True)
+        return [
+            attempt(problems[prompt.prompt_id], text, "", ended=True).program
             for prompt, text in zip(prompts, completions, strict=True)
         ]
-        return grader([made.program for made in attempts])
 
     def _rollout_prompts(self) -> list[Prompt]:
         return self._pool.prompts("train", "validation")[: self.feedback.prompts] if self.feedback.samples else []
@@ -274,21 +282,14 @@ class CodeTask:
         return {problem.identity: id_ for id_, problem in self._pool.problems.items()}
 
     @cached_property
-    def _grader(self) -> Grader:
-        problems = {problem.identity: problem.graded_by() for problem in self._pool.problems.values()}
-        return Grader(problems, self.sandbox)
+    def _judge(self) -> Judge:
+        file, problems = self.feedback.solutions, list(self._pool.problems.values())
+        path, most = None if file is None else resolve(file), self.feedback.per_problem or np.inf
+        return Judge(problems, self.sandbox, self.speed, path, most, self._left_out)
 
     @cached_property
-    def _stricter(self) -> Grader:
-        """Other tests of the same problems."""
+    def _stricter_judge(self) -> Judge:
+        """By other tests of the same problems."""
         assert self.stricter is not None
         problems, _ = read_problems(resolve(self.stricter))
-        return Grader({problem.identity: problem.graded_by() for problem in problems}, self.sandbox)
-
-
-def _shares(verdicts: Sequence[Verdict]) -> Floats:
-    return np.array([verdict.passed / max(verdict.tests, 1) for verdict in verdicts], dtype=np.float64)
-
-
-def _solved(verdicts: Sequence[Verdict]) -> NDArray[np.bool_]:
-    return np.array([verdict.solved for verdict in verdicts], dtype=np.bool_)
+        return Judge(problems, self.sandbox)

@@ -98,9 +98,51 @@ def test_compare_and_plain_fine_tuning(result: dict[str, Any], lines: list[str])
     assert "pass_1" in compared.out
 
 
+def test_speed_is_a_part_of_the_score(
+    files: tuple[Path, Path], lines: list[str], tmp_path: Path, bubblewrap: None
+) -> None:
+    """A detour through 300,000 numbers for one more is slower than n + k, which is as fast as the inputs' reference.
+
+    Known are both and the reference: n + k is faster than one of three and about as fast as the two others, so that it
+    has 1.5 at least; the detour is as fast as itself, 1 + 1/3/2. Problem 1 has no inputs: speed adds nothing.
+    """
+    slow = "    for k in range(300000): n -= k\n    return n + 44999850000 + {0}\n"
+    inputs = [
+        {
+            "task_id": f"T/{number}",
+            "prompt": f"def plus{number}(n):",
+            "input_generator": "def generate_input(size, lid, cid): return size,",
+            "input_levels": "100 1000",
+            "reference_solution": RIGHT.format(number),
+        }
+        for number in range(2, PROBLEMS + 1)
+    ]
+    solutions = [{"task_id": f"T/{number}", "completion": slow.format(number)} for number in range(1, PROBLEMS + 1)]
+    for name, rows in (("inputs", inputs), ("solutions", solutions)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    asked = [line for line in lines if not line.startswith(("task.feedback", "runs_dir", "task="))]
+    asked += ["task=code_speed", "task.feedback.samples=0", f"task.feedback.solutions={tmp_path / 'solutions.jsonl'}"]
+    asked += [f"task.speed.inputs={tmp_path / 'inputs.jsonl'}", "task.speed.repeats=3", f"runs_dir={tmp_path / 'runs'}"]
+    asked += ["task.levels=[1.5]", "task.sentences=[slow,fast]"]
+    ended = gcsl("prepare", *asked)
+    assert ended.code == 0, ended.err
+
+    (path,) = tmp_path.glob("runs/code_speed/feedback-solutions-*/feedback.parquet")
+    found: dict[str, dict[str, float]] = {"reference": {}, "solutions": {}}
+    for row in read_feedback(path):
+        found[row.source][row.prompt.partition("(")[0]] = row.score
+    without = {name: found[name].pop("def plus1", 1.0) for name in found}
+    assert without == {"reference": 1.0, "solutions": 1.0}
+    assert min(found["reference"].values()) >= 1.5
+    assert set(found["solutions"].values()) == {1 + 1 / 6}
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("task.speed.repeats=0", "must be above 0"),
+        ("task.speed.inputs=none.csv", "none.csv"),
+        ("task=code_speed", "Give task.speed.inputs=FILE"),
         ("task.sandbox.kind=chroot", "no such sandbox"),
         ("task.sandbox.memory_mib=1", "too small"),
         ("task.feedback.per_problem=0", "must be at least 1"),
