@@ -59,7 +59,7 @@ class RemoteWorker:
             reply = ("failed", "the worker's process ended")
         if reply[0] == "failed":
             raise DependencyError(
-                f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. Install it with {INSTALL}."
+                f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. Where it is not installed: {INSTALL}."
             )
         return reply
 
