@@ -17,6 +17,7 @@ from gcsl_cli.programs.scanning import statements
 # Of an answer with more blocks, those after are not looked at.
 BLOCKS = 16
 
+_THOUGHT = re.compile(r"</think>[ \t\r]*$", re.M)
 _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\n`]*)(?:\n|\Z)", re.M)
 _DEFINITION = re.compile(r"^\f*(?:(?:async[ \t]+)?def[ \t]+\w+[ \t]*[(\[]|class[ \t]+\w+[ \t]*[:(\[])", re.M)
 _CODE = re.compile(rf"^\f*import[ \t]+\w|^\f*from[ \t]+[\w.]+[ \t]*import\b|^\f*@\w|{_DEFINITION.pattern}", re.M)
@@ -32,7 +33,7 @@ class Extracted:
     completion: str
     """What training may learn: the solution's part of what the model wrote."""
     program: str
-    """Complete: what of the prompt belongs to it, then `completion`."""
+    """Complete: what of the prompt belongs to it, then `completion`; imports from `__future__` come first."""
     ended: bool
     """Whether something came after the solution, or its last line is a whole statement at column 0. Otherwise it may
     have been cut off."""
@@ -63,9 +64,12 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
     lines and comments at column 0 that follow are dropped, also where nothing comes after them, and so is what follows
     a special token like `<|im_end|>`.
 
-    Never raises: what is no program is for the sandbox to say. Of a completion the first `LONGEST` characters are read.
+    What a model thinks before it answers, up to a line that ends with `</think>`, is not read; thinking without an end
+    has no answer.
+
+    Never raises: what is no program is for the sandbox to say. Of an answer the first `LONGEST` characters are read.
     """
-    completion = completion[:LONGEST]
+    completion = _answer(completion)[:LONGEST]
     name = re.escape(entry_point)
     defines = re.compile(rf"^\f*(?:(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|{name}[ \t]*(?::[^=\n]*)?=(?!=))", re.M)
     headers = [begin for begin, end in pairwise(statements(prompt, 0)) if _begins(defines, prompt, begin, end)]
@@ -91,12 +95,28 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
     return _extracted(prompt, text, text[: _trimmed(text, 0, following.start() if following else len(text))])
 
 
+def _answer(completion: str) -> str:
+    """What comes after the thinking."""
+    if thought := _THOUGHT.search(completion):
+        return completion[thought.end() :]
+    return "" if completion.lstrip().startswith("<think>") else completion
+
+
 def _extracted(before: str, text: str, solution: str, closed: bool = False) -> Extracted:
     """The record; `text` is what the solution is the beginning of, `closed` whether something follows `text`."""
     ended = closed or bool(text[len(solution) :].strip())
     if not ended and solution and (tree := parsed(before + solution)) and tree.body:
         ended = tree.body[-1].lineno == (before + solution).count("\n")
-    return Extracted(solution, before + solution, ended)
+    first = _future(solution)
+    return Extracted(solution, first + before + solution.removeprefix(first), ended)
+
+
+def _future(solution: str) -> str:
+    """What has to come first: the solution up to its last import from `__future__`."""
+    tree = parsed(solution) if "__future__" in solution else None
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)] if tree else []
+    last = max((node.end_lineno or 0 for node in nodes if node.module == "__future__"), default=0)
+    return "".join(f"{line}\n" for line in solution.split("\n")[:last])
 
 
 def _solution(before: str, text: str, anchor: re.Pattern[str] | None) -> str:

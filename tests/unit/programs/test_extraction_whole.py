@@ -2,6 +2,7 @@
 
 import pytest
 
+from gcsl_cli.programs.definitions import LONGEST, parsed
 from gcsl_cli.programs.extraction import Extracted, extract
 from tests.unit.programs.toy import BODY, HEADER, IMPORTS, TASK, WHOLE, body, program
 
@@ -126,3 +127,41 @@ def test_an_answer_before_a_fence_counts() -> None:
 def test_a_name_in_a_docstring_is_no_header() -> None:
     prompt = '"""\nComplete this:\ndef area(r):\narea = ...\n"""\n'
     assert extract(prompt, WHOLE + "print(1)", "area") == Extracted(WHOLE, prompt + WHOLE, ended=True)
+
+
+THOUGHT = "First\n```python\ndef area(r):\n    return r\n```\nWait, no."
+
+
+@pytest.mark.parametrize("thinking", [f"<think>\n{THOUGHT}\n</think>\n", f"{THOUGHT}</think> \n", "<think></think>\n"])
+@pytest.mark.parametrize("answer", [BODY, WHOLE, f"So:\n```python\n{WHOLE}```\n", "    return '</think>'\n"])
+def test_what_a_model_thinks_before_is_not_its_answer(thinking: str, answer: str) -> None:
+    """Where the chat template opens the thinking, only its end is in the completion."""
+    found = body(thinking + answer)
+    expected = body(answer)
+    assert found.completion.strip("\n") == expected.completion.strip("\n")
+    assert parsed(found.program)
+    assert (found.ended, "Wait" in found.program) == (expected.ended, False)
+
+
+def test_thinking_without_an_end_has_no_answer() -> None:
+    assert body("<think>\n" + THOUGHT) == Extracted("", HEADER, ended=False)
+
+
+def test_long_thinking_leaves_the_answer_whole() -> None:
+    assert body("<think>\n" + "Wait.\n" * LONGEST + "</think>\n" + WHOLE + "1").completion.strip() == WHOLE.strip()
+
+
+@pytest.mark.parametrize("before", ["", "\n", '"""An area."""\n'])
+def test_imports_from_the_future_come_before_those_of_the_prompt(before: str) -> None:
+    future = "from __future__ import (\n    annotations,\n)\nfrom __future__ import generator_stop  # types\n"
+    answer = before + future + WHOLE
+    found = body(f"```python\n{answer}```")
+    assert found.completion == answer
+    assert sorted(found.program) == sorted(IMPORTS + answer)
+    assert found.program.index(IMPORTS) > found.program.index("generator_stop")
+    compile(found.program, "program", "exec")
+
+
+def test_the_future_in_a_docstring_is_no_import() -> None:
+    answer = '"""\nfrom __future__ import annotations\n"""\n' + WHOLE
+    assert body(answer).program == IMPORTS + answer
