@@ -43,7 +43,9 @@ class HeldOut:
         if not config.discrimination_rows or not len(held_out):
             return None
         order = np.random.default_rng(config.seed).permutation(len(held_out))[: config.discrimination_rows]
-        return HeldOut(experiment, held_out.take(np.sort(order)))
+        # Rows of a prompt side by side, which is computed once for them.
+        side_by_side = order[np.lexsort((order, held_out.prompts[order]))]
+        return HeldOut(experiment, held_out.take(side_by_side))
 
     def discrimination(self) -> dict[str, Any] | None:
         """How well the goal tells good rows from poor ones; the base model cannot read control tokens."""
@@ -117,7 +119,7 @@ class HeldOut:
             return
         index, feedback, of_rows = zip(*rows, strict=True)
         encoded = prompter.rows(feedback, of_rows, None)
-        numbers = np.array(index, dtype=np.int64)
+        numbers = self.rows.prompts[list(index)]
         texts = [likelihood_row(row) for row in encoded]
         if self._shares(model, encoded, numbers):
             log_probs, tokens = shared_log_probs(model, texts, numbers)
@@ -127,7 +129,7 @@ class HeldOut:
             self._known[id(model), goal] = log_probs[place :: len(asked)], tokens[place :: len(asked)]
 
     def _shares(self, model: "PreTrainedModel", rows: Sequence[EncodedRow], index: Ints) -> bool:
-        """Whether the goals of a row can be measured in one pass."""
+        """Whether the goals of a row, and the rows of a prompt, can be measured in one pass."""
         if self.experiment.config.goal.placement not in AFTER_PROMPT:
             return False
         from gcsl_cli.training.shared_prefix import why_not_shared

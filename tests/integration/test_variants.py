@@ -106,12 +106,17 @@ def test_goals_after_the_prompt_share_it_unasked(runs: Path, small_run: Lines, r
 def test_goals_after_the_prompt_are_measured_in_one_pass(
     tmp_path: Path, small_run: Lines, rtp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Discrimination and likelihoods of held-out rows are those of one row after another."""
-    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal.placement=after_prompt", "evaluation.generations=false"]
+    """Discrimination and likelihoods of held-out rows are those of one row after another; a prompt is computed once."""
+    twice = tmp_path / "twice.jsonl"
+    once = rtp.read_text(encoding="utf-8")
+    twice.write_text(once + once.replace(" number", " another"), encoding="utf-8")
+    lines = [*small_run(tmp_path / "runs"), *given(twice), "goal.placement=after_prompt"]
+    lines += ["evaluation.generations=false", "evaluation.discrimination_rows=1000"]
     passes = []
 
     def counted(model: "PreTrainedModel", rows: Any, index: Any) -> Any:
-        passes.append(len(rows))
+        neighbours = np.flatnonzero(np.diff(index)) + 1
+        passes.append((len(rows), len(np.unique(index)), len(neighbours) + 1))
         return likelihood.shared_log_probs(model, rows, index)
 
     monkeypatch.setattr(held_out, "shared_log_probs", counted)
@@ -125,6 +130,9 @@ def test_goals_after_the_prompt_are_measured_in_one_pass(
     together, alone = results
 
     assert passes
+    for rows, prompts, groups in passes:
+        assert rows == 4 * prompts, "two completions under two goals"
+        assert groups == prompts
     assert together["discrimination"]["trained"]["pooled"]["value"] == pytest.approx(
         alone["discrimination"]["trained"]["pooled"]["value"], abs=1e-9
     )
