@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.models import train_in_bf16
 from gcsl_cli.prompting import EncodedRow
 from gcsl_cli.records import FeedbackRows, read_feedback
 from gcsl_cli.schema import Config
@@ -18,6 +19,7 @@ from gcsl_cli.stages.feedback import FILE, check_splits
 from gcsl_cli.stages.goal import check_asked, make_goal, training_rows
 from gcsl_cli.stages.method import AnyExamples, drawing, make_examples
 from gcsl_cli.stages.optimisation import plan_budget, told_budget
+from gcsl_cli.stages.policy import base_dtype
 from gcsl_cli.stages.prepare import Prepared, describe, make_plan
 from gcsl_cli.stages.sharing import planned_share, told_saving
 from gcsl_cli.stages.train import count_rows
@@ -34,8 +36,8 @@ PASSES = {"dpo": 4 / 3, "kto": 2.0}
 """Work of a token beside that of supervised training (a pass forward, two back): passes through the reference model,
 and for KTO's divergence through both.
 """
-BYTES_PER_PARAMETER = 16
-"""float32 weights, gradients and the two moments of Adam."""
+TRAINED_BYTES = 16
+"""Of a parameter that is trained: float32 weight, gradient and the two moments of Adam."""
 EXAMPLES = 3
 COUNTED_STEPS = 200
 """Planned steps that are tokenized; what more there are is estimated from them."""
@@ -55,7 +57,7 @@ def run(config: Config, stage: str) -> dict[str, Any]:
         *experiment.task.overview(),
         *(_training_lines(experiment, rows) if len(rows) else _rollout_lines(experiment)),
         *_sampling_lines(experiment, stage, len(tests)),
-        ["memory", f"about {_parameters(experiment) * BYTES_PER_PARAMETER / 2**30:.1f} GiB for full fine-tuning"],
+        ["memory", _memory(experiment)],
     ]
     return {"stage": stage, "status": "dry run", "run": str(experiment.training.path), "summary": summary}
 
@@ -175,6 +177,18 @@ def _marked(
 
 def _no_rollouts(*_: Any) -> Any:
     raise AssertionError("this task plans no rollouts")
+
+
+def _memory(experiment: Experiment) -> str:
+    """Of what training keeps from step to step."""
+    import torch
+
+    if experiment.config.adapter.name == "none":
+        size, kept = TRAINED_BYTES, "weights, gradients and moments"
+    else:
+        frozen = base_dtype(frozen=True, bf16=train_in_bf16(str(experiment.config.train.precision)))
+        size, kept = (frozen or torch.float32).itemsize, "frozen weights"
+    return f"about {_parameters(experiment) * size / 2**30:.1f} GiB of {kept}, and the activations of a batch"
 
 
 def _parameters(experiment: Experiment) -> int:
