@@ -108,7 +108,7 @@ def _extracted(before: str, text: str, solution: str, closed: bool = False) -> E
     if not ended and solution and (tree := parsed(before + solution)) and tree.body:
         ended = tree.body[-1].lineno == (before + solution).count("\n")
     first = _future(solution)
-    return Extracted(solution, first + before + solution.removeprefix(first), ended)
+    return Extracted(solution, first + before + solution[len(first) :], ended)
 
 
 def _future(solution: str) -> str:
