@@ -9,8 +9,10 @@ A shard is named by everything that its verdicts depend on: programs, tests, lim
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,27 +106,36 @@ class Grader:
             DependencyError: the sandbox does not work here; then nothing is run.
         """
         new = list(dict.fromkeys(program for program in programs if _key(program) not in self.known))
+        shards = [new[start : start + SHARD] for start in range(0, len(new), SHARD)]
         with console.progress("grading", len(new), "programs") as bar:
-            for start in range(0, len(new), SHARD):
-                shard = new[start : start + SHARD]
-                for program, verdict in zip(shard, self._shard(shard, folder, bar), strict=True):
-                    self.known[_key(program)] = verdict
+            missing = []
+            for shard in shards:
+                path = None if folder is None else folder / f"{self._name(shard)}.parquet"
+                kept = None if path is None else kept_rows(path, VERDICTS)
+                if kept is None:
+                    missing.append((shard, path))
+                else:
+                    self._know(shard, [Verdict(**row) for row in kept])
+                    bar.advance(len(shard))
+            # All of them in one go: at the end of one, workers would wait for its last program.
+            with closing(self._graded([program for shard, _ in missing for program in shard])) as verdicts:
+                for shard, path in missing:
+                    made = []
+                    for verdict in islice(verdicts, len(shard)):
+                        made.append(verdict)
+                        bar.advance()
+                    if path is not None:
+                        keep(path, VERDICTS, made)
+                    self._know(shard, made)
         return [self.known[_key(program)] for program in programs]
 
-    def _shard(self, shard: Sequence[Program], folder: Path | None, bar: console.Progress) -> list[Verdict]:
-        path = None if folder is None else folder / f"{self._name(shard)}.parquet"
-        if path is not None and (kept := kept_rows(path, VERDICTS)) is not None:
-            bar.advance(len(kept))
-            return [Verdict(**row) for row in kept]
-        made = []
+    def _know(self, shard: Sequence[Program], verdicts: Sequence[Verdict]) -> None:
+        self.known.update(zip(map(_key, shard), verdicts, strict=True))
+
+    def _graded(self, programs: Sequence[Program]) -> Generator[Verdict, None, None]:
         workers = self.config.workers or os.cpu_count() or 1
-        arguments = {"workers": workers, "limits": self.config.limits(), "sandbox": self.config.sandbox()}
-        for verdict in grade(shard, self.problems, **arguments):  # type: ignore[arg-type]
-            made.append(verdict)
-            bar.advance()
-        if path is not None:
-            keep(path, VERDICTS, made)
-        return made
+        limits, sandbox = self.config.limits(), self.config.sandbox()
+        yield from grade(programs, self.problems, workers=workers, limits=limits, sandbox=sandbox)
 
     def _name(self, shard: Sequence[Program]) -> str:
         texts = [[self.problems[program.identity].key(), program.code] for program in shard]

@@ -18,8 +18,9 @@ from gcsl_cli.sandbox.engine import Sandbox
 from gcsl_cli.sandbox.limits import Limits
 from gcsl_cli.sandbox.remote import RemoteWorker
 
-# Programs that wait for a worker or for their turn to be handed out.
-AHEAD = 4
+# Programs a worker that are taken before the verdict on the first of them is handed out: as many as the other workers
+# run while that one reaches its limit.
+AHEAD = 128
 BUSY_SHARE = 0.5
 
 
@@ -95,7 +96,7 @@ def grade(
     while no other one runs.
 
     Args:
-        programs: may be a generator; few are taken ahead.
+        programs: may be a generator; `AHEAD` a worker are taken ahead.
         problems: by identity.
         workers: programs at a time.
         limits: of each program.

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_a_large_program(bubblewrap: None) -> None:
     assert verdict("#" + "x" * 10**7 + "\ndef add(a, b): return a + b").solved
     small = Limits(cpu_seconds=10, wall_seconds=60, memory_bytes=128 * MEBIBYTE)
     assert verdict("x = 0" + "+1" * 5 * 10**6, limits=small).error in {"memory", "syntax", "crash", "timeout"}
+
+
+def test_a_program_at_its_limit_does_not_keep_the_others_waiting(bubblewrap: None) -> None:
+    """Verdicts come in order, so the first one is the endless program's; until then the others are graded."""
+    taken: list[Program] = []
+
+    def programs() -> Iterator[Program]:
+        for code in ("while True: pass", *["def add(a, b): return a + b"] * 40):
+            taken.append(Program("add", code))
+            yield taken[-1]
+
+    verdicts = grade(programs(), {"add": ADD}, workers=2, limits=Limits(cpu_seconds=2, wall_seconds=60))
+    first = next(verdicts)
+    assert (first.error, len(taken)) == ("timeout", 41)
+    assert all(one.solved for one in verdicts)
 
 
 @pytest.mark.parametrize(
