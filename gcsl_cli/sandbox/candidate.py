@@ -5,8 +5,6 @@ Frames in, in the form of `codec`: (limits, code, entry point), then (number, fu
 What is written here can be written by the candidate as well: it is an answer to a call, never a verdict.
 """
 
-from __future__ import annotations
-
 import errno
 import gc
 import posix
@@ -101,21 +99,22 @@ def described(error: BaseException) -> tuple[str, str, str]:
     return kind, message, name
 
 
-def load(code: str, name: str) -> dict[str, Any]:
+def load(code: str, name: str) -> "dict[str, Any]":
     """Run the program as a module of its own; its names."""
-    if "\0" in code:
-        raise SyntaxError("the program contains a NUL byte")
-    try:
-        compiled = compile(code, "program", "exec", dont_inherit=True)
-    except (ValueError, UnicodeError, RecursionError) as error:
-        raise SyntaxError(str(error)) from error
     module = type(sys)(name)
     sys.modules[name] = module
-    exec(compiled, module.__dict__)
+    try:
+        # Not `compile`: its first call takes longer than most programs, to make the types of syntax trees.
+        exec(code, module.__dict__)
+    except (ValueError, RecursionError) as error:
+        if error.__traceback__ and error.__traceback__.tb_next is None:
+            # No line of the program was run: a NUL, half a character, brackets in brackets.
+            raise SyntaxError(str(error)) from error
+        raise
     return module.__dict__
 
 
-def loaded(code: str, entry: str) -> tuple[dict[str, Any], tuple[int, str, str, str]]:
+def loaded(code: str, entry: str) -> "tuple[dict[str, Any], tuple[int, str, str, str]]":
     """The program's names, and what is said of loading it; no names where it cannot be loaded."""
     try:
         names = load(code, "program")
@@ -141,7 +140,7 @@ def main() -> None:
     posix._exit(0)
 
 
-def answered(request: bytes, names: dict[str, Any], output: int) -> bytes:
+def answered(request: bytes, names: "dict[str, Any]", output: int) -> bytes:
     """The frame that answers one call."""
     number, name, args, kwargs = decode(request)
     try:

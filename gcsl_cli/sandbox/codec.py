@@ -7,12 +7,9 @@ so no method of the sender's comes along: an object that equals everything arriv
 at all. Sizes and depth are limited on both sides.
 """
 
-from __future__ import annotations
-
 from posix import read, write
-from struct import Struct
 
-# Not from typing: importing it takes longer than starting the interpreter.
+# Importing typing takes longer than starting the interpreter. struct and __future__ are files to load as well.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,10 +17,6 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 200
 MAX_FRAME = 2**30
-
-_LENGTH = Struct(">I")
-_FLOAT = Struct(">d")
-_COMPLEX = Struct(">dd")
 
 
 class CodecError(Exception):
@@ -84,14 +77,15 @@ class _Encoder:
         elif issubclass(kind, int):
             self._int(int.__add__(value, 0))  # type: ignore[operator]
         elif issubclass(kind, float):
-            out += b"f" + _FLOAT.pack(float.__pos__(value))  # type: ignore[arg-type]
+            text = float.hex(float.__pos__(value)).encode()  # type: ignore[arg-type]
+            out += b"f" + bytes((len(text),)) + text
         elif issubclass(kind, str):
             self._raw(b"s", str.encode(value, "utf-8", "surrogatepass"))  # type: ignore[arg-type]
         elif issubclass(kind, bytes):
             self._raw(b"b", bytes.__getitem__(value, slice(None)))  # type: ignore[call-overload]
         elif issubclass(kind, complex):
             plain = complex.__pos__(value)  # type: ignore[arg-type]
-            out += b"c" + _COMPLEX.pack(plain.real, plain.imag)
+            self._items(b"c", (plain.real, plain.imag), depth + 1)
         else:
             self._collection(value, depth + 1)
         if len(out) > self.limit:
@@ -105,12 +99,12 @@ class _Encoder:
         if size < 256:
             self.out += b"i" + bytes((size,)) + data
         else:
-            self.out += b"I" + _LENGTH.pack(size) + data
+            self.out += b"I" + _length(size) + data
 
     def _raw(self, tag: bytes, data: bytes) -> None:
         if len(data) > self.limit:
             raise TooLargeError(f"more than {self.limit} bytes")
-        self.out += tag + _LENGTH.pack(len(data)) + data
+        self.out += tag + _length(len(data)) + data
 
     def _collection(self, value: object, depth: int) -> None:
         kind = type(value)
@@ -127,7 +121,7 @@ class _Encoder:
             return self._items(b"g", value, depth)  # type: ignore[arg-type]
         raise OutsideError(kind.__name__)
 
-    def _items(self, tag: bytes, items: Iterable[object], depth: int) -> None:
+    def _items(self, tag: bytes, items: "Iterable[object]", depth: int) -> None:
         out = self.out
         out += tag
         place = len(out)
@@ -136,15 +130,15 @@ class _Encoder:
         for item in items:
             self.value(item, depth)
             count += 1
-        out[place : place + 4] = _LENGTH.pack(count)
+        out[place : place + 4] = _length(count)
 
 
-def _flat(pairs: dict[object, object]) -> Iterable[object]:
+def _flat(pairs: dict[object, object]) -> "Iterable[object]":
     for pair in pairs.items():
         yield from pair
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes) -> "Any":
     """The value that `encode` was given.
 
     Raises:
@@ -161,21 +155,17 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def _decode(data: bytes, place: int, depth: int) -> tuple[Any, int]:
+def _decode(data: bytes, place: int, depth: int) -> "tuple[Any, int]":
     if depth > MAX_DEPTH:
         raise BrokenFrameError(f"nested deeper than {MAX_DEPTH} levels")
     tag = data[place]
     place += 1
     if tag in _CONSTANTS:
         return _CONSTANTS[tag], place
-    if tag == _INT:
+    if tag in _SHORT:
         end = place + 1 + data[place]
-        return int.from_bytes(_part(data, place + 1, end), "big", signed=True), end
-    if tag == _DOUBLE:
-        return _FLOAT.unpack_from(data, place)[0], place + 8
-    if tag == _COMPLEX_TAG:
-        return complex(*_COMPLEX.unpack_from(data, place)), place + 16
-    (size,) = _LENGTH.unpack_from(data, place)
+        return _SHORT[tag](_part(data, place + 1, end)), end
+    size = int.from_bytes(_part(data, place, place + 4), "big")
     place += 4
     if tag in _RAW:
         return _RAW[tag](_part(data, place, place + size)), place + size
@@ -195,38 +185,49 @@ def _part(data: bytes, start: int, end: int) -> bytes:
     return data[start:end]
 
 
-def _pairs(items: list[Any]) -> dict[Any, Any]:
+def _integer(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _pairs(items: "list[Any]") -> "dict[Any, Any]":
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
 _COLLECTIONS: tuple[tuple[type, bytes], ...] = ((list, b"l"), (tuple, b"t"), (set, b"S"), (frozenset, b"Z"))
 _CONSTANTS: dict[int, object] = {ord("N"): None, ord("T"): True, ord("F"): False}
-_INT, _DOUBLE, _COMPLEX_TAG = b"ifc"
-_RAW: dict[int, Callable[[bytes], object]] = {
-    ord("I"): lambda part: int.from_bytes(part, "big", signed=True),
+_SHORT: "dict[int, Callable[[bytes], object]]" = {
+    ord("i"): _integer,
+    ord("f"): lambda part: float.fromhex(part.decode("ascii")),
+}
+_RAW: "dict[int, Callable[[bytes], object]]" = {
+    ord("I"): _integer,
     ord("s"): lambda part: part.decode("utf-8", "surrogatepass"),
     ord("b"): bytes,
 }
-_BUILDERS: dict[int, Callable[[list[Any]], object]] = {
+_BUILDERS: "dict[int, Callable[[list[Any]], object]]" = {
     ord("l"): lambda items: items,
     ord("t"): tuple,
     ord("S"): set,
     ord("Z"): frozenset,
     ord("d"): _pairs,
+    ord("c"): lambda items: complex(*items),
     ord("r"): lambda items: range(*items),
     ord("g"): iter,
 }
 
 
+def _length(size: int) -> bytes:
+    return size.to_bytes(4, "big")
+
+
 def framed(data: bytes) -> bytes:
     """Content with its length before it."""
-    return _LENGTH.pack(len(data)) + data
+    return _length(len(data)) + data
 
 
 def frame_length(head: bytes | bytearray) -> int:
     """The content's bytes, from the first four bytes of a frame."""
-    (length,) = _LENGTH.unpack_from(head)
-    return int(length)
+    return int.from_bytes(head[:4], "big")
 
 
 def write_frame(descriptor: int, data: bytes) -> None:

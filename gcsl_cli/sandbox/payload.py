@@ -17,7 +17,7 @@ BOOT = (
     " while len(p)<n:p+=read(0,n-len(p))or _exit(0)\n"
     " return p\n"
     "import sys\n"
-    "exec(compile(take(int(take(8))),'boot','exec'))\n"
+    "exec(take(int(take(8))))\n"
 )
 _START = """
 def start(items, main):
