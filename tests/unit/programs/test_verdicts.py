@@ -21,9 +21,11 @@ class Counted:
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.graded: list[Program] = []
+        self.calls = 0
         self.fail_at = fail_at
 
     def __call__(self, programs: Iterable[Program], problems: Mapping[str, Problem], **_: Any) -> Iterator[Verdict]:
+        self.calls += 1
         for program in programs:
             if len(self.graded) == self.fail_at:
                 raise KeyboardInterrupt
@@ -40,11 +42,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 def test_a_program_is_graded_once(counted: Counted) -> None:
-    """The fourth is the first again; asked later, all are known."""
+    """The fourth is the first again; asked later, all are known. Both shards are graded in one go."""
     grader = Grader(PROBLEMS, SandboxConfig())
     found = grader(PROGRAMS)
 
     assert counted.graded == PROGRAMS[:3]
+    assert counted.calls == 1
     assert found[3] is found[0]
     assert grader(PROGRAMS[:2]) == found[:2]
     assert len(counted.graded) == 3
