@@ -135,7 +135,7 @@ class Grader:
     def _graded(self, programs: Sequence[Program]) -> Generator[Verdict, None, None]:
         workers = self.config.workers or os.cpu_count() or 1
         limits, sandbox = self.config.limits(), self.config.sandbox()
-        yield from grade(programs, self.problems, workers=workers, limits=limits, sandbox=sandbox)
+        return grade(programs, self.problems, workers=workers, limits=limits, sandbox=sandbox)
 
     def _name(self, shard: Sequence[Program]) -> str:
         texts = [[self.problems[program.identity].key(), program.code] for program in shard]

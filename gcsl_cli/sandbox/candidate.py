@@ -101,10 +101,12 @@ def described(error: BaseException) -> tuple[str, str, str]:
 
 def load(code: str, name: str) -> "dict[str, Any]":
     """Run the program as a module of its own; its names."""
+    gc.set_threshold(GARBAGE)
     module = type(sys)(name)
     sys.modules[name] = module
     try:
-        # Not `compile`: its first call takes longer than most programs, to make the types of syntax trees.
+        # Not `compile`: its first call takes longer than most programs, to make the types of syntax trees. The program
+        # inherits what this module imports from __future__, which is nothing.
         exec(code, module.__dict__)
     except (ValueError, RecursionError) as error:
         if error.__traceback__ and error.__traceback__.tb_next is None:
@@ -127,7 +129,6 @@ def loaded(code: str, entry: str) -> "tuple[dict[str, Any], tuple[int, str, str,
 def main() -> None:
     """Serve one program."""
     requests, answers = take_channel()
-    gc.set_threshold(GARBAGE)
     first = read_frame(requests)
     if first is None:
         posix._exit(0)

@@ -8,7 +8,7 @@ Verdict(passed=1, tests=1, error="", message="", test=-1, cpu_seconds=0.01, wall
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def grade(
     workers: int = 1,
     limits: Limits | None = None,
     sandbox: Sandbox | None = None,
-) -> Iterator[Verdict]:
+) -> Generator[Verdict, None, None]:
     """Verdicts on the programs, in their order, as they come.
 
     A program that reaches the wall limit with little processor time, because the machine was busy, is run once more

@@ -1,7 +1,7 @@
 """Grading many programs: each once, kept in shards, and what names a shard."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ class Counted:
         self.calls = 0
         self.fail_at = fail_at
 
-    def __call__(self, programs: Iterable[Program], problems: Mapping[str, Problem], **_: Any) -> Iterator[Verdict]:
+    def __call__(
+        self, programs: Iterable[Program], problems: Mapping[str, Problem], **_: Any
+    ) -> Generator[Verdict, None, None]:
         self.calls += 1
         for program in programs:
             if len(self.graded) == self.fail_at:

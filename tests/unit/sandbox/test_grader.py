@@ -43,6 +43,7 @@ def verdict(code: str, problem: Problem = ADD, limits: Limits = ROOMY) -> Verdic
         ("import ctypes\ndef add(a, b): ctypes.string_at(0)", 0, "crash", 0),
         ("def add(a, b): return object()", 0, "outside", 0),
         ("if __name__ == '__main__':\n    1 / 0\ndef add(a, b):\n    print(a)\n    return a + b", 3, "", -1),
+        ("def add(a: int, b): return a + b\nassert add.__annotations__ == {'a': int}", 3, "", -1),
         ("from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    a: int\n"
          "def add(a, b): return A(a + b).a", 3, "", -1),
     ],
