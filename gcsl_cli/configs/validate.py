@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from gcsl_cli.choices import AFTER_PROMPT, Selection, SharedPrefix
+from gcsl_cli.choices import Selection, SharedPrefix
 from gcsl_cli.configs.goals import goal_problems, shown
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.schema import BudgetConfig, Config
@@ -157,12 +157,6 @@ def _batches(config: Config) -> Iterator[str]:
             "train.shared_prefix=on: there is nothing to share. It takes a goal after the prompt "
             "(goal.placement=after_prompt or assistant_prefix) and every level that a row reaches "
             "(goal.formulation=threshold goal.pairing=all), or train.rows_per_prompt above 1."
-        )
-    if config.rows_together > 1 and not config.goalless and config.goal.placement not in AFTER_PROMPT:
-        yield (
-            f"train.rows_per_prompt={train.rows_per_prompt} with goal.placement={config.goal.placement}: rows of a "
-            "prompt begin with different goals and share nothing. Use goal.placement=after_prompt (assistant_prefix in "
-            "a chat), or train.rows_per_prompt=1."
         )
 
 

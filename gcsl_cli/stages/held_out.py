@@ -111,26 +111,29 @@ class HeldOut:
         return self._known[id(model), goal]
 
     def _measure(self, model: "PreTrainedModel", goals: Sequence[float | None]) -> None:
-        """Measure the goals that were not yet, in one pass where they stand after the prompt."""
+        """Measure the goals that were not yet; what rows read before they part is computed once."""
         asked = [goal for goal in dict.fromkeys(goals) if (id(model), goal) not in self._known]
-        prompter = self.experiment.prompter(self.experiment.spec)
-        rows = [(place, replace(row, finished=False), goal) for place, row in enumerate(self.rows) for goal in asked]
-        if not rows:
+        if not asked:
             return
-        index, feedback, of_rows = zip(*rows, strict=True)
-        encoded = prompter.rows(feedback, of_rows, None)
-        numbers = self.rows.prompts[list(index)]
-        texts = [likelihood_row(row) for row in encoded]
-        if self._shares(model, encoded, numbers):
-            log_probs, tokens = shared_log_probs(model, texts, numbers)
-        else:
-            log_probs, tokens = completion_log_probs(model, texts)
-        for place, goal in enumerate(asked):
-            self._known[id(model), goal] = log_probs[place :: len(asked)], tokens[place :: len(asked)]
+        prompter = self.experiment.prompter(self.experiment.spec)
+        rows = [replace(row, finished=False) for row in self.rows]
+        # The rows of a prompt stand side by side: under goals before it, those of one goal after those of another.
+        goal_first = self.experiment.config.goal.placement not in AFTER_PROMPT
+        runs = [[goal] for goal in asked] if goal_first else [asked]
+        for run in runs:
+            numbers = np.repeat(self.rows.prompts, len(run))
+            encoded = prompter.rows([row for row in rows for _ in run], run * len(rows), None)
+            texts = [likelihood_row(row) for row in encoded]
+            if self._shares(model, encoded, numbers):
+                log_probs, tokens = shared_log_probs(model, texts, numbers)
+            else:
+                log_probs, tokens = completion_log_probs(model, texts)
+            for place, goal in enumerate(run):
+                self._known[id(model), goal] = log_probs[place :: len(run)], tokens[place :: len(run)]
 
     def _shares(self, model: "PreTrainedModel", rows: Sequence[EncodedRow], index: Ints) -> bool:
-        """Whether the goals of a row, and the rows of a prompt, can be measured in one pass."""
-        if self.experiment.config.goal.placement not in AFTER_PROMPT:
+        """Whether rows of one number are there, and can be measured in one pass."""
+        if len(np.unique(index)) == len(index):
             return False
         from gcsl_cli.training.shared_prefix import why_not_shared
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gcsl_cli.choices import AFTER_PROMPT
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models import load_model
@@ -78,6 +79,7 @@ def drawing(config: Config, examples: AnyExamples, spec: GoalSpec, levels: Level
             together=config.pairs_together,
             weighting=str(config.goal.pairing_weight),
             rows_per_prompt=config.rows_together,
+            goal_first=not config.goalless and config.goal.placement not in AFTER_PROMPT,
         )
         return levels.highest(rows.scores, rows.prompts), levels.values, rule
     return np.zeros(len(examples), dtype=np.int64), np.array([np.nan]), Drawing("none", "none", "none")

@@ -31,6 +31,12 @@ class Drawing:
     """`pairs`: a row counts once for each of its goals; `rows`: once in all."""
     rows_per_prompt: int = 1
     """Pairs of one prompt that follow one another at most, so that the prompt can be computed once."""
+    goal_first: bool = False
+    """The goal stands before the prompt, so only pairs of one goal share it."""
+
+    def shared_text(self, prompts: Ints, levels: Ints) -> Ints:
+        """A number for what pairs read first, `(pairs,)`: the prompt, or a level (-1: none) and the prompt."""
+        return prompts * (int(levels.max(initial=0)) + 2) + levels if self.goal_first else prompts
 
 
 def draw_pairs(highest: Ints, drawing: Drawing, generator: np.random.Generator) -> tuple[Ints, Ints]:
@@ -111,10 +117,10 @@ def _rows_of_bins(chosen: Ints, highest: Ints, generator: np.random.Generator) -
     return rows
 
 
-def _side_by_side(prompts: Ints, most: int, generator: np.random.Generator) -> Ints:
-    """An order in which up to `most` pairs of one prompt follow one another; such groups stand in random order."""
-    order = np.argsort(prompts, kind="stable")
-    first = np.flatnonzero(np.diff(prompts[order], prepend=-1))
+def _side_by_side(texts: Ints, most: int, generator: np.random.Generator) -> Ints:
+    """An order in which up to `most` pairs of one text follow one another; such groups stand in random order."""
+    order = np.argsort(texts, kind="stable")
+    first = np.flatnonzero(np.diff(texts[order], prepend=-1))
     place = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
     groups = np.split(order, np.flatnonzero(place % most == 0)[1:])
     return np.concatenate([groups[chosen] for chosen in generator.permutation(len(groups)).tolist()])
@@ -142,7 +148,7 @@ def passes(
     while left > 1e-9 and len(highest):
         rows, levels = draw_pairs(highest, drawing, generator)
         if drawing.rows_per_prompt > 1:
-            order = _side_by_side(prompts[rows], drawing.rows_per_prompt, generator)
+            order = _side_by_side(drawing.shared_text(prompts[rows], levels), drawing.rows_per_prompt, generator)
             rows, levels = rows[order], levels[order]
         count = round(len(rows) * min(1.0, left))
         yield rows[:count], levels[:count]

@@ -125,13 +125,14 @@ def build_plan(
     for rows, reached in _windows(drawn, WINDOW * batching.batch_size):
         goals = levels[reached]
         if drawing.dropout:
-            goals[dropping.random(len(goals)) < drawing.dropout] = np.nan
+            without = dropping.random(len(goals)) < drawing.dropout
+            goals[without], reached[without] = np.nan, -1
         whole = len(rows) // unit * unit
         if not batching.tokens_per_batch:
             whole = int(min(whole, steps * batching.batch_size))
         if not whole:
             break
-        sequence = sequences + _sequences(rows[:whole], prompts, drawing)
+        sequence = sequences + _sequences(rows[:whole], reached[:whole], prompts, drawing)
         sequences = int(sequence[-1]) + 1
         tokens, supervised, shared = measure(rows[:whole], goals[:whole], sequence)
         added = computed_tokens(tokens, shared, sequence_starts(tokens, shared, batching.limit))
@@ -178,10 +179,10 @@ def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[In
         yield rows, levels
 
 
-def _sequences(rows: Ints, prompts: Ints, drawing: Drawing) -> Ints:
+def _sequences(rows: Ints, levels: Ints, prompts: Ints, drawing: Drawing) -> Ints:
     """A number for each run of the same prompt or row, or for each pair, as they are drawn."""
     if drawing.rows_per_prompt > 1:
-        rows = prompts[rows]
+        rows = drawing.shared_text(prompts[rows], levels)
     elif not drawing.together:
         return np.arange(len(rows))
     return np.cumsum(np.r_[False, np.diff(rows) != 0])
