@@ -103,14 +103,15 @@ def test_goals_after_the_prompt_share_it_unasked(runs: Path, small_run: Lines, r
     assert times in preview.out
 
 
-def test_goals_after_the_prompt_are_measured_in_one_pass(
-    tmp_path: Path, small_run: Lines, rtp: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("placement", ["after_prompt", "before_prompt"])
+def test_what_held_out_rows_have_in_common_is_computed_once(
+    tmp_path: Path, small_run: Lines, rtp: Path, monkeypatch: pytest.MonkeyPatch, placement: str
 ) -> None:
-    """Discrimination and likelihoods of held-out rows are those of one row after another; a prompt is computed once."""
+    """A prompt, or a goal and a prompt; discrimination and likelihoods are those of one row after another."""
     twice = tmp_path / "twice.jsonl"
     once = rtp.read_text(encoding="utf-8")
     twice.write_text(once + once.replace(" number", " another"), encoding="utf-8")
-    lines = [*small_run(tmp_path / "runs"), *given(twice), "goal.placement=after_prompt"]
+    lines = [*small_run(tmp_path / "runs"), *given(twice), f"goal.placement={placement}"]
     lines += ["evaluation.generations=false", "evaluation.discrimination_rows=1000"]
     passes = []
 
@@ -131,13 +132,38 @@ def test_goals_after_the_prompt_are_measured_in_one_pass(
 
     assert passes
     for rows, prompts, groups in passes:
-        assert rows == 4 * prompts, "two completions under two goals"
+        assert rows == prompts * (4 if placement == "after_prompt" else 2), "two completions, under two goals"
         assert groups == prompts
     assert together["discrimination"]["trained"]["pooled"]["value"] == pytest.approx(
         alone["discrimination"]["trained"]["pooled"]["value"], abs=1e-9
     )
     for one, other in zip(together["likelihoods"]["levels"], alone["likelihoods"]["levels"], strict=True):
         assert one["good"]["value"] == pytest.approx(other["good"]["value"], rel=1e-4)
+
+
+def test_rows_of_a_prompt_share_it_under_a_goal_before_it(
+    runs: Path, small_run: Lines, rtp: Path, tmp_path: Path
+) -> None:
+    """Under one goal; the loss of a step, which takes most rows, is that of the same rows one by one."""
+    twice = tmp_path / "twice.jsonl"
+    once = rtp.read_text(encoding="utf-8")
+    twice.write_text(once + once.replace(" number", " another"), encoding="utf-8")
+    lines = [*small_run(runs), *given(twice), "goal=exact", "goal.placement=before_prompt", "train.rows_per_prompt=4"]
+    step = ["train.batch_size=64", "train.max_steps=1"]
+    plans, manifests = [], []
+    for shared_prefix in ("auto", "off"):
+        ended = gcsl("train", *lines, f"train.shared_prefix={shared_prefix}", *step, "--json")
+        assert ended.code == 0, ended.err
+        run = Path(json.loads(ended.out)["run"])
+        plans.append(pq.read_table(run / "plan.parquet").to_pydict())
+        manifests.append(json.loads((run / "manifest.json").read_text(encoding="utf-8")))
+    plan, (together, alone) = plans[0], manifests
+    sequences = set(plan["sequence"])
+
+    assert sorted(plan["row"]) == sorted(plans[1]["row"])
+    assert len(set(zip(plan["sequence"], plan["goal"], strict=True))) == len(sequences) < len(plan["row"])
+    assert together["tokens"] < together["tokens_written_out"] == alone["tokens"]
+    assert together["training_loss"] == pytest.approx(alone["training_loss"], rel=1e-4)
 
 
 def test_prompts_are_not_shared_where_that_is_not_exact(tmp_path: Path, small_run: Lines, rtp: Path) -> None:

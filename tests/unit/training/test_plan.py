@@ -44,7 +44,7 @@ def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
     budget: dict[str, Any] = {"epochs": 1, "tokens": np.inf, "supervised_tokens": np.inf, "steps": np.inf}
     budget |= {key: changes.pop(key) for key in budget if key in changes}
     drawing: dict[str, Any] = {"formulation": "threshold", "pairing": "all", "balance": "none"}
-    others = ("dropout", "together", "weighting", "rows_per_prompt")
+    others = ("dropout", "together", "weighting", "rows_per_prompt", "goal_first")
     drawing |= {key: changes.pop(key) for key in (*drawing, *others) if key in changes}
     prompts = changes.pop("prompts", np.arange(len(highest)))
     batching = Batching(**(settings | changes))
@@ -167,6 +167,28 @@ def test_rows_of_a_prompt_follow_one_another_and_are_drawn_as_they_are_one_by_on
     assert all(len(set(of_prompt[made.sequence == number].tolist())) == 1 for number in made.sequence)
     assert made.tokens.sum() == toy_lengths(made.row, made.goal).sum() - 4 * (len(made.row) - len(begins))
     assert of_prompt[begins].tolist() != sorted(of_prompt[begins].tolist())
+
+
+@pytest.mark.parametrize("balance", ["none", "levels"])
+@pytest.mark.parametrize("pairing", ["all", "sample"])
+def test_rows_of_a_prompt_follow_one_another_under_one_goal_where_it_comes_first(balance: str, pairing: str) -> None:
+    """What rows without a goal have in common is no goal's: they are sequences of their own."""
+    highest, prompts = np.tile([2, 0, 1, 2, 0], 16), np.tile(np.arange(8), 10)
+    rules = {"balance": balance, "pairing": pairing, "prompts": prompts}
+    alone = plan(highest, **rules)
+    made = plan(highest, **rules, rows_per_prompt=3, goal_first=True, tokens_per_batch=200)
+    dropped = plan(highest, **rules, rows_per_prompt=3, goal_first=True, tokens_per_batch=200, dropout=0.3)
+
+    assert sorted(pairs(made.row, made.goal)) == sorted(pairs(alone.row, alone.goal))
+    read = Counter(pairs(prompts[made.row], made.goal))
+    begins = np.flatnonzero(np.diff(made.sequence, prepend=-1))
+    assert len(begins) <= sum(-(-count // 3) for count in read.values()) + 1  # a window of steps may cut one
+    assert np.isnan(dropped.goal).any()
+    for one in (made, dropped):
+        for number in np.unique(one.sequence):
+            members = one.sequence == number
+            assert len(set(prompts[one.row[members]].tolist())) == 1
+            assert len(set(np.nan_to_num(one.goal[members], nan=-1.0).tolist())) == 1
 
 
 def test_dropout_takes_the_goal_from_its_share_of_the_rows_and_changes_nothing_else() -> None:
