@@ -53,8 +53,8 @@ class HeldOut:
         if not experiment.spec.has_goal:
             return None
         compared = experiment.config.evaluation.base and experiment.spec.wording != "token"
-        base = self._auc(experiment.base_model) if compared else None
-        return {"trained": self._auc(experiment.policy), "base": base}
+        base = self.auc(experiment.base_model) if compared else None
+        return {"trained": self.auc(experiment.policy), "base": base}
 
     def likelihoods(self, goals: Sequence[float | None]) -> dict[str, Any]:
         """For each asked goal the mean log-probability a token (nats) of the good rows and of the poor ones."""
@@ -90,7 +90,8 @@ class HeldOut:
             float(np.median(self.rows.scores)) if configured is None else self.experiment.spec.scale.score(configured)
         )
 
-    def _auc(self, model: "PreTrainedModel") -> dict[str, Any]:
+    def auc(self, model: "PreTrainedModel") -> dict[str, Any]:
+        """How well a model under the best goal and the worst one tells good rows from poor ones."""
         spec, config = self.experiment.spec, self.experiment.config.evaluation
         self._measure(model, [spec.best, spec.worst])
         return goal_discrimination(

@@ -1,0 +1,56 @@
+r"""Which words for a goal does the base model understand? Goal discrimination before training, on rows for training.
+
+    python scripts/screen_goals.py experiment=small/code task.feedback.solutions=samples.jsonl.gz
+    python scripts/screen_goals.py experiment=small/code task.feedback.solutions=samples.jsonl.gz \
+        'task.sentences=["# Wrong.","# Correct."]' goal.placement=after_prompt
+
+Words are chosen by rows for training, so that held-out rows, which are not read here, still judge the trained model. Of
+each prompt with good and poor rows up to `--each` of either kind are rated under the best goal and under the worst.
+"""
+
+import argparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcsl_cli import console
+from gcsl_cli.configs import load
+from gcsl_cli.records import FeedbackRows
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.stages.goal import make_goal
+from gcsl_cli.stages.held_out import HeldOut
+
+
+def both_kinds(rows: FeedbackRows, cut: float, each: int) -> NDArray[np.int64]:
+    """Places of at most `each` good and poor rows of every prompt that has both, drawn at random; by prompt."""
+    order = np.random.default_rng(0).permutation(len(rows))
+    prompts, good = rows.prompts[order], rows.scores[order] >= cut
+    chosen = []
+    for prompt in np.unique(prompts):
+        kinds = [order[(prompts == prompt) & (good == kind)][:each] for kind in (True, False)]
+        if all(len(kind) for kind in kinds):
+            chosen += kinds
+    return np.concatenate(chosen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--each", type=int, default=4, help="good and poor rows a prompt, at most")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides")
+    given = parser.parse_args()
+    console.setup()
+    experiment = Experiment(load(given.overrides))
+    feedback = ensure_feedback(experiment)
+    training = feedback.of_split("train")
+    experiment.spec, _ = make_goal(experiment.config, feedback, training)
+    rows = training.take(both_kinds(training, HeldOut(experiment, training).cut, given.each))
+    found = HeldOut(experiment, rows).auc(experiment.base_model)
+    spec = experiment.spec
+    print(f"worst: {spec.text(spec.worst)!r}\nbest:  {spec.text(spec.best)!r}\n{spec.placement}, {len(rows)} rows")
+    for name in ("pooled", "within"):
+        print(f"AUC {name}: {found[name]['value']:.3f} [{found[name]['low']:.3f}, {found[name]['high']:.3f}]")
+
+
+if __name__ == "__main__":
+    main()
