@@ -40,6 +40,7 @@ class GoalConfig:
 
     formulation: Formulation = Formulation.threshold
     wording: Wording = Wording.language
+    tokens: int = 1
     placement: Placement = Placement.before_prompt
     pairing: Pairing = Pairing.auto
     pairing_weight: PairingWeight = PairingWeight.pairs
@@ -131,6 +132,7 @@ class TrainConfig:
     rows_per_prompt: int = 1
     shared_prefix: SharedPrefix = SharedPrefix.auto
     learning_rate: float = 1e-4
+    control_token_learning_rate: float | None = None
     lr_schedule: str = "linear"
     warmup_steps: int = 10
     weight_decay: float = 0.0

@@ -71,6 +71,11 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
             "goal.pairing_weight=rows with goal.balance=levels: balance says what share each level has. "
             "Use goal.balance=none."
         )
+    if goal.tokens > 1 and goal.wording is not Wording.token:
+        yield (
+            f"goal.tokens={goal.tokens} with goal.wording={goal.wording}: it is a number of control tokens. Use "
+            "goal.wording=token, or leave it out."
+        )
     if goal.sentences is not None and goal.wording is Wording.number:
         yield "goal.sentences with goal.wording=number: a number has no sentence. goal.template puts words around it."
     if goal.sentences is not None and goal.template is not None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from gcsl_cli.choices import Selection, SharedPrefix
+from gcsl_cli.choices import Selection, SharedPrefix, Wording
 from gcsl_cli.configs.goals import goal_problems, shown
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.schema import BudgetConfig, Config
@@ -24,6 +24,7 @@ METHODS = ("gcsl", "sft", "dpo", "kto")
 BUDGETS = ("epochs", "tokens", "supervised_tokens", "seconds")
 ADAPTERS = ("none", "lora")
 COUNTS = (
+    "goal.tokens",
     "adapter.r",
     "adapter.alpha",
     "train.batch_size",
@@ -66,6 +67,7 @@ POSITIVE = (
     "train.budget.epochs",
     "train.budget.seconds",
     "train.learning_rate",
+    "train.control_token_learning_rate",
     "generation.temperature",
     "method.beta",
 )
@@ -103,6 +105,7 @@ def _problems(config: Config) -> Iterator[str]:
     if not 0 <= adapter.dropout < 1:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 drops nothing."
     yield from goal_problems(config.goal)
+    yield from _token_rate(config)
     yield from _budget(config.train.budget)
     yield from _batches(config)
     yield from _method(config)
@@ -128,6 +131,22 @@ def _numbers(config: Config) -> Iterator[str]:
         value = _value(config, path)
         if value is not None and not (math.isfinite(value) and value > 0):
             yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
+
+
+def _token_rate(config: Config) -> Iterator[str]:
+    rate = config.train.control_token_learning_rate
+    if rate is None or config.goalless:
+        return
+    if config.goal.wording is not Wording.token:
+        yield (
+            f"train.control_token_learning_rate={rate} without control tokens: nothing would have this rate. Use "
+            "goal.wording=token, or train.learning_rate."
+        )
+    if config.adapter.name == "none":
+        yield (
+            f"train.control_token_learning_rate={rate} with adapter=none: full fine-tuning trains all embeddings at "
+            "train.learning_rate. Use adapter=lora, or leave it out."
+        )
 
 
 def _budget(budget: BudgetConfig) -> Iterator[str]:

@@ -43,7 +43,7 @@ class GoalSpec:
     template: str
     """What raw scores are put into; empty for levels."""
     words: tuple[str, ...]
-    """What each control token means; its embedding starts from their mean. Empty for other wordings."""
+    """What the control tokens of each level mean, whose embeddings start from theirs. Empty for other wordings."""
     weights: tuple[float, ...]
     """Loss weight of each level; empty where all count alike."""
     placement: str

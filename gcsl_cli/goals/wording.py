@@ -1,10 +1,11 @@
 """Wordings: what each level is called in the prompt.
 
 language   "Give a response whose quality is at least 4 on a scale from 1 to 5.", or a sentence of the task
-token      <|goal_3|>
+token      <|goal_3|>, or <|goal_3_0|><|goal_3_1|> where a level has two
 number     4
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Formatter
@@ -36,9 +37,18 @@ class _Number:
         return format(self.value, spec) if spec else self.short
 
 
-def goal_texts(wording: str, phrases: Sequence[str]) -> tuple[str, ...]:
-    """What stands in the prompt for each level: its phrase, or a control token in its place."""
-    return tuple(f"<|goal_{index}|>" if wording == "token" else phrase for index, phrase in enumerate(phrases))
+def goal_texts(wording: str, phrases: Sequence[str], tokens: int = 1) -> tuple[str, ...]:
+    """What stands in the prompt for each level: its phrase, or `tokens` control tokens in its place."""
+    if wording != "token":
+        return tuple(phrases)
+    if tokens == 1:
+        return tuple(f"<|goal_{index}|>" for index in range(len(phrases)))
+    return tuple("".join(f"<|goal_{index}_{place}|>" for place in range(tokens)) for index in range(len(phrases)))
+
+
+def control_tokens(text: str) -> list[str]:
+    """The control tokens that a level's text is made of."""
+    return re.findall(r"<\|goal_[0-9_]+\|>", text)
 
 
 def default_template(wording: str, formulation: str, per: str, rule: str, scale: Scale) -> str:

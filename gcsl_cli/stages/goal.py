@@ -63,7 +63,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         level_rule=levels.rule,
         per=levels.per,
         levels=() if raw else tuple(levels.values.tolist()),
-        texts=goal_texts(str(goal.wording), phrases),
+        texts=goal_texts(str(goal.wording), phrases, goal.tokens),
         template=template,
         words=phrases if token else (),
         weights=tuple(goal.weights or ()),

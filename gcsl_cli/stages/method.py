@@ -105,7 +105,8 @@ def make_trainer(
         held_out = None
         if validation is not None and isinstance(validation[0], GoalExamples):
             held_out = validation[0].planned(validation[1])
-        return sft_trainer(model, tokenizer, examples.planned(plan, share), held_out, adapter)
+        rate = experiment.config.train.control_token_learning_rate
+        return sft_trainer(model, tokenizer, examples.planned(plan, share), held_out, adapter, rate)
     from gcsl_cli.training.preference import dpo_trainer, kto_trainer
 
     others = None

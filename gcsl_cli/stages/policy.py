@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from gcsl_cli.control_tokens import extend_model
 from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.wording import control_tokens
 from gcsl_cli.models import load_model
 from gcsl_cli.schema import AdapterConfig
 from gcsl_cli.stages.experiment import Experiment
@@ -28,7 +29,8 @@ def control_ids(experiment: Experiment, spec: GoalSpec) -> list[int]:
     """The ids of the goal's control tokens; none for other wordings."""
     if spec.wording != "token":
         return []
-    return [int(id_) for id_ in experiment.prompter(spec).tokenizer.convert_tokens_to_ids(list(spec.texts))]
+    names = [name for text in spec.texts for name in control_tokens(text)]
+    return [int(id_) for id_ in experiment.prompter(spec).tokenizer.convert_tokens_to_ids(names)]
 
 
 def peft_config(adapter: AdapterConfig, trained_tokens: Sequence[int] = ()) -> "PeftConfig | None":

@@ -16,12 +16,28 @@ if TYPE_CHECKING:
 
 
 class PlannedSFTTrainer(SFTTrainer):
-    """TRL's trainer on sequences that branch, and on rows that count more or less.
+    """TRL's trainer on sequences that branch, on rows that count more or less, with a rate of control tokens' own.
 
     Weights `(sequences, tokens)` are those of classes in C-RLFT (arXiv 2309.11235) and of rows that have several goals:
     the loss is the sum over supervised tokens of weight times negative log-likelihood, over the number of supervised
     tokens of the step, so that weights of 1 change nothing. (`compute_loss_func` would cost a second forward pass.)
     """
+
+    control_token_learning_rate: float | None = None
+    """Peak rate of the embeddings that PEFT trains beside LoRA; `None`: that of all."""
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The trainer's optimizer; embeddings of control tokens are a group of their own where they have a rate."""
+        optimizer = super().create_optimizer(model)
+        if self.control_token_learning_rate is not None:
+            named = (self.model if model is None else model).named_parameters()
+            tokens = {id(weight) for name, weight in named if "trainable_tokens_delta" in name}
+            for group in list(optimizer.param_groups):
+                of_tokens = [weight for weight in group["params"] if id(weight) in tokens]
+                group["params"] = [weight for weight in group["params"] if id(weight) not in tokens]
+                if of_tokens:
+                    optimizer.add_param_group({**group, "params": of_tokens, "lr": self.control_token_learning_rate})
+        return optimizer
 
     def compute_loss(
         self,
@@ -58,12 +74,14 @@ def sft_trainer(
     batches: PlannedBatches,
     validation: PlannedBatches | None,
     peft_config: "PeftConfig | None",
+    control_token_learning_rate: float | None = None,
 ) -> "MakeTrainer":
-    """A trainer over planned micro-batches: TRL's own where every row is a sequence and all count alike."""
-    trainer = PlannedSFTTrainer if batches.weighted or batches.share else SFTTrainer
+    """A trainer over planned micro-batches: TRL's own where every row is a sequence and all count and learn alike."""
+    own = batches.weighted or batches.share or control_token_learning_rate is not None
+    trainer = PlannedSFTTrainer if own else SFTTrainer
 
     def make(arguments: dict[str, Any], callbacks: list[TrainerCallback]) -> SFTTrainer:
-        return trainer(
+        made = trainer(
             model=model,
             args=sft_arguments(arguments),
             train_dataset=batches.dataset(),
@@ -73,6 +91,9 @@ def sft_trainer(
             peft_config=peft_config,
             callbacks=callbacks,
         )
+        if isinstance(made, PlannedSFTTrainer):
+            made.control_token_learning_rate = control_token_learning_rate
+        return made
 
     return make
 

@@ -287,7 +287,8 @@ def test_control_tokens_go_on_from_a_checkpoint(tmp_path: Path, run: Run) -> Non
 
     from tests.commands import gcsl_until
 
-    lines = ["goal.wording=token", "train.max_steps=4", "train.checkpoint_every=2", "seed=9"]
+    lines = ["goal.wording=token", "goal.tokens=2", "train.control_token_learning_rate=0.01"]
+    lines += ["train.max_steps=4", "train.checkpoint_every=2", "seed=9"]
     whole = folder(run("train", *lines))
     sent = json.loads((whole / "manifest.json").read_text(encoding="utf-8"))["command"]
     arguments = [part for part in sent.split()[2:] if not part.startswith(("runs_dir", "--"))]

@@ -197,6 +197,14 @@ def test_values_are_needed_where_levels_are_fixed(folder: Path) -> None:
         (["goal.levels.per=prompt", "goal.levels.by=distinct"], "only quantiles are taken within a prompt"),
         (["goal.sentences=[a,b]", "goal.wording=number"], "a number has no sentence"),
         (["goal.sentences=[a,b]", "goal.template='{level}'"], "Give one of them"),
+        (["goal.tokens=2"], "goal.tokens=2 with goal.wording=language: it is a number of control tokens"),
+        (["goal.tokens=0", "goal.wording=token"], "goal.tokens=0: must be a whole number of at least 1"),
+        (["train.control_token_learning_rate=0.1"], "without control tokens: nothing would have this rate"),
+        (["train.control_token_learning_rate=0", "goal.wording=token"], "must be a finite number above 0"),
+        (
+            ["train.control_token_learning_rate=0.1", "goal.wording=token", "adapter=none"],
+            "with adapter=none: full fine-tuning trains all embeddings at train.learning_rate",
+        ),
         (["goal.dropout=1"], "goal.dropout=1.0: must be at least 0 and below 1"),
         (["goal.dropout=-0.1"], "must be at least 0 and below 1"),
         (["goal.weights=[-1,1]"], "finite numbers of at least 0"),
@@ -217,6 +225,7 @@ def test_goals_that_make_no_sense_are_refused_with_the_reason(folder: Path, line
         ["goal.levels.per=prompt", "goal.levels.by=quantile", "goal.wording=token", "goal.pairing=all"],
         ["goal.formulation=exact", "goal.weights=[0,1]", "goal.dropout=0.5", "generation.against=none"],
         ["goal.sentences=[a,b,c]", "goal.wording=token", "generation.against=0.5"],
+        ["goal.tokens=8", "goal.wording=token", "train.control_token_learning_rate=0.1", "adapter=lora"],
     ],
 )
 def test_goals_that_make_sense_are_taken(folder: Path, lines: list[str]) -> None:

@@ -9,6 +9,7 @@ import torch
 from gcsl_cli.control_tokens import add_tokens, extend_model
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
+from gcsl_cli.goals.wording import goal_texts
 from gcsl_cli.models import export_model, load_model, load_tokenizer
 from gcsl_cli.schema import AdapterConfig
 from gcsl_cli.stages.policy import peft_config
@@ -115,6 +116,40 @@ def test_embeddings_start_from_the_mean_of_their_words(folder: Path, *, untie: b
     assert len(new) == max(len(old), len(tokenizer))
     # What the model says of a prompt without a goal stays, but for the new rows.
     assert torch.equal(logits(model, plain)[..., : min(ids)], logits(before, plain)[..., : min(ids)])
+
+
+@pytest.mark.parametrize(
+    ("phrase", "parts"),
+    [("fair text", ["fa", "ir", " t", "ext"]), ("bad", ["b", "b", "a", "d"]), ("good", ["g", "o", "o", "d"])],
+)
+def test_several_tokens_of_a_level_share_its_words_out(tiny_model: Path, phrase: str, parts: list[str]) -> None:
+    model, tokenizer = load_model(tiny_model).to("cpu"), load_tokenizer(tiny_model)
+    texts = goal_texts("token", [phrase, "other"], tokens=4)
+    ids = add_tokens(tokenizer, texts)
+    extend_model(model, tokenizer, texts, [phrase, "other"], untie=True)
+    weights = embeddings(model)
+
+    assert tokenizer(texts[0] + "a", add_special_tokens=False)["input_ids"][:-1] == ids[:4]
+    assert len(ids) == 8
+    for id_, part in zip(ids, parts, strict=False):
+        of_part = tokenizer(part, add_special_tokens=False)["input_ids"]
+        assert torch.allclose(weights[id_], weights[of_part].mean(dim=0))
+
+
+@pytest.mark.parametrize("rate", [None, 0.05])
+def test_control_tokens_may_have_a_rate_of_their_own(tiny_model: Path, tmp_path: Path, rate: float | None) -> None:
+    """The first step of Adam moves every weight by its rate, whatever the gradient; that of `trained` is 0.01."""
+    model, tokenizer, ids = extended(tiny_model, untie=True)
+    start = embeddings(model)[ids]
+    adapter = peft_config(AdapterConfig(name="lora", r=4), ids)
+    planned = batches(tokenizer, SPEC, steps=1)
+    made = trained(model, tokenizer, planned, tmp_path, adapter=adapter, control_token_learning_rate=rate)
+
+    weights = dict(made.model.named_parameters())
+    tokens = next(weight for name, weight in weights.items() if "trainable_tokens_delta" in name)
+    assert (tokens - start).abs().max().item() == pytest.approx(rate or 0.01, rel=1e-3)
+    lora = [weight.abs().max().item() for name, weight in weights.items() if "lora_B" in name]
+    assert max(lora) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora"])

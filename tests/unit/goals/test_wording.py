@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale, names
-from gcsl_cli.goals.wording import check_template, default_template, fill_template, goal_texts, pick_sentences
+from gcsl_cli.goals.wording import (
+    check_template,
+    control_tokens,
+    default_template,
+    fill_template,
+    goal_texts,
+    pick_sentences,
+)
 
 STARS = Scale("helpfulness", 1.0, 5.0)
 SECONDS = Scale("run time", 0.0, 30.0, lower_is_better=True)
@@ -111,6 +118,13 @@ def test_a_format_that_does_not_fit_its_value_is_refused(template: str) -> None:
 def test_control_tokens_stand_in_the_place_of_phrases() -> None:
     assert goal_texts("token", ("bad", "good")) == ("<|goal_0|>", "<|goal_1|>")
     assert goal_texts("language", ("bad", "good")) == ("bad", "good")
+    assert goal_texts("token", ("bad", "good"), 2) == ("<|goal_0_0|><|goal_0_1|>", "<|goal_1_0|><|goal_1_1|>")
+
+
+def test_a_text_is_taken_apart_into_its_control_tokens() -> None:
+    assert control_tokens("<|goal_0|>") == ["<|goal_0|>"]
+    assert control_tokens("".join(goal_texts("token", ("bad",) * 12, 11)))[-1] == "<|goal_11_10|>"
+    assert control_tokens("a goal in words") == []
 
 
 @pytest.mark.parametrize(("count", "picked"), [(2, "AE"), (3, "ACE"), (4, "ABDE"), (5, "ABCDE")])

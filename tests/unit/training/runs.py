@@ -44,6 +44,7 @@ def trained(
     adapter: Any = None,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
+    control_token_learning_rate: float | None = None,
 ) -> "Trained":
     """Run the plan."""
     from gcsl_cli import console
@@ -67,5 +68,5 @@ def trained(
         accumulation=accumulation,
     )
     with console.progress("training", 1, "tokens") as bar:
-        make = sft_trainer(model, tokenizer, planned, None, adapter)
+        make = sft_trainer(model, tokenizer, planned, None, adapter, control_token_learning_rate)
         return train_plan(make, planned.plan, settings, folder, bar, validated=False)
