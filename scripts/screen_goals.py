@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli import console
+from gcsl_cli.choices import Wording
 from gcsl_cli.configs import load
 from gcsl_cli.records import FeedbackRows
 from gcsl_cli.stages.experiment import Experiment
@@ -40,7 +41,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides")
     given = parser.parse_args()
     console.setup()
-    experiment = Experiment(load(given.overrides))
+    config = load(given.overrides)
+    config.goal.wording = Wording.language  # the untouched model cannot read control tokens
+    experiment = Experiment(config)
     feedback = ensure_feedback(experiment)
     training = feedback.of_split("train")
     experiment.spec, _ = make_goal(experiment.config, feedback, training)
