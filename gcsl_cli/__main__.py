@@ -1,6 +1,6 @@
 """`python -m gcsl_cli` is `gcsl`."""
 
-from gcsl_cli.cli import main
+from gcsl_cli.cli.commands import main
 
 if __name__ == "__main__":
     main()

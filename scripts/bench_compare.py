@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gcsl_cli import console
-from gcsl_cli.evaluations import RESULT_VERSION, write_values
+from gcsl_cli.cli import console
 from gcsl_cli.metrics.bootstrap import mean_over_prompts
-from gcsl_cli.reports import comparison, comparison_page  # imports of what is timed
-from gcsl_cli.runs import FORMAT_VERSION
+from gcsl_cli.reports.comparison import page, tables  # imports of what is timed
+from gcsl_cli.reports.evaluations import RESULT_VERSION, write_values
+from gcsl_cli.runs.folders import FORMAT_VERSION
 from gcsl_cli.stages.compare import run
 
 METHODS = 10
@@ -37,7 +37,7 @@ def main() -> None:
         for number in range(arguments.runs):
             make_run(Path(folder) / "toxicity" / f"run-{number}", number, arguments.prompts, generator)
         seconds = [timed(folder, Path(folder) / f"out-{number}") for number in range(arguments.rounds)]
-    modules = (comparison.__name__, comparison_page.__name__)
+    modules = (tables.__name__, page.__name__)
     print(
         f"{arguments.runs} runs x {arguments.prompts} prompts: median {np.median(seconds):.2f} s after importing "
         f"{' and '.join(modules)}; the first, with matplotlib's own imports, {seconds[0]:.2f} s"

@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from gcsl_cli.data.records import FeedbackRows, read_feedback
 from gcsl_cli.metrics.discrimination import goal_discrimination
-from gcsl_cli.records import FeedbackRows, read_feedback
 
 RESAMPLES = 1000
 SIGNS = r"\w+|[^\w\s]"

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli.graded_files.columns import ColumnsConfig
-from gcsl_cli.splits import prompt_id
-from gcsl_cli.tasks.feedback import FeedbackTask
+from gcsl_cli.data.splits import prompt_id
+from gcsl_cli.tasks.feedback.columns import ColumnsConfig
+from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 
 def write_rows(path: Path, count: int) -> None:

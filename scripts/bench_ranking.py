@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
 
-from gcsl_cli import console
+from gcsl_cli.cli import console
 from gcsl_cli.configs import load
 from gcsl_cli.generation.likelihood import completion_log_probs, score_completions
 from gcsl_cli.goals.spec import no_goal_spec
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.tasks.recommendation import RecommendationTask
+from gcsl_cli.tasks.recommendation.task import RecommendationTask
 
 USERS, ITEMS = 140_000, 20_000
 """Of a generated file; MovieLens-10M has 70,000 and 11,000."""

@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 
 from gcsl_cli.configs import load
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
-from gcsl_cli.models import end_tokens
+from gcsl_cli.models.loading import end_tokens
 from gcsl_cli.stages.experiment import Experiment
 
 

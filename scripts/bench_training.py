@@ -15,9 +15,10 @@ import numpy as np
 from datasets import Dataset
 from trl import SFTTrainer
 
-from gcsl_cli import console
+from gcsl_cli.cli import console
 from gcsl_cli.configs import load
-from gcsl_cli.models import load_model
+from gcsl_cli.models.loading import load_model
+from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal
@@ -48,7 +49,7 @@ def main() -> None:
 
     def ours(folder: Path) -> tuple[float, list[float]]:
         model = load_model(experiment.base_path)
-        with console.progress("ours", int(plan.tokens.sum()), "tokens") as bar:
+        with progress("ours", int(plan.tokens.sum()), "tokens") as bar:
             started = time.perf_counter()
             make = sft_trainer(model, experiment.tokenizer, batches, None, None)
             trained = train_plan(make, plan, settings, folder, bar, validated=False)

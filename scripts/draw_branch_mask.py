@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from transformers import LlamaConfig
 
-from gcsl_cli.prompting import EncodedRow
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.rows import PlanCollator
 from gcsl_cli.training.shared_prefix import branch_masks

@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli import console
-from gcsl_cli.choices import Wording
+from gcsl_cli.cli import console
 from gcsl_cli.configs import load
-from gcsl_cli.records import FeedbackRows
+from gcsl_cli.configs.choices import Wording
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal

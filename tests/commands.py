@@ -15,7 +15,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-PRELOADED = ["gcsl_cli.cli", "gcsl_cli.launch", "gcsl_cli.stages.evaluate", "gcsl_cli.training.sft", "hydra"]
+PRELOADED = [
+    "gcsl_cli.cli.commands",
+    "gcsl_cli.cli.launch",
+    "gcsl_cli.stages.evaluate",
+    "gcsl_cli.training.sft",
+    "hydra",
+]
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Ended:
 
 def gcsl(*arguments: str) -> Ended:
     """Run a command line in this process."""
-    from gcsl_cli import cli
+    from gcsl_cli.cli import commands as cli
 
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
@@ -57,7 +63,7 @@ def gcsl_until(point: str, sent: signal.Signals, folder: Path, *arguments: str) 
 
 
 def _main(point: str, sent: int, folder: Path, arguments: Sequence[str]) -> None:
-    from gcsl_cli import cli
+    from gcsl_cli.cli import commands as cli
 
     fired = False
 

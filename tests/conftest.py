@@ -98,7 +98,7 @@ def remembered_composition(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def bubblewrap() -> None:
     """Skips where the bubblewrap program itself does not work; where it does, the sandbox has to."""
-    from gcsl_cli.sandbox.probe import working
+    from gcsl_cli.tasks.code.sandbox.probe import working
 
     trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
     if shutil.which("bwrap") is None or subprocess.run(trial, capture_output=True, check=False).returncode:

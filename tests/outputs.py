@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.records import read_feedback, read_generations
+from gcsl_cli.data.records import read_feedback, read_generations
 
 if TYPE_CHECKING:
-    from gcsl_cli.records import FeedbackRow, Generation
+    from gcsl_cli.data.records import FeedbackRow, Generation
 
 # When and where a run was made, not what came out of it.
 CIRCUMSTANCES = {"seconds", "run", "command", "feedback", "training_seconds"}

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gcsl_cli.configs.compose import Composer, finish, without_hydra
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.validate import validate
-from gcsl_cli.schema import Config
 
 __all__ = ["Composer", "finish", "load", "validate", "without_hydra"]
 

@@ -13,8 +13,8 @@ from omegaconf.errors import (
 )
 
 from gcsl_cli.configs.keys import hint_of, wrong_value
-from gcsl_cli.schema import Config
-from gcsl_cli.suggest import did_you_mean, listed
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.errors import did_you_mean, listed
 
 
 def answer(error: BaseException, config: DictConfig | None, override: Any = None, prefix: str = "") -> str:

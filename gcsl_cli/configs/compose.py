@@ -10,10 +10,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gcsl_cli.configs import folders, keys, overrides
 from gcsl_cli.configs.answers import answer, missing
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.targets import check_targets, typed
 from gcsl_cli.configs.validate import validate
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.schema import Config
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 

@@ -60,7 +60,7 @@ def register_schema() -> None:
     """Make the dataclass schema known to Hydra as `schema`, the first entry of the defaults list."""
     from hydra.core.config_store import ConfigStore
 
-    from gcsl_cli.schema import Config
+    from gcsl_cli.configs.schema import Config
 
     ConfigStore.instance().store(name="schema", node=Config)
 

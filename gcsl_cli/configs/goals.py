@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from gcsl_cli.choices import Balance, Formulation, LevelRule, LevelScope, Pairing, PairingWeight, Wording
-from gcsl_cli.schema import GoalConfig, LevelsConfig
+from gcsl_cli.configs.choices import Balance, Formulation, LevelRule, LevelScope, Pairing, PairingWeight, Wording
+from gcsl_cli.configs.schema import GoalConfig, LevelsConfig
 
 
 def goal_problems(goal: GoalConfig) -> Iterator[str]:

@@ -6,8 +6,7 @@ from typing import Any, Union, get_args, get_origin
 
 from omegaconf import DictConfig, Node, OmegaConf
 
-from gcsl_cli.errors import ConfigError
-from gcsl_cli.suggest import did_you_mean, listed
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 # `trainer/*.yaml` fills the node `train`: the one group whose keys have another name.
 NODES = {"trainer": "train"}

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gcsl_cli.errors import ConfigError
-from gcsl_cli.suggest import did_you_mean, listed
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 
 def parse(overrides: Sequence[str], groups: dict[str, list[str]]) -> list[Any]:

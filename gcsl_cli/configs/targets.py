@@ -8,8 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcsl_cli.errors import ConfigError, DependencyError
-from gcsl_cli.suggest import did_you_mean
+from gcsl_cli.errors import ConfigError, DependencyError, did_you_mean
 
 ALLOW = "allow_custom_code"
 OURS = ("gcsl_cli.",)

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from gcsl_cli.choices import Selection, SharedPrefix, Wording
+from gcsl_cli.configs.choices import Selection, SharedPrefix, Wording
 from gcsl_cli.configs.goals import goal_problems, shown
-from gcsl_cli.errors import ConfigError
-from gcsl_cli.schema import BudgetConfig, Config
-from gcsl_cli.suggest import did_you_mean, listed
+from gcsl_cli.configs.schema import BudgetConfig, Config
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 # transformers.SchedulerType (transformers 5), those that need no further arguments.
 SCHEDULES = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.prompting import EncodedRow
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched, branched
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gcsl_cli.data.records import Generation, Prompt, read_generations, write_generations
 from gcsl_cli.errors import DataError
 from gcsl_cli.generation.sampling import Sampled
-from gcsl_cli.records import Generation, Prompt, read_generations, write_generations
 
 SampleShard = Callable[[Sequence[Prompt], int], Sequence[Sequence[Sampled]]]
 """Completions of the given prompts from a seed."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.relabel import highest_reached, highest_within_prompt
+from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

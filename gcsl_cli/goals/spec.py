@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.errors import ConfigError, RunError
-from gcsl_cli.files import read_json, write_json
 from gcsl_cli.goals.scale import Scale, name, names
 from gcsl_cli.goals.wording import fill_template
+from gcsl_cli.runs.files import read_json, write_json
 
 FORMAT_VERSION = 2
 FILE_NAME = "goal.json"

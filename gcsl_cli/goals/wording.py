@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from gcsl_cli.errors import ConfigError
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.goals.scale import Scale, names
-from gcsl_cli.suggest import did_you_mean, listed
 
 RAW = "{level:.2f}"
 _LANGUAGE = {

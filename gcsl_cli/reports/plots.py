@@ -13,8 +13,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.files import whole_file
 from gcsl_cli.reports.content import Column, Result, base_arm, columns
+from gcsl_cli.runs.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

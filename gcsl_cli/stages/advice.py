@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.scale import names
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.records import FeedbackRows
 from gcsl_cli.training.plan import Plan
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from gcsl_cli.data.records import Generation
 from gcsl_cli.generation.likelihood import completion_log_probs
 from gcsl_cli.metrics.attainment import above_share
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
-from gcsl_cli.prompting import EncodedRow
-from gcsl_cli.records import Generation
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts

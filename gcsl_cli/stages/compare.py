@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli.comparison.compute import compare
-from gcsl_cli.comparison.rows import BASE, Row, Wanted, make_rows
-from gcsl_cli.comparison.runs import matching, read_runs
-from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.files import write_json, write_text
-from gcsl_cli.provenance import provenance
-from gcsl_cli.suggest import did_you_mean
+from gcsl_cli.errors import ConfigError, DataError, did_you_mean
+from gcsl_cli.reports.comparison.compute import compare
+from gcsl_cli.reports.comparison.rows import BASE, Row, Wanted, make_rows
+from gcsl_cli.reports.comparison.runs import matching, read_runs
+from gcsl_cli.runs.files import write_json, write_text
+from gcsl_cli.runs.provenance import provenance
 
 RESAMPLES = 2000
 BROAD = ("task", "runs_dir")
@@ -116,8 +115,8 @@ def _folder(rows: Sequence[Row]) -> Path:
 
 def write_reports(result: dict[str, Any], folder: Path) -> None:
     """The same comparison in every form that a paper, a page or a program takes."""
-    from gcsl_cli.reports.comparison import comparison_csv, comparison_latex, comparison_markdown
-    from gcsl_cli.reports.comparison_page import comparison_html
+    from gcsl_cli.reports.comparison.page import comparison_html
+    from gcsl_cli.reports.comparison.tables import comparison_csv, comparison_latex, comparison_markdown
 
     write_json(folder / "comparison.json", result)
     write_text(folder / "comparison.md", comparison_markdown(result))

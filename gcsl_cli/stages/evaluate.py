@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from gcsl_cli.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
-from gcsl_cli.files import read_json, write_json, write_text
+from gcsl_cli.configs.schema import Config, EvaluationConfig
 from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
-from gcsl_cli.provenance import provenance
-from gcsl_cli.runs import Folder, identity
-from gcsl_cli.schema import Config, EvaluationConfig
+from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
+from gcsl_cli.runs.files import read_json, write_json, write_text
+from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.provenance import provenance
 from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
 from gcsl_cli.stages.arms import Arm, asked_goals, configured_arm, evaluation_arms
 from gcsl_cli.stages.experiment import Experiment, plain

@@ -7,15 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.artifacts import content
-from gcsl_cli.choices import Selection
+from gcsl_cli.configs.choices import Selection
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.artifacts import content
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, no_goal_spec
-from gcsl_cli.models import context_length, inference_dtype, load_model, load_tokenizer, model_folder
-from gcsl_cli.prompting import Prompter
-from gcsl_cli.records import FeedbackRows
-from gcsl_cli.runs import Folder, identity
-from gcsl_cli.schema import Config
+from gcsl_cli.models.loading import context_length, inference_dtype, load_model, load_tokenizer, model_folder
+from gcsl_cli.models.prompting import Prompter
+from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Experiment:
         """Renders and tokenizes prompts for the models of this experiment."""
         if spec.wording != "token":
             return Prompter(self.tokenizer, spec, self.context)
-        from gcsl_cli.control_tokens import add_tokens
+        from gcsl_cli.goals.control_tokens import add_tokens
 
         tokenizer = load_tokenizer(self.base_path)
         add_tokens(tokenizer, spec.texts)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from gcsl_cli import __version__
-from gcsl_cli.schema import Config
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 

@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import numpy as np
 
-from gcsl_cli import console
+from gcsl_cli.data.records import FeedbackRows, Generation, Prompt, read_feedback, write_table
 from gcsl_cli.errors import DataError
 from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
 from gcsl_cli.generation.shards import sample_in_shards
-from gcsl_cli.models import end_tokens
-from gcsl_cli.records import FeedbackRows, Generation, Prompt, read_feedback, write_table
+from gcsl_cli.models.loading import end_tokens
+from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.base import RolloutSettings
 
@@ -64,7 +64,7 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
         shard = [ids[prompt.prompt_id] for prompt in chosen]
         return sample_prompts(model, experiment.tokenizer, shard, None, ends, sampling, seed)
 
-    with console.progress("rollouts", len(prompts) * settings.samples, "completions") as bar:
+    with progress("rollouts", len(prompts) * settings.samples, "completions") as bar:
         return sample_in_shards(
             prompts,
             [len(ids[prompt.prompt_id]) for prompt in prompts],

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli import console
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.records import Generation, Prompt, read_generations, write_generations
 from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
 from gcsl_cli.generation.shards import sample_in_shards
-from gcsl_cli.models import end_tokens
-from gcsl_cli.records import Generation, Prompt, read_generations, write_generations
-from gcsl_cli.runs import Folder, identity
-from gcsl_cli.schema import Config
+from gcsl_cli.models.loading import end_tokens
+from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.arms import Arm, configured_arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
@@ -110,7 +110,7 @@ def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generati
         ends = sorted({*end_tokens(experiment.tokenizer, model), *prompter.end})
         return sample_prompts(model, experiment.tokenizer, ids, other, ends, sampling, seed)
 
-    with console.progress(f"generating: {arm.label}", len(prompts) * config.samples, "completions") as bar:
+    with progress(f"generating: {arm.label}", len(prompts) * config.samples, "completions") as bar:
         return sample_in_shards(
             prompts,
             [len(asked[prompt.prompt_id]) for prompt in prompts],

@@ -4,15 +4,15 @@ import logging
 
 import numpy as np
 
-from gcsl_cli.choices import Selection
+from gcsl_cli.configs.choices import Selection
+from gcsl_cli.configs.schema import Config, GoalConfig
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import Levels, make_levels
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
 from gcsl_cli.goals.wording import RAW, check_template, default_template, fill_template, goal_texts, pick_sentences
-from gcsl_cli.records import FeedbackRows
-from gcsl_cli.schema import Config, GoalConfig
-from gcsl_cli.selection import select_rows
+from gcsl_cli.methods.selection import select_rows
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.base import Task
 

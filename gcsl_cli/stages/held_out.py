@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcsl_cli.choices import AFTER_PROMPT
+from gcsl_cli.configs.choices import AFTER_PROMPT
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.generation.likelihood import completion_log_probs, shared_log_probs
 from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.bootstrap import interval
 from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.likelihood import per_token
-from gcsl_cli.prompting import EncodedRow
-from gcsl_cli.records import FeedbackRows
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.answers import likelihood_row
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback

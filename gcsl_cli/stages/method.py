@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gcsl_cli.choices import AFTER_PROMPT
+from gcsl_cli.configs.choices import AFTER_PROMPT
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.models import load_model
-from gcsl_cli.preferences import Pairs, desirable, preference_pairs
-from gcsl_cli.records import FeedbackRows
-from gcsl_cli.schema import Config
+from gcsl_cli.methods.preferences import Pairs, desirable, preference_pairs
+from gcsl_cli.models.loading import load_model
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.goal import levels_of
 from gcsl_cli.stages.policy import base_dtype
@@ -107,7 +107,7 @@ def make_trainer(
             held_out = validation[0].planned(validation[1])
         rate = experiment.config.train.control_token_learning_rate
         return sft_trainer(model, tokenizer, examples.planned(plan, share), held_out, adapter, rate)
-    from gcsl_cli.training.preference import dpo_trainer, kto_trainer
+    from gcsl_cli.methods.trainers import dpo_trainer, kto_trainer
 
     others = None
     if validation is not None and not isinstance(validation[0], GoalExamples):

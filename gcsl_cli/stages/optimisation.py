@@ -3,8 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
-from gcsl_cli.models import train_in_bf16
-from gcsl_cli.schema import TrainConfig
+from gcsl_cli.configs.schema import TrainConfig
+from gcsl_cli.models.loading import train_in_bf16
 from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.plan import Budget
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gcsl_cli.control_tokens import extend_model
+from gcsl_cli.configs.schema import AdapterConfig
+from gcsl_cli.goals.control_tokens import extend_model
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import control_tokens
-from gcsl_cli.models import load_model
-from gcsl_cli.schema import AdapterConfig
+from gcsl_cli.models.loading import load_model
 from gcsl_cli.stages.experiment import Experiment
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from gcsl_cli.files import whole_file, write_text
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.records import GOAL_ROWS, PREFERENCE_PAIRS, FeedbackRows, write_columns
 from gcsl_cli.goals.levels import Levels
+from gcsl_cli.goals.relabel import Ints, reached_pairs
 from gcsl_cli.goals.spec import GoalSpec, load_spec
-from gcsl_cli.records import GOAL_ROWS, PREFERENCE_PAIRS, FeedbackRows, write_columns
-from gcsl_cli.relabel import Ints, reached_pairs
-from gcsl_cli.schema import Config
+from gcsl_cli.runs.files import whole_file, write_text
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import check_asked, levels_of, make_goal, training_rows

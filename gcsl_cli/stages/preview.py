@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.records import FeedbackRows, read_feedback
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.models import train_in_bf16
-from gcsl_cli.prompting import EncodedRow
-from gcsl_cli.records import FeedbackRows, read_feedback
-from gcsl_cli.schema import Config
+from gcsl_cli.models.loading import train_in_bf16
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, check_splits

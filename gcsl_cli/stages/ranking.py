@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli import console
+from gcsl_cli.data.records import LIKELIHOODS, FeedbackRow, Prompt, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.generation.likelihood import completion_log_probs, shared_log_probs
-from gcsl_cli.records import LIKELIHOODS, FeedbackRow, Prompt, read_table, write_columns
-from gcsl_cli.runs import Folder, identity
+from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
@@ -30,7 +30,7 @@ from gcsl_cli.training.branches import branched
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from gcsl_cli.prompting import EncodedRow
+    from gcsl_cli.models.prompting import EncodedRow
 
 FILE = "likelihoods.parquet"
 
@@ -113,7 +113,7 @@ class Ranking:
         size = self.experiment.config.generation.shard_prompts
         label = f"ranking: {'trained' if trained else 'base'}, {'no goal' if goal is None else f'goal {goal:g}'}"
         found = Likelihoods([], [])
-        with console.progress(label, len(self.prompts), "prompts") as bar:
+        with progress(label, len(self.prompts), "prompts") as bar:
             for number, start in enumerate(range(0, len(self.prompts), size)):
                 part = slice(start, start + size)
                 path = shards / f"{number:05d}.parquet"

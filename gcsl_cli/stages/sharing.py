@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from gcsl_cli.choices import SharedPrefix
+from gcsl_cli.configs.choices import SharedPrefix
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.method import AnyExamples

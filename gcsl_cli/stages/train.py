@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcsl_cli import console
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import DataError
-from gcsl_cli.files import PARTIAL, storage_errors, write_text
-from gcsl_cli.models import export_model
-from gcsl_cli.runs import Folder
-from gcsl_cli.schema import Config
+from gcsl_cli.models.loading import export_model
+from gcsl_cli.runs.files import PARTIAL, storage_errors, write_text
+from gcsl_cli.runs.folders import Folder
+from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.method import AnyExamples, make_trainer, validation_examples
@@ -104,7 +104,7 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     make = make_trainer(experiment, model, experiment.tokenizer, *given, bf16=settings.bf16, share=sharing)
     log.info("training %d steps, %d tokens", plan.steps, counts["tokens"])
     started = time.monotonic()
-    with console.progress("training", counts["tokens"], "tokens") as bar, storage_errors(folder.path):
+    with progress("training", counts["tokens"], "tokens") as bar, storage_errors(folder.path):
         trained = train_plan(make, plan, settings, folder.path / CHECKPOINTS, bar, validated=validation is not None)
     if trained.interrupted:
         raise KeyboardInterrupt

@@ -12,10 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
-from gcsl_cli.records import FeedbackRows, Generation, Prompt
 
 
 @dataclass(frozen=True, slots=True)

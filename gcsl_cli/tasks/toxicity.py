@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.artifacts import content, resolve
+from gcsl_cli.data.artifacts import content, resolve
+from gcsl_cli.data.jsonl import Place, read_jsonl
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
+from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.scale import Scale
-from gcsl_cli.jsonl import Place, read_jsonl
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import expected_maximum, mean, probability
-from gcsl_cli.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
-from gcsl_cli.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, scorer_keys
 
 log = logging.getLogger("gcsl")

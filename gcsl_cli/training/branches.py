@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.prompting import EncodedRow
+from gcsl_cli.models.prompting import EncodedRow
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -10,7 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
-from gcsl_cli.files import write_json
+from gcsl_cli.runs.files import write_json
 
 MARK = "complete.json"
 

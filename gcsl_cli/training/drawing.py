@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.relabel import reached_pairs, sampled_levels
+from gcsl_cli.goals.relabel import reached_pairs, sampled_levels
 
 Ints = NDArray[np.int64]
 

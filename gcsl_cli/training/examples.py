@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from gcsl_cli.preferences import Bools, Pairs
-from gcsl_cli.prompting import EncodedRow, Prompter
-from gcsl_cli.records import FeedbackRows
+from gcsl_cli.data.records import FeedbackRows
+from gcsl_cli.methods.preferences import Bools, Pairs
+from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.plan import Floats, Ints, Plan
 from gcsl_cli.training.rows import PlannedBatches
 

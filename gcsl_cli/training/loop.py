@@ -14,9 +14,9 @@ import numpy as np
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from gcsl_cli.console import Progress
 from gcsl_cli.errors import TrainingError
-from gcsl_cli.models import device
+from gcsl_cli.models.loading import device
+from gcsl_cli.runs.progress import Progress
 from gcsl_cli.training.checkpoints import keep_newest, mark_complete, newest_complete
 from gcsl_cli.training.plan import Plan
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gcsl_cli.data.records import PLAN, read_table, write_columns
 from gcsl_cli.errors import DataError
-from gcsl_cli.records import PLAN, read_table, write_columns
 from gcsl_cli.training.batching import Batching, added_tokens, batches
 from gcsl_cli.training.branches import computed_tokens, sequence_starts
 from gcsl_cli.training.drawing import Drawing, passed_pairs, passes, planned_pairs

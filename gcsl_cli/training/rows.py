@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcsl_cli.prompting import Prompter
-from gcsl_cli.records import FeedbackRow
+from gcsl_cli.data.records import FeedbackRow
+from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.training.branches import Branched, branched
 from gcsl_cli.training.plan import Plan
 

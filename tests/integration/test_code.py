@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.records import read_feedback
-from gcsl_cli.sandbox.engine import Engine
+from gcsl_cli.data.records import read_feedback
+from gcsl_cli.tasks.code.sandbox.engine import Engine
 from tests.commands import gcsl
 
 PROBLEMS = 12
@@ -181,7 +181,7 @@ def test_without_a_sandbox_nothing_is_sampled_and_nothing_run(
     lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Engine("bubblewrap", ["/no/such/bwrap"])
-    monkeypatch.setattr("gcsl_cli.sandbox.bubblewrap.engine", lambda *_: broken)
+    monkeypatch.setattr("gcsl_cli.tasks.code.sandbox.bubblewrap.engine", lambda *_: broken)
     ended = gcsl("prepare", *lines, f"runs_dir={tmp_path}")
 
     assert ended.code == 2

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gcsl_cli.data.records import read_feedback
 from gcsl_cli.goals.spec import GoalSpec, load_spec
-from gcsl_cli.records import read_feedback
 from tests import outputs
 from tests.commands import Ended, gcsl
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from gcsl_cli.data.records import read_feedback
 from gcsl_cli.generation import likelihood
-from gcsl_cli.records import read_feedback
 from gcsl_cli.stages import experiment, held_out
 from tests import outputs
 from tests.commands import gcsl, gcsl_until

@@ -17,7 +17,7 @@ settings.load_profile("gcsl")
 @pytest.fixture(scope="session")
 def policy(tiny_model: Path) -> "PreTrainedModel":
     """The tiny model itself, in float32 on the CPU."""
-    from gcsl_cli.models import load_model
+    from gcsl_cli.models.loading import load_model
 
     return load_model(tiny_model).to("cpu")
 
@@ -25,6 +25,6 @@ def policy(tiny_model: Path) -> "PreTrainedModel":
 @pytest.fixture
 def tokenizer(tiny_model: Path) -> "PreTrainedTokenizerBase":
     """Its tokenizer, one token a byte; fresh for each test, which may give it another chat template."""
-    from gcsl_cli.models import load_tokenizer
+    from gcsl_cli.models.loading import load_tokenizer
 
     return load_tokenizer(tiny_model)

@@ -46,7 +46,7 @@ def absolute() -> "PreTrainedModel":
 def lively(tiny_model: Path) -> "PreTrainedModel":
     import torch
 
-    from gcsl_cli.models import load_model
+    from gcsl_cli.models.loading import load_model
 
     model = load_model(tiny_model).to("cpu")
     generator = torch.Generator().manual_seed(0)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gcsl_cli.data.records import Generation, Prompt
 from gcsl_cli.generation.sampling import Sampled
 from gcsl_cli.generation.shards import sample_in_shards
-from gcsl_cli.records import Generation, Prompt
 
 PROMPTS = [Prompt(f"id{number}", f"prompt {number}", "test") for number in range(5)]
 LENGTHS = [9, 2, 7, 2, 5]

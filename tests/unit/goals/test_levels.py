@@ -17,7 +17,7 @@ from gcsl_cli.goals.levels import (
     make_levels,
     quantile_levels,
 )
-from gcsl_cli.relabel import highest_reached
+from gcsl_cli.goals.relabel import highest_reached
 
 SCORES = np.array([0.4, 0.1, 0.9, 0.4])
 PROMPTS = np.arange(20)

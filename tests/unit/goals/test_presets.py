@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gcsl_cli import configs
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.prompting import Prompter
-from gcsl_cli.records import FeedbackRow, FeedbackRows
+from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.stages.goal import make_goal
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from jinja2.exceptions import TemplateError
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import PLACEMENTS, GoalSpec
-from gcsl_cli.models import export_model
-from gcsl_cli.prompting import Prompter
+from gcsl_cli.models.loading import export_model
+from gcsl_cli.models.prompting import Prompter
 from tests.chat_templates import TEMPLATES
 from tests.unit.goals.toy import RAW, toy_spec
 

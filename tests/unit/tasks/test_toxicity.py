@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gcsl_cli.data.records import FeedbackRow, Generation, Prompt
+from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ArtifactError, ConfigError, DataError
 from gcsl_cli.goals.levels import make_levels
-from gcsl_cli.records import FeedbackRow, Generation, Prompt
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
-from gcsl_cli.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.tasks.base import RolloutSettings
 from gcsl_cli.tasks.toxicity import FeedbackConfig, ToxicityTask
 

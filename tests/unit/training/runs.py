@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gcsl_cli.data.records import FeedbackRow
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.prompting import Prompter
-from gcsl_cli.records import FeedbackRow
+from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import PlannedBatches
 
@@ -47,7 +47,7 @@ def trained(
     control_token_learning_rate: float | None = None,
 ) -> "Trained":
     """Run the plan."""
-    from gcsl_cli import console
+    from gcsl_cli.runs.progress import progress
     from gcsl_cli.training.loop import TrainSettings, train_plan
     from gcsl_cli.training.sft import sft_trainer
 
@@ -67,6 +67,6 @@ def trained(
         seed=0,
         accumulation=accumulation,
     )
-    with console.progress("training", 1, "tokens") as bar:
+    with progress("training", 1, "tokens") as bar:
         make = sft_trainer(model, tokenizer, planned, None, adapter, control_token_learning_rate)
         return train_plan(make, planned.plan, settings, folder, bar, validated=False)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcsl_cli.prompting import EncodedRow
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched, branched, computed_tokens, sequence_starts, shared_tokens
 
 INF = float("inf")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcsl_cli.data.records import PLAN, write_table
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.records import PLAN, write_table
 from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.drawing import Drawing, draw_pairs, passed_pairs, planned_pairs
 from gcsl_cli.training.plan import WINDOW, Budget, Floats, Ints, Plan, build_plan, load_plan

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gcsl_cli.prompting import EncodedRow, Prompter
-from gcsl_cli.records import FeedbackRow
+from gcsl_cli.data.records import FeedbackRow
+from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from gcsl_cli.models import load_model
-from gcsl_cli.prompting import EncodedRow, Prompter
+from gcsl_cli.models.loading import load_model
+from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches

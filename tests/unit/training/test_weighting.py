@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from gcsl_cli.models import load_model
+from gcsl_cli.models.loading import load_model
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import batches, trained

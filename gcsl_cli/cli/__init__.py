@@ -1,0 +1,1 @@
+"""The command line: commands, options, launching, and results on stdout."""

@@ -1,0 +1,55 @@
+"""The compare command: what was asked for, checked, and the comparison on stdout in the form that was asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from gcsl_cli.cli import console
+from gcsl_cli.cli.results import write_json
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
+
+FORMATS = ("table", "markdown", "csv", "latex")
+
+
+def run_comparison(
+    selectors: Sequence[str],
+    baseline: str | None,
+    form: str,
+    output: Path | None,
+    config_dir: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Compare and print; the exit code is 0, mistakes are raised.
+
+    Raises:
+        ConfigError: an option or an override that cannot be used.
+        DataError: there is nothing to compare.
+    """
+    if form not in FORMATS:
+        raise ConfigError(f"--format {form}: expected {listed(FORMATS)}.{did_you_mean(form, FORMATS)}")
+    with console.stdout_for_results() as stream:
+        from gcsl_cli.stages.compare import run
+
+        result = run(selectors, baseline, output, config_dir)
+        if as_json:
+            write_json(result | {"exit_code": 0}, stream)
+        else:
+            _print(result, form, stream)
+    return 0
+
+
+def _print(result: dict[str, Any], form: str, stream: TextIO) -> None:
+    from gcsl_cli.reports.comparison import tables as comparison
+
+    if form == "table":
+        for table in comparison.rich_tables(result):
+            console.show(table, stream)
+        stream.write(f"report: {result['report']}\n")
+        return
+    forms = {
+        "markdown": comparison.comparison_markdown,
+        "csv": comparison.comparison_csv,
+        "latex": comparison.comparison_latex,
+    }
+    stream.write(forms[form](result))

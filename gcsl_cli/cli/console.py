@@ -1,0 +1,103 @@
+"""What people see while a command runs: log lines and progress on stderr, so that stdout carries the result alone.
+
+On a terminal: rich bars with rate and remaining time. Piped: plain lines, one at each tenth or every ten seconds.
+`GCSL_DEBUG=1` leaves the libraries' own output and tracebacks on.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from gcsl_cli.runs.progress import is_terminal, stderr_console
+
+log = logging.getLogger("gcsl")
+
+PIPED_WIDTH = 160
+
+
+def debug() -> bool:
+    """Whether `GCSL_DEBUG` asks for tracebacks and the libraries' own output."""
+    return os.environ.get("GCSL_DEBUG", "") not in {"", "0"}
+
+
+def setup() -> None:
+    """Send gcsl's log lines to stderr and quieten the libraries; more than one call changes nothing."""
+    if not any(isinstance(handler, StderrHandler) for handler in log.handlers):
+        log.addHandler(StderrHandler())
+    log.setLevel(logging.DEBUG if debug() else logging.INFO)
+    log.propagate = False
+    logging.raiseExceptions = debug()
+    if not debug():
+        quieten()
+
+
+def quieten() -> None:
+    """Keep transformers, the Hub client and tqdm from writing over our lines; what a user has set stays."""
+    names = {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+    }
+    if not is_terminal():
+        names |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TQDM_DISABLE": "1"}
+    for name, value in names.items():
+        os.environ.setdefault(name, value)
+    warnings.simplefilter("ignore")
+
+
+class StderrHandler(logging.Handler):
+    """Plain lines when piped; above a running bar on a terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; warnings and errors say what they are."""
+        try:
+            line = self.format(record)
+            if record.levelno >= logging.WARNING:
+                line = f"{record.levelname.capitalize()}: {line}"
+            if is_terminal():
+                style = "bold red" if record.levelno >= logging.ERROR else ""
+                stderr_console().print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(line, file=sys.stderr, flush=True)  # noqa: T201
+        except BrokenPipeError:
+            return
+        except Exception:  # noqa: BLE001
+            self.handleError(record)
+
+
+def show(renderable: Any, stream: TextIO) -> None:
+    """Print a rich table or text; wide when piped, so that no column is cut."""
+    from rich.console import Console
+
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    Console(file=stream, width=width, highlight=False).print(renderable)
+
+
+@contextlib.contextmanager
+def stdout_for_results() -> Iterator[TextIO]:
+    """Keep stdout for the result: in the block all that prints, libraries and child processes too, prints to stderr.
+
+    Yields the stream that goes to the real stdout.
+    """
+    original = sys.stdout
+    try:
+        owns_descriptor = original.fileno() == 1 and sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        owns_descriptor = False
+    with contextlib.redirect_stdout(sys.stderr):
+        if not owns_descriptor:
+            yield original
+            return
+        original.flush()
+        saved = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            with os.fdopen(os.dup(saved), "w", encoding=original.encoding) as results:
+                yield results
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)

@@ -1,0 +1,176 @@
+"""`gcsl doctor`: what is installed, what the machine has, where things are kept, and what could be added."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gcsl_cli import __version__
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "hydra-core",
+    "omegaconf",
+    "typer",
+    "pyarrow",
+    "alt-profanity-check",
+)
+# part, module, how to get it
+OPTIONAL = (
+    (
+        "runs in parallel (hydra/launcher=joblib)",
+        "hydra_plugins.hydra_joblib_launcher",
+        'pip install "gcsl-cli[joblib]"',
+    ),
+    ("item-kNN beside rankings (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
+    ("development (make check)", "pytest", 'pip install "gcsl-cli[dev]"'),
+    ("Weights & Biases (train.report_to=[wandb])", "wandb", "pip install wandb"),
+    ("TensorBoard (train.report_to=[tensorboard])", "tensorboard", "pip install tensorboard"),
+)
+GIGABYTE = 1e9
+
+
+def examine() -> dict[str, Any]:
+    """Everything that `gcsl doctor` shows, as plain values; sizes in bytes. A part that fails says so in its place."""
+    return {
+        "versions": versions(),
+        "devices": devices(),
+        "cache": folder(_cache_dir(), with_size=True),
+        "runs": folder(Path("runs").absolute(), with_size=False),
+        "sandbox": sandbox(),
+        "optional": [
+            {"part": part, "installed": _is_installed(module), "install": install} for part, module, install in OPTIONAL
+        ],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of gcsl, Python and the packages that it stands on; `missing` where one is not installed."""
+    found = {"gcsl": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def devices() -> dict[str, Any]:
+    """CPU cores and whether they have bfloat16 arithmetic; GPUs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return {"cpu_cores": cores, "torch": f"cannot be imported: {error}"}
+    cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu_cores": cores,
+        "torch_threads": torch.get_num_threads(),
+        "cpu_bf16": cpu_bf16(_cpu_flags()),
+        "cuda": cuda,
+        "mps": bool(torch.backends.mps.is_available()),
+    }
+
+
+def cpu_bf16(flags: set[str]) -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware: then bf16 autocast about doubles the speed of training."""
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def sandbox() -> dict[str, Any]:
+    """Whether programs that a model wrote can be run here, tried by running one."""
+    from gcsl_cli.tasks.code.sandbox.probe import working
+
+    status = working()
+    return {"works": status.works, "reason": status.reason}
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":", 1)[1].split()}
+
+
+def folder(path: Path, *, with_size: bool) -> dict[str, Any]:
+    """Whether a folder exists and can be written, what it holds, and the free space of its disk."""
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    found: dict[str, Any] = {
+        "path": str(path),
+        "exists": path.is_dir(),
+        "writable": existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
+        "free": shutil.disk_usage(existing).free,
+    }
+    if with_size:
+        found["size"] = sum(
+            entry.stat().st_size for entry in path.rglob("*") if entry.is_file() and not entry.is_symlink()
+        )
+    return found
+
+
+def _cache_dir() -> Path:
+    from gcsl_cli.data.artifacts import cache_dir
+
+    return Path(cache_dir())
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def report(found: dict[str, Any]) -> "Table":
+    """The findings as a table for people."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in _lines(found):
+        table.add_row(Text(label), Text(value))
+    return table
+
+
+def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [(name, version) for name, version in found["versions"].items()]
+    lines.append(("", ""))
+    lines += [(name.replace("_", " "), _shown(value)) for name, value in found["devices"].items()]
+    lines.append(("", ""))
+    lines += [("cache", _folder_line(found["cache"])), ("runs", _folder_line(found["runs"])), ("", "")]
+    safe = found["sandbox"]
+    lines.append(("sandbox", "works" if safe["works"] else f"does not work: {safe['reason']}"))
+    for entry in found["optional"]:
+        lines.append((entry["part"], "installed" if entry["installed"] else f"not installed; {entry['install']}"))
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+
+
+def _folder_line(found: dict[str, Any]) -> str:
+    parts = [found["path"]]
+    if not found["exists"]:
+        parts.append("not made yet")
+    if "size" in found:
+        parts.append(f"{found['size'] / GIGABYTE:.2f} GB used")
+    parts += [f"{found['free'] / GIGABYTE:.1f} GB free", "writable" if found["writable"] else "NOT writable"]
+    return ", ".join(parts)

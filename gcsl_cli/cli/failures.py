@@ -1,0 +1,66 @@
+"""Any exception as an exit code and one message for people."""
+
+import errno
+import logging
+import traceback
+from pathlib import Path
+
+from gcsl_cli.cli.console import debug
+from gcsl_cli.errors import GcslError, StorageError
+from gcsl_cli.runs.files import storage_errors
+
+INTERRUPTED = 130
+INTERRUPTED_LINE = "Interrupted. What is finished is kept; the same command goes on from there."
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """`(exit code, message)`: 2 when something can be changed and tried again, 1 when the work itself failed."""
+    if debug():
+        logging.getLogger("gcsl").debug("".join(traceback.format_exception(error)))
+    if isinstance(error, GcslError):
+        return error.exit_code, str(error)
+    for cause in _chain(error):
+        if isinstance(cause, GcslError):
+            return cause.exit_code, str(cause)
+        if _is_disk_full(cause):
+            return StorageError.exit_code, _disk_full(cause)
+    text = _first_line(error)
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+        return 1, (
+            f"Out of memory ({text}). Use smaller batches (train.micro_batch_size, generation.batch_size), "
+            "train.gradient_checkpointing=true, adapter=lora or a smaller model."
+        )
+    if isinstance(error, SystemExit):
+        return 1, f"A library ended the job early (exit code {error.code}). GCSL_DEBUG=1 shows the traceback."
+    return 1, f"{text}. This looks like a bug; GCSL_DEBUG=1 shows the traceback."
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return links
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    # safetensors and torch report a full disk in the text only.
+    return (isinstance(error, OSError) and error.errno in DISK_FULL) or "No space left on device" in str(error)
+
+
+def _disk_full(error: BaseException) -> str:
+    path = Path(str(getattr(error, "filename", None) or "the run folder"))
+    try:
+        with storage_errors(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    except StorageError as told:
+        return str(told)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    name = type(error).__name__
+    return f"{name}: {lines[0].rstrip('.')}" if lines else name

@@ -1,0 +1,89 @@
+"""The result of a command on stdout: for people a table, with `--json` one JSON document."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from gcsl_cli.cli import console
+from gcsl_cli.cli.jobs import FAILED, Outcome, plain
+
+
+def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
+    """The result of one run; a failure has no table, its message is on stderr already."""
+    if as_json:
+        write_json(document(outcome), stream)
+    elif not outcome.code:
+        _write_result(outcome.result, stream)
+
+
+def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -> None:
+    """All runs of a multirun: one table, or `{"jobs": [...]}`."""
+    if as_json:
+        jobs = [{"job": outcome.job, "overrides": outcome.overrides} | document(outcome) for outcome in outcomes]
+        write_json({"jobs": jobs}, stream)
+        return
+    from gcsl_cli.reports.tables import sweep_table
+
+    console.show(sweep_table([_row(outcome) for outcome in outcomes]), stream)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """A result as it goes out as JSON: the stage's own keys and the exit code."""
+    return outcome.result | {"exit_code": outcome.code}
+
+
+def failure_document(message: str, code: int) -> dict[str, Any]:
+    """What `--json` prints when a command ends before its first job."""
+    return {"status": FAILED, "message": message, "exit_code": code}
+
+
+def write_json(value: Any, stream: TextIO) -> None:
+    """One JSON document; a number that is not finite is null, as JSON has none."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    result = outcome.result
+    return {
+        "job": outcome.job,
+        "overrides": outcome.overrides,
+        "status": result.get("status", ""),
+        "message": result.get("message", ""),
+        "run": result.get("run", ""),
+        "columns": result.get("columns", {}),
+    }
+
+
+def _write_result(result: dict[str, Any], stream: TextIO) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    message = (
+        result.get("message") or f"{result.get('stage', '')}: {result.get('status', 'done')}, {result.get('run', '')}"
+    )
+    stream.write(f"{message}\n")
+    if result.get("summary"):
+        table = Table.grid(padding=(0, 2))
+        for label, value in result["summary"]:
+            table.add_row(Text(str(label)), Text(str(value)))
+        console.show(table, stream)
+    if result.get("result"):
+        from gcsl_cli.reports.tables import held_out_table, likelihood_table, rich_table
+
+        found = result["result"]
+        arms = rich_table(found) if found["arms"] else None
+        for part in (arms, held_out_table(found), likelihood_table(found)):
+            if part is not None:
+                console.show(part, stream)
+    stream.flush()

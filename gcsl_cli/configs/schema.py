@@ -1,0 +1,231 @@
+"""The typed shape of every config: Hydra checks overrides against it before any work starts.
+
+The `task` node is not here: a task is a dataclass of its own module, its fields are its schema (see `tasks/base.py`).
+No torch in this module.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gcsl_cli.configs.choices import (
+    AFTER_PROMPT,
+    Balance,
+    Formulation,
+    LevelRule,
+    LevelScope,
+    Pairing,
+    PairingWeight,
+    PairRule,
+    Placement,
+    Precision,
+    Selection,
+    SharedPrefix,
+    Wording,
+)
+
+
+@dataclass
+class LevelsConfig:
+    """Where the thresholds lie."""
+
+    by: LevelRule = LevelRule.auto
+    per: LevelScope = LevelScope.dataset
+    quantiles: list[float] = field(default_factory=lambda: [0.0, 0.2, 0.4, 0.6, 0.8])
+    values: list[float] = field(default_factory=list)
+
+
+@dataclass
+class GoalConfig:
+    """What the model is asked to reach, and how it is told."""
+
+    formulation: Formulation = Formulation.threshold
+    wording: Wording = Wording.language
+    tokens: int = 1
+    placement: Placement = Placement.before_prompt
+    pairing: Pairing = Pairing.auto
+    pairing_weight: PairingWeight = PairingWeight.pairs
+    balance: Balance = Balance.levels
+    levels: LevelsConfig = field(default_factory=LevelsConfig)
+    sentences: list[str] | None = None
+    template: str | None = None
+    separator: str | None = None
+    weights: list[float] | None = None
+    dropout: float = 0.0
+    target: Any = "best"
+
+    @property
+    def paired(self) -> Pairing:
+        """The pairing that `auto` stands for: every level where rows can share their prompts."""
+        if self.pairing is not Pairing.auto:
+            return self.pairing
+        several = self.formulation is Formulation.threshold and self.levels.by is not LevelRule.raw
+        return Pairing.all if several and self.placement in AFTER_PROMPT else Pairing.sample
+
+
+@dataclass
+class MethodConfig:
+    """The learning method."""
+
+    name: str = "gcsl"
+    learning_rate: float = 1e-4
+    select: Selection = Selection.all
+    top_fraction: float = 0.2
+    min_score: float | None = None
+    pairs: PairRule = PairRule.best_worst
+    margin: float = 0.0
+    max_pairs: int | None = None
+    threshold: float | None = None
+    beta: float = 0.1
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
+
+
+@dataclass
+class ModelConfig:
+    """The pretrained model to start from."""
+
+    name: str = "???"
+    uri: str = "???"
+    sha256: str | None = None
+    revision: str | None = None
+
+
+@dataclass
+class AdapterConfig:
+    """Full fine-tuning (`none`) or LoRA."""
+
+    name: str = "none"
+    learning_rate: float = 1e-4
+    preference_learning_rate: float = 1e-5
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: Any = "all-linear"
+
+    @property
+    def drops(self) -> bool:
+        """Whether every row is trained under random values of its own."""
+        return self.name != "none" and self.dropout > 0
+
+
+@dataclass
+class BudgetConfig:
+    """How much is trained: one of them; none is one epoch. Tokens are counted without padding."""
+
+    epochs: float | None = None
+    tokens: int | None = None
+    supervised_tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class TrainConfig:
+    """The optimisation."""
+
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    max_steps: int | None = None
+    score_below: float | None = None
+    batch_size: int = 16
+    micro_batch_size: int | None = None
+    tokens_per_batch: int | None = None
+    batches_per_step: int = 1
+    rows_per_prompt: int = 1
+    shared_prefix: SharedPrefix = SharedPrefix.auto
+    learning_rate: float = 1e-4
+    control_token_learning_rate: float | None = None
+    lr_schedule: str = "linear"
+    warmup_steps: int = 10
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int | None = 512
+    precision: Precision = Precision.auto
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 1
+    log_every: int = 10
+    validate_every: int | None = None
+    validation_rows: int = 128
+    report_to: list[str] = field(default_factory=list)
+
+
+@dataclass
+class GenerationConfig:
+    """Sampling: what is asked for, and how."""
+
+    target: Any = None
+    guidance: float = 0.0
+    against: Any = "worst"
+    samples: int = 4
+    prompts: int | None = None
+    max_new_tokens: int = 20
+    temperature: float = 1.0
+    top_p: float = 0.9
+    batch_size: int = 256
+    shard_prompts: int = 64
+    seed: int = 0
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured, against what."""
+
+    base: bool = True
+    generations: bool = True
+    levels: Any = field(default_factory=lambda: ["worst", "best"])
+    discrimination_rows: int = 200
+    discrimination_cut: float | None = None
+    bootstrap: int = 2000
+    seed: int = 0
+    examples: int = 12
+    unmask: bool = False
+
+
+@dataclass
+class Config:
+    """The whole configuration of one job."""
+
+    task: Any = "???"
+    goal: GoalConfig = field(default_factory=GoalConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: int = 0
+    run: str | None = None
+    runs_dir: str = "runs"
+    force: bool = False
+    dry_run: bool = False
+    allow_custom_code: bool = False
+
+    @property
+    def method_name(self) -> str:
+        """`gcsl`, `sft`, `dpo` or `kto`; `goal=none` is short for `method=sft`."""
+        unconditioned = self.method.name == "gcsl" and self.goal.formulation is Formulation.none
+        return "sft" if unconditioned else self.method.name
+
+    @property
+    def pairs_together(self) -> bool:
+        """Whether the goals of a row follow one another in the plan: they could share the prompt before them."""
+        return not self.goalless and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
+
+    @property
+    def rows_together(self) -> int:
+        """How many rows of one prompt follow one another in the plan; pairs and labelled rows are drawn one by one."""
+        return self.train.rows_per_prompt if self.method_name in ("gcsl", "sft") else 1
+
+    @property
+    def together(self) -> bool:
+        """Whether rows that could share a prompt follow one another in the plan."""
+        return self.pairs_together or self.rows_together > 1
+
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether rows that begin alike are trained as one sequence, if the model can."""
+        return self.together and self.train.shared_prefix is not SharedPrefix.off and not self.adapter.drops
+
+    @property
+    def goalless(self) -> bool:
+        """Whether the method trains without goals: all but `gcsl` do."""
+        return self.method_name != "gcsl"

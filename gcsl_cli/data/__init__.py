@@ -1,0 +1,1 @@
+"""Rows, splits, files of people's data, and artifacts that are fetched."""

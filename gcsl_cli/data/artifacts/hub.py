@@ -1,0 +1,138 @@
+"""`hf://[datasets/]OWNER/NAME[/FILE]`: repositories of the Hugging Face Hub, kept in the Hub client's own cache."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcsl_cli.data.artifacts.archive import leaves_archive
+from gcsl_cli.errors import ArtifactError, ConfigError, GcslError
+from gcsl_cli.runs.files import storage_errors
+
+MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+"""What is taken from a model repository: weights, configs and tokenizer, never pickles or code."""
+
+_REFUSED = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".py"})
+
+logger = logging.getLogger("gcsl")
+
+
+@dataclass(frozen=True, slots=True)
+class HubItem:
+    """What an `hf://` URI asks for; `file` is None for the whole repository."""
+
+    uri: str
+    repo_id: str
+    repo_type: str
+    file: str | None
+
+    @property
+    def page(self) -> str:
+        """The repository's page for people."""
+        kind = "datasets/" if self.repo_type == "dataset" else ""
+        return f"https://huggingface.co/{kind}{self.repo_id}"
+
+
+def parse_hub_uri(uri: str) -> HubItem:
+    """Read an `hf://` URI.
+
+    Raises:
+        ConfigError: it has another form, or names a pickle or a program of a model repository.
+        ArtifactError: the file path leaves the repository.
+    """
+    parts = uri.removeprefix("hf://").removesuffix("/").split("/")
+    repo_type = "dataset" if parts[0] == "datasets" else "model"
+    if repo_type == "dataset":
+        parts = parts[1:]
+    if len(parts) < 2 or not all(parts):
+        raise ConfigError(f"{uri}: expected hf://OWNER/NAME[/FILE] or hf://datasets/OWNER/NAME[/FILE].")
+    file = "/".join(parts[2:]) or None
+    if file is not None and leaves_archive(file):
+        raise ArtifactError(f"{uri}: the path {file!r} leaves the repository. Give a path inside it.")
+    if file is not None and repo_type == "model" and Path(file).suffix in _REFUSED:
+        raise ConfigError(
+            f"{uri}: {Path(file).suffix} files of models are not fetched, since loading one runs its code. "
+            "Name a .safetensors or .gguf file, or the repository."
+        )
+    return HubItem(uri, "/".join(parts[:2]), repo_type, file)
+
+
+def resolve_hub(uri: str, revision: str | None) -> Path:
+    """Local path of a Hub repository (a folder) or of one of its files.
+
+    Raises:
+        ConfigError: see `parse_hub_uri`; also a name that the Hub does not allow.
+        ArtifactError: offline, gated, or no such repository, revision or file; says what to do.
+        StorageError: the disk is full or the Hub's cache cannot be written.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+
+    # The Hub client re-exports the base error of the HTTP library that it uses, which differs between its versions.
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # isort: skip
+
+    item = parse_hub_uri(uri)
+    logger.info("looking for %s on the Hugging Face Hub", item.uri.removeprefix("hf://"))
+    try:
+        with storage_errors(Path(HF_HUB_CACHE)):
+            path = _download(item, revision)
+    except (EntryNotFoundError, HFValidationError, HTTPError, ConnectionError, TimeoutError) as error:
+        raise _explain(error, item, revision) from error
+    if item.file is None and item.repo_type == "model" and not any(path.rglob("*.safetensors")):
+        raise ArtifactError(f"{uri}: the repository has no .safetensors weights. Choose one that has, see {item.page}.")
+    return path
+
+
+def _download(item: HubItem, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    if item.file is not None:
+        return Path(hf_hub_download(item.repo_id, item.file, repo_type=item.repo_type, revision=revision))
+    patterns = MODEL_FILES if item.repo_type == "model" else None
+    return Path(snapshot_download(item.repo_id, repo_type=item.repo_type, revision=revision, allow_patterns=patterns))
+
+
+def _explain(error: Exception, item: HubItem, revision: str | None) -> GcslError:
+    """The error of the Hub client in words for the user; a gated repository is also a repository not found there."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = f"{item.uri}: "
+    if isinstance(error, HFValidationError):
+        return ConfigError(f"{name}{item.repo_id!r} is not a name that the Hub allows. Expected OWNER/NAME.")
+    if isinstance(error, GatedRepoError):
+        return ArtifactError(
+            f"{name}the repository is gated. Accept its licence at {item.page}, then run: hf auth login "
+            "(or set HF_TOKEN)."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return ArtifactError(
+            f"{name}no such {item.repo_type} repository {item.repo_id!r} on the Hub, or it is private. Check the name "
+            f"at {item.page}; for a private one run: hf auth login."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return ArtifactError(
+            f"{name}no revision {revision!r}. Set revision to a branch, tag or commit of {item.page}/commits/main."
+        )
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return ArtifactError(f"{name}no file {item.file!r} in it. See {item.page}/tree/{revision or 'main'}.")
+    if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+        return ArtifactError(
+            f"{name}the Hub refuses access (HTTP {error.response.status_code}). Run: hf auth login, or set HF_TOKEN to "
+            "a token that is valid and may read it."
+        )
+    return ArtifactError(
+        f"{name}the Hub cannot be reached ({_first_line(error)}) and the Hub's cache does not hold it whole. Connect "
+        "and run the same command again (unset HF_HUB_OFFLINE if it is set), or give the path of a local copy."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200].rstrip(".")

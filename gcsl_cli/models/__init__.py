@@ -1,0 +1,1 @@
+"""Loading, converting and exporting models; prompts to tokens."""

@@ -1,0 +1,188 @@
+"""Rows of a comparison: an arm of a method, over all its seeds.
+
+The untouched base model has one row, without seeds, and so has a reference that needs no model. Of a trained run those
+arms are rows that are asked for the best goal, or for none where the method has none; what lower goals give is goal
+attainment.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.reports.comparison.runs import Evaluation, Run
+
+BASE = "base"
+OF_ALL = ("base model", "evaluation prompts", "sampling", "measures", "version")
+"""What the base model's row has to share with the others; it is not trained."""
+REASONS = {
+    "feedback": "trained on other feedback",
+    "base model": "another base model",
+    "budget": "another budget",
+    "evaluation prompts": "evaluated on other prompts",
+    "sampling": "sampled with other settings",
+    "measures": "measured by other scorers",
+    "version": "made by another version of gcsl",
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which evaluations and arms of the runs become rows; `None`: what most of them share, every weight."""
+
+    guidance: frozenset[float] | None = None
+    sampling: frozenset[str] | None = None
+    """As `Evaluation.sampling` says it; every one of them is a row of its own."""
+
+
+@dataclass
+class Row:
+    """One line of the table before anything is computed; lists have one entry a seed."""
+
+    label: str
+    keys: Mapping[str, Any]
+    """What was trained."""
+    arm: str
+    guidance: float
+    compared_by: Mapping[str, str]
+    seeds: list[int] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    values: list[Mapping[str, PerPrompt]] = field(default_factory=list)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is not the base model."""
+        return bool(self.keys)
+
+    def reasons_against(self, other: "Row") -> list[str]:
+        """Why it cannot simply be compared with `other`, in words; empty where it can."""
+        names = REASONS if self.trained and other.trained else OF_ALL
+        return [REASONS[name] for name in names if self.compared_by.get(name) != other.compared_by.get(name)]
+
+
+def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[Row], list[str]]:
+    """The rows of all runs, the base model first, and a line for each run that two of the same seed would double.
+
+    Rows of one training stand together, the largest weight of guidance last.
+    """
+    wanted = wanted or Wanted()
+    protocols = Counter(evaluation.protocol for run in runs for evaluation in run.evaluations)
+    rows: dict[Any, Row] = {}
+    problems: list[str] = []
+    for run in runs:
+        for evaluation, arm in _arms(run, protocols, wanted):
+            key, row = _row(run, evaluation, arm)
+            row = rows.setdefault(key, row)
+            if arm["trained"] and run.seed in row.seeds:
+                problems.append(f"{run.path}: seed {run.seed} of {row.label} is in {_run_of(row, run.seed)} already.")
+                continue
+            if not arm["trained"] and row.values:
+                continue
+            row.seeds += [run.seed] if arm["trained"] else []
+            row.runs.append(run)
+            row.evaluations.append(evaluation)
+            row.values.append(evaluation.values()[arm["name"]])
+    trainings = list(dict.fromkeys(repr(row.keys) for row in rows.values()))
+    ordered = sorted(rows.values(), key=lambda row: (row.trained, trainings.index(repr(row.keys)), row.guidance))
+    _tell_apart(ordered)
+    for row in ordered:
+        _sort_by_seed(row)
+    return ordered, problems
+
+
+def _arms(
+    run: Run, protocols: Mapping[tuple[str, ...], int], wanted: Wanted
+) -> Iterator[tuple[Evaluation, Mapping[str, Any]]]:
+    """The arms of a run that are rows, each out of the evaluation whose protocol most runs share, then the newest."""
+    seen = set()
+    for evaluation in sorted(run.evaluations, key=lambda evaluation: -protocols[evaluation.protocol]):
+        if wanted.sampling is not None and evaluation.sampling not in wanted.sampling:
+            continue
+        for arm in evaluation.result["arms"]:
+            key = (arm["name"], evaluation.sampling if wanted.sampling else None)
+            if _is_row(arm, wanted) and key not in seen:
+                seen.add(key)
+                yield evaluation, arm
+
+
+def _is_row(arm: Mapping[str, Any], wanted: Wanted) -> bool:
+    if not arm["trained"]:
+        return bool(arm["name"] == BASE or arm.get("reference"))
+    asked = wanted.guidance is None or arm["guidance"] in wanted.guidance
+    return asked and bool(arm["best"] or arm["goal"] is None)
+
+
+def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any, Row]:
+    shared = dict(evaluation.result["compared_by"])
+    if not arm["trained"]:
+        shared = {name: shared[name] for name in OF_ALL}
+        label = arm["label"] if arm.get("reference") else BASE
+        return (arm["name"], *sorted(shared.items())), Row(label, {}, arm["name"], 0.0, shared)
+    label = method_label(run.keys) + (", best over worst" if arm.get("ratio") else "")
+    if arm["guidance"]:
+        label += f", guidance {arm['guidance']:g}" + _against(arm["name"])
+    key = (repr(sorted(_flat(run.keys).items())), arm["name"], *sorted(shared.items()))
+    return key, Row(label, run.keys, arm["name"], float(arm["guidance"]), shared)
+
+
+def method_label(keys: Mapping[str, Any]) -> str:
+    """A short name for a trained method: `threshold-language`, `sft top_fraction 0.2`, `dpo`."""
+    method, goal = keys["method"], keys.get("goal")
+    if method["name"] == "gcsl" and goal:
+        return f"{goal['formulation']}-{goal['wording']}"
+    if method["name"] == "sft":
+        amount = "" if method.get("by") is None else f" {method['by']:g}"
+        return f"sft {method['select']}{amount}"
+    return str(method["name"])
+
+
+def _against(name: str) -> str:
+    """The goal that guidance contrasts with, where it is not the worst: the end of `best-w2-none`."""
+    other = name.partition("-w")[2].partition("-")[2]
+    return f" against {other}" if other else ""
+
+
+def _run_of(row: Row, seed: int) -> Path:
+    return row.runs[row.seeds.index(seed)].path
+
+
+def _tell_apart(rows: Sequence[Row]) -> None:
+    """Say behind equal labels what differs: training first, then what it was trained and evaluated on."""
+    for label, count in Counter(row.label for row in rows).items():
+        if count == 1:
+            continue
+        same = [row for row in rows if row.label == label]
+        flat = [_flat(row.keys) | _evaluated(row) for row in same]
+        told: list[str] = []
+        for name in dict.fromkeys(name for keys in flat for name in keys):
+            if _kinds(flat, [*told, name]) > _kinds(flat, told):
+                told.append(name)
+        for row, keys in zip(same, flat, strict=True):
+            row.label += f" ({', '.join(f'{name}={keys.get(name)}' for name in told)})"
+
+
+def _evaluated(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.compared_by.items() if name != "sampling"} | row.evaluations[0].settings
+
+
+def _kinds(flat: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int:
+    return len({repr([keys.get(name) for name in names]) for keys in flat})
+
+
+def _sort_by_seed(row: Row) -> None:
+    order = sorted(range(len(row.seeds)), key=lambda place: row.seeds[place])
+    for name in ("seeds", "runs", "evaluations", "values") if row.seeds else ():
+        setattr(row, name, [getattr(row, name)[place] for place in order])
+
+
+def _flat(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in keys.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,165 @@
+"""The runs of a comparison: found by folder, glob or override lines, read from what their evaluations left."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gcsl_cli.errors import GcslError
+from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, read_values
+from gcsl_cli.runs.files import read_json
+from gcsl_cli.runs.folders import FORMAT_VERSION, MANIFEST
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One finished evaluation of a run."""
+
+    path: Path
+    finished: str
+    result: Mapping[str, Any]
+    """What `metrics.json` holds."""
+
+    @property
+    def sampling(self) -> str:
+        """How completions were sampled: `samples 4, max_new_tokens 20, temperature 1.0, ...`."""
+        return str(self.result["compared_by"]["sampling"])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The same by name."""
+        return {name: value for name, _, value in (part.partition(" ") for part in self.sampling.split(", "))}
+
+    @property
+    def protocol(self) -> tuple[str, ...]:
+        """What most evaluations of a comparison share."""
+        shared = self.result["compared_by"]
+        return (shared["evaluation prompts"], self.sampling, shared["measures"])
+
+    @property
+    def pairing(self) -> tuple[str, ...]:
+        """What two evaluations share whose measures can be set against each other, prompt by prompt.
+
+        Temperature and top-p are not among it: they move a model between cautious and varied text, as guidance does.
+        """
+        shared = self.result["compared_by"]
+        settings = (value for name, value in self.settings.items() if name not in ("temperature", "top_p"))
+        return (shared["evaluation prompts"], *settings, shared["measures"])
+
+    def values(self) -> dict[str, dict[str, PerPrompt]]:
+        """The metrics of every arm before they are summed up."""
+        return read_values(self.path / VALUES_FILE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run with its finished evaluations, the newest first."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """What was trained, apart from the seed."""
+        return {key: value for key, value in self.manifest["keys"].items() if key != "seed"}
+
+    @property
+    def seed(self) -> int:
+        """The seed of training."""
+        return int(self.manifest["keys"]["seed"])
+
+
+def matching(patterns: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Run folders at or below the given folders and globs, and a line for each pattern without any."""
+    found: dict[Path, None] = {}
+    problems = []
+    for pattern in patterns:
+        places = [Path(pattern)] if Path(pattern).exists() else _glob(pattern)
+        runs = [run for place in places for run in runs_below(place)]
+        if not runs:
+            problems.append(f"{pattern}: {'no run in it' if places else 'matches nothing'}.")
+        found.update(dict.fromkeys(runs))
+    return list(found), problems
+
+
+def _glob(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    root = Path(path.anchor) if path.is_absolute() else Path()
+    relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
+    return sorted(root.glob(relative)) if relative else []
+
+
+def runs_below(folder: Path) -> Iterator[Path]:
+    """The folder itself if it is a run, else the runs in it."""
+    if _kind(folder) == "training":
+        yield folder
+        return
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.rglob("*")) if path.is_dir() and _kind(path) == "training")
+
+
+def _kind(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind"))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs that can be compared, and a line for each one that cannot."""
+    runs, problems = [], []
+    for folder in folders:
+        try:
+            runs.append(_read_run(folder))
+        except UnusableError as reason:
+            problems.append(f"{folder}: {reason}")
+    return runs, problems
+
+
+class UnusableError(Exception):
+    """Why a run cannot be compared."""
+
+
+def _read_run(folder: Path) -> Run:
+    manifest = _read(folder / MANIFEST)
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise UnusableError(f"made by another version of gcsl (format {version}, this one reads {FORMAT_VERSION}).")
+    if not manifest.get("finished"):
+        raise UnusableError("its training is not finished; the command that began it goes on.")
+    evaluations: list[Evaluation] = []
+    reasons: list[str] = []
+    for path in sorted((folder / EVALUATIONS).glob("*")):
+        try:
+            evaluations.append(_read_evaluation(path))
+        except UnusableError as reason:
+            reasons.append(f"{path.name}: {reason}")
+    if not evaluations:
+        raise UnusableError("; ".join(reasons) or "not evaluated yet: run gcsl evaluate with its overrides.")
+    evaluations.sort(key=lambda evaluation: evaluation.finished, reverse=True)
+    return Run(folder, manifest, tuple(evaluations))
+
+
+def _read_evaluation(folder: Path) -> Evaluation:
+    manifest = _read(folder / MANIFEST)
+    if not manifest.get("finished"):
+        raise UnusableError("its evaluation is not finished; gcsl evaluate goes on.")
+    result = _read(folder / METRICS_FILE)
+    version = result.get("format_version")
+    if version != RESULT_VERSION:
+        raise UnusableError(
+            f"evaluated by another version of gcsl (format {version}); gcsl evaluate force=true redoes it."
+        )
+    if not result.get("arms"):
+        raise UnusableError("nothing was sampled in it, so it has no metric (evaluation.generations=false).")
+    return Evaluation(folder, str(manifest["finished"]), result)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (OSError, ValueError, GcslError) as error:
+        raise UnusableError(f"{path.name} is missing or cannot be read.") from error

@@ -1,0 +1,1 @@
+"""Run identities, folders, locks, whole files, provenance and progress."""

@@ -1,0 +1,253 @@
+"""A user's own file of graded completions: JSON lines, CSV or Parquet, from a path or the Hub.
+
+A row, by whatever names its columns go:
+    {"prompt": "What is a good name for a cat?", "completion": "Minka.", "score": 4}
+The grade is kept as it is for people; a score is higher for better, so a grade that is better when lower is negated.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gcsl_cli.data.artifacts import content, resolve
+from gcsl_cli.data.readers import data_files
+from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
+from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
+from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.goals.scale import Scale
+from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.metrics.toxicity import mean
+from gcsl_cli.runs.files import whole_file
+from gcsl_cli.tasks.base import Column, Rollouts, scorer_keys
+from gcsl_cli.tasks.feedback.columns import USUAL, Columns, ColumnsConfig, find_columns
+from gcsl_cli.tasks.feedback.table import GradedFile, beginning, holds_conversations, read_graded
+
+REJECTED = "rejected.jsonl"
+
+log = logging.getLogger("gcsl")
+
+
+@dataclass
+class FeedbackTask:
+    """Graded completions of a file, their scale, and optionally a scorer for new ones."""
+
+    name: str = "feedback"
+    version: int = 1
+    path: str = "???"
+    revision: str | None = None
+    files: str | None = None
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    score_direction: str = "higher"
+    score_name: str | None = None
+    scale: list[float] | None = None
+    finished: bool = True
+    on_error: str = "fail"
+    test_prompts: int = 64
+    split: SplitConfig = field(default_factory=SplitConfig)
+    format: str = "auto"
+    instruction: str = "{prompt}"
+    sentences: list[str] = field(default_factory=list)
+    templates: dict[str, str] = field(default_factory=dict)
+    levels: list[float] = field(default_factory=list)
+    scorer: Any = None
+
+    def __post_init__(self) -> None:
+        self._overview: list[list[str]] | None = None
+        self._kind: tuple[Columns, bool] | None = None
+
+    def prompt_format(self) -> str:
+        """`plain`, `chat`, or `messages` where the file holds lists of chat messages.
+
+        Raises:
+            ConfigError: the configured format or instruction does not fit the file.
+            DataError: the file cannot be read.
+        """
+        if not self._found()[1]:
+            return "chat" if self.format == "auto" else self.format
+        if self.format == "plain":
+            raise ConfigError(f"task.format=plain: {self.path} holds lists of chat messages. Use task.format=auto.")
+        if self.instruction != "{prompt}":
+            raise ConfigError(
+                f"task.instruction={self.instruction!r}: {self.path} holds whole conversations; there is no prompt to "
+                "put it around. Leave it out."
+            )
+        return "messages"
+
+    def grade_scale(self, feedback: FeedbackRows) -> Scale:
+        """As configured, else the column's name and the ends that the grades have."""
+        lower = self.score_direction == "lower"
+        scores = feedback.scores
+        low, high = self.scale or sorted(float(-s if lower else s) + 0.0 for s in (scores.min(), scores.max()))
+        column = self._found()[0].score
+        last = column.rpartition(".")[2].replace("_", " ").strip()
+        generic = last.lower() in USUAL["score"]
+        return Scale(self.score_name or ("quality" if generic else last), low, high, lower)
+
+    def feedback_name(self) -> str:
+        """The file's name without what a folder's name cannot have."""
+        return re.sub(r"[^A-Za-z0-9]+", "-", Path(self.path).stem).strip("-").lower()[:40] or "file"
+
+    def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """The file's content and everything that decides how it is read."""
+        return {
+            "version": self.version,
+            "path": content(self.path),
+            "revision": self.revision,
+            "files": self.files,
+            "columns": asdict(self.columns),
+            "score_direction": self.score_direction,
+            "scale": self.scale,
+            "finished": self.finished,
+            "on_error": self.on_error,
+            "split": asdict(self.split),
+        }
+
+    def evaluation_keys(self) -> dict[str, Any]:
+        """The scorer, if there is one."""
+        return {"version": self.version, "scorer": None if self.scorer is None else scorer_keys(self.scorer)}
+
+    def overview(self) -> list[list[str]]:
+        """The file, its columns, its prompts, and what was left out."""
+        return self._overview or _overview(self.path, self._graded(None))
+
+    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:
+        """The first distinct prompts of the test split, in the order of their hash."""
+        tests = feedback.of_split("test").table
+        ids = tests["prompt_id"].to_pylist()
+        first = {id_: place for place, id_ in reversed(list(enumerate(ids)))}
+        chosen = sorted(first)[: self.test_prompts]
+        return [Prompt(id_, tests["prompt"][first[id_]].as_py(), "test") for id_ in chosen]
+
+    def rollouts_planned(self) -> int:
+        """None: grades are given.
+
+        Raises:
+            ConfigError: a setting cannot be used.
+        """
+        self._check()
+        return 0
+
+    def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:  # noqa: ARG002
+        """All rows of the file with their splits; rows that were left out go to `rejected.jsonl` in `folder`.
+
+        Raises:
+            ConfigError: a column cannot be found.
+            DataError: the file is broken; all faults by kind, with their first places.
+        """
+        found = self._graded(folder)
+        self._overview = _overview(self.path, found)
+        table = found.table
+        ids = table["prompt_id"].combine_chunks().dictionary_encode()
+        splits = split_ids(ids.dictionary.to_pylist(), self.split)
+        sign = -1.0 if self.score_direction == "lower" else 1.0
+        columns = {
+            "prompt": table["prompt"],
+            "completion": table["completion"],
+            "score": pc.multiply(table["grade"], sign),
+            "prompt_id": table["prompt_id"],
+            "split": pa.DictionaryArray.from_arrays(ids.indices, pa.array(splits.tolist())).cast(pa.string()),
+            "finished": pa.repeat(pa.scalar(self.finished), len(table)),
+            "source": pa.repeat(pa.scalar("feedback"), len(table)),
+        }
+        return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:  # noqa: ARG002
+        """The scorer's grade of each completion, negated where lower is better, `(completions,)`."""
+        grades = np.asarray(self.scorer(completions), dtype=np.float64)
+        return -grades if self.score_direction == "lower" else grades
+
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
+        """The scorer's mean grade; nothing without a scorer."""
+        if self.scorer is None:
+            return {}
+        flat = [completion for samples in completions for completion in samples]
+        grades = np.asarray(self.scorer(flat), dtype=np.float64)
+        return {"mean_grade": mean(grades.reshape(len(completions), -1))}
+
+    def result_columns(self) -> list[Column]:
+        """The mean grade; nothing without a scorer."""
+        if self.scorer is None:
+            return []
+        return [Column("mean_grade", f"mean {self.score_name or 'grade'}", self.score_direction)]
+
+    def _found(self) -> tuple[Columns, bool]:
+        """The file's columns, and whether it holds conversations, by its first row."""
+        if self._kind is None:
+            self._check()
+            files = self._files()
+            row = beginning(files)
+            columns = find_columns(row, self.columns, files[0].name)
+            self._kind = columns, holds_conversations(row, columns)
+        return self._kind
+
+    def _files(self) -> list[Path]:
+        return data_files(resolve(self.path, revision=self.revision), self.files)
+
+    def _graded(self, folder: Path | None) -> GradedFile:
+        self._check()
+        with _rejected(folder if self.on_error == "skip" else None) as reject:
+            ends = None if self.scale is None else (self.scale[0], self.scale[1])
+            found = read_graded(self._files(), self.columns, ends, prompt_id, reject)
+        self._answer(found)
+        return found
+
+    def _answer(self, found: GradedFile) -> None:
+        faults, rows = found.faults, len(found.table)
+        listing = "".join(f"\n  {line}" for line in faults.lines())
+        if faults.total and (self.on_error == "fail" or not rows):
+            raise DataError(
+                f"{self.path}: {faults.total} of {faults.total + rows} rows cannot be used:{listing}\n"
+                + ("Correct them, or leave them out with task.on_error=skip." if rows else "No row is left.")
+            )
+        if faults.total:
+            log.warning("%d of %d rows were left out:%s", faults.total, faults.total + rows, listing)
+
+    def _check(self) -> None:
+        for key, allowed in (
+            ("score_direction", ("higher", "lower")),
+            ("on_error", ("fail", "skip")),
+            ("format", ("auto", "plain", "chat")),
+        ):
+            if getattr(self, key) not in allowed:
+                raise ConfigError(f"task.{key}={getattr(self, key)}: unknown; one of {', '.join(allowed)}.")
+        ends = self.scale
+        if ends is not None and (len(ends) != 2 or not np.isfinite(ends).all() or ends[0] >= ends[1]):
+            raise ConfigError(f"task.scale={ends}: expected the lowest and the highest grade, such as [1,5].")
+        if self.test_prompts < 1:
+            raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
+
+
+def _overview(path: str, found: GradedFile) -> list[list[str]]:
+    columns, table = found.columns, found.table
+    completion = columns.completion or "the last message of each conversation"
+    graded = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
+    several = pc.sum(pc.greater(graded, 1)).as_py() or 0
+    return [
+        ["file", f"{path}: {len(table)} rows"],
+        ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
+        ["prompts", f"{len(graded)}, {several} of them with several grades"],
+        *[["left out", line] for line in found.faults.lines()],
+    ]
+
+
+@contextmanager
+def _rejected(folder: Path | None) -> Iterator[Callable[[str], None]]:
+    """Where rejected rows are written; nowhere without a folder."""
+    if folder is None:
+        yield lambda _: None
+        return
+    with whole_file(folder / REJECTED) as temporary, temporary.open("w", encoding="utf-8") as stream:
+
+        def write(line: str) -> None:
+            stream.write(line)
+
+        yield write

@@ -1,0 +1,382 @@
+"""The command line with stages of the tests' own: exit codes, what goes to stdout, multiruns, speed by imports."""
+
+import errno
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gcsl_cli import __version__
+from gcsl_cli.cli import commands as cli
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.errors import DataError, TrainingError
+
+pytestmark = pytest.mark.usefixtures("remembered_composition")
+
+Stage = Callable[[Config], dict[str, Any]]
+Run = Callable[..., "Ended"]
+
+
+class Ended:
+    """How a command line ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+def done(config: Config) -> dict[str, Any]:
+    return {
+        "stage": "train",
+        "status": "done",
+        "run": f"runs/seed{config.seed}",
+        "columns": {"loss": 0.5 + config.seed},
+    }
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], None]:
+    """Puts a function in the place of the train stage; the working folder is empty, with a task of one key."""
+    task = types.ModuleType("gcsl_cli.tasks.tiny")
+    source = "from dataclasses import dataclass, field\n@dataclass\nclass TinyTask:\n"
+    exec(f"{source}    levels: list[float] = field(default_factory=list)\n", task.__dict__)
+    monkeypatch.setitem(sys.modules, task.__name__, task)
+    (tmp_path / "conf/task").mkdir(parents=True)
+    (tmp_path / "conf/task/tiny.yaml").write_text("_target_: gcsl_cli.tasks.tiny.TinyTask\nlevels: [0.5]\n")
+    monkeypatch.chdir(tmp_path)
+
+    def put(run: Stage) -> None:
+        module = types.ModuleType("gcsl_cli.stages.train")
+        module.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    put(done)
+    return put
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def start(*arguments: str) -> Ended:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return start
+
+
+def train(run: Run, *arguments: str) -> Ended:
+    return run("train", "task=tiny", "--config-dir", "conf", *arguments)
+
+
+def test_version(run: Run) -> None:
+    ended = run("--version")
+    assert (ended.code, ended.out) == (0, f"gcsl {__version__}\n")
+
+
+def test_help_names_every_command(run: Run) -> None:
+    for arguments in ((), ("--help",), ("-h",)):
+        ended = run(*arguments)
+        assert ended.code == 0
+        assert all(name in ended.out for name in ("prepare", "train", "generate", "evaluate", "doctor"))
+
+
+@pytest.mark.parametrize("command", ["prepare", "train", "generate", "evaluate"])
+def test_help_of_a_stage_names_groups_and_examples(run: Run, command: str) -> None:
+    ended = run(command, "--help")
+    assert ended.code == 0
+    assert "smollm2-135m" in ended.out
+    assert f"gcsl {command} " in ended.out
+
+
+def test_a_run(stage: Callable[[Stage], None], run: Run) -> None:
+    ended = train(run, "seed=7")
+    assert (ended.code, ended.out, ended.err) == (0, "train: done, runs/seed7\n", "")
+    assert not Path("seed7").exists()
+
+
+def test_a_run_as_json(stage: Callable[[Stage], None], run: Run) -> None:
+    """What a stage prints goes to stderr; a number that JSON lacks is null."""
+
+    def noisy(config: Config) -> dict[str, Any]:
+        print("noise of a library")
+        return done(config) | {"summary": [["loss", float("nan")]]}
+
+    stage(noisy)
+    ended = train(run, "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == {
+        "stage": "train",
+        "status": "done",
+        "run": "runs/seed0",
+        "columns": {"loss": 0.5},
+        "summary": [["loss", None]],
+        "exit_code": 0,
+    }
+    assert "noise of a library" in ended.err
+
+
+def test_a_stage_gets_the_whole_config(stage: Callable[[Stage], None], run: Run) -> None:
+    seen: list[Config] = []
+
+    def look(config: Config) -> dict[str, Any]:
+        seen.append(config)
+        return done(config)
+
+    stage(look)
+    train(run, "train.budget.epochs=2")
+    assert type(seen[0]) is Config
+    assert (seen[0].train.budget.epochs, seen[0].task.levels) == (2.0, [0.5])
+
+
+def fail_with(error: BaseException) -> Stage:
+    def fail(config: Config) -> dict[str, Any]:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataError("rows.jsonl:3: no score."), 2, "Error: rows.jsonl:3: no score."),
+        (TrainingError("loss is nan at step 7."), 1, "Error: loss is nan at step 7."),
+        (KeyError("x"), 1, "KeyError: 'x'. This looks like a bug; GCSL_DEBUG=1 shows the traceback."),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 2, "The disk is full while writing runs/a."),
+        (RuntimeError("safetensors: No space left on device (os error 28)"), 2, "The disk is full"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "train.micro_batch_size"),
+        (MemoryError(), 1, "Out of memory"),
+        (SystemExit(3), 1, "A library ended the job early (exit code 3)"),
+        (KeyboardInterrupt(), 130, "Interrupted. What is finished is kept; the same command goes on from there."),
+    ],
+)
+def test_failures_of_a_stage(
+    stage: Callable[[Stage], None], run: Run, error: BaseException, code: int, said: str
+) -> None:
+    stage(fail_with(error))
+    ended = train(run)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_failure_as_json(stage: Callable[[Stage], None], run: Run) -> None:
+    stage(fail_with(DataError("rows.jsonl:3: no score.")))
+    expected = {"stage": "train", "status": "failed", "message": "rows.jsonl:3: no score.", "exit_code": 2}
+    assert json.loads(train(run, "--json").out) == expected
+
+
+def test_debug_shows_the_traceback(stage: Callable[[Stage], None], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCSL_DEBUG", "1")
+    stage(fail_with(KeyError("x")))
+    assert "Traceback" in train(run).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["train", "--mutirun"], "--mutirun: no such option. Did you mean --multirun?"),
+        (["train", "-x"], "-x: no such option. Options: --multirun,"),
+        (["train", "--cfg", "jobs"], "--cfg jobs: expected job, hydra, all. Did you mean job?"),
+        (["train", "--info", "nothing"], "--info nothing: expected all, "),
+        (["train", "--cfg", "job", "-m"], "--cfg and --multirun do not go together"),
+        (["train", "--resolve"], "--resolve belongs to --cfg"),
+        (["train", "goal=treshold"], "goal=treshold: no such option. Did you mean threshold?"),
+        (["train", "tsk=toxicity"], "Did you mean task?"),
+        (["train", "seed=0,1"], "add -m"),
+        (["train", "-m", "goal=threshold,treshold"], "goal=treshold: no such option."),
+        (["train", "--config-dir", "nowhere"], "--config-dir nowhere: no such folder."),
+    ],
+)
+def test_bad_usage(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
+    """Exit 2, one line, and nothing written."""
+    monkeypatch.chdir(tmp_path)
+    ended = run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_config_as_json(run: Run) -> None:
+    assert "do not go together" in json.loads(run("train", "--cfg", "job", "--json").out)["message"]
+    document = json.loads(run("train", "--json", "goal=treshold").out)
+    assert (document["status"], document["exit_code"]) == ("failed", 2)
+
+
+def test_a_value_out_of_range_starts_no_job(stage: Callable[[Stage], None], run: Run) -> None:
+    ended = train(run, "-m", "train.batch_size=8,0")
+    assert (ended.code, ended.out) == (2, "")
+    assert "train.batch_size=0: must be a whole number of at least 1." in ended.err
+    assert not Path("runs").exists()
+
+
+def test_config_is_shown(stage: Callable[[Stage], None], run: Run) -> None:
+    ended = train(run, "--cfg", "job", "seed=7")
+    assert ended.code == 0
+    assert "\nseed: 7\n" in ended.out
+    assert run("train", "task=tiny", "--config-dir", "conf", "-c", "job", "-p", "goal").out.startswith(
+        "# @package goal\n"
+    )
+    assert not Path("runs").exists()
+
+
+def test_hydras_info_is_shown(stage: Callable[[Stage], None], run: Run) -> None:
+    ended = train(run, "--info", "searchpath")
+    assert ended.code == 0
+    assert "command-line" in ended.out
+
+
+def one_fails(config: Config) -> dict[str, Any]:
+    if config.seed == 2:
+        raise DataError("rows.jsonl:3: no score.")
+    return done(config)
+
+
+def test_a_multirun_of_four_with_one_that_fails(stage: Callable[[Stage], None], run: Run) -> None:
+    """All four run, the table has all four, the failure's code is the exit code."""
+    stage(one_fails)
+    ended = train(run, "-m", "seed=0,1,2,3")
+    assert ended.code == 2
+    assert "train, run 1 of 4: task=tiny seed=0" in ended.err
+    assert "Error: run 3 of 4 failed: rows.jsonl:3: no score." in ended.err
+    assert all(f"runs/seed{seed}" in ended.out for seed in (0, 1, 3))
+    assert "rows.jsonl:3: no score." in ended.out
+
+
+def test_a_multirun_as_json(stage: Callable[[Stage], None], run: Run) -> None:
+    stage(one_fails)
+    ended = train(run, "-m", "--json", "seed=0,1,2,3")
+    jobs = json.loads(ended.out)["jobs"]
+    assert [job["exit_code"] for job in jobs] == [0, 0, 2, 0]
+    assert [job["overrides"][-1] for job in jobs] == ["seed=0", "seed=1", "seed=2", "seed=3"]
+    assert jobs[2]["message"] == "rows.jsonl:3: no score."
+    assert jobs[3]["columns"] == {"loss": 3.5}
+
+
+def test_the_worst_code_of_a_multirun_wins(stage: Callable[[Stage], None], run: Run) -> None:
+    def fail(config: Config) -> dict[str, Any]:
+        raise (TrainingError("1"), DataError("2"))[config.seed]
+
+    stage(fail)
+    assert train(run, "-m", "seed=0,1").code == 2
+    assert train(run, "-m", "seed=0,0").code == 1
+
+
+def test_a_library_that_exits_does_not_end_a_multirun(stage: Callable[[Stage], None], run: Run) -> None:
+    def leave(config: Config) -> dict[str, Any]:
+        if config.seed == 0:
+            raise SystemExit(0)
+        return done(config)
+
+    stage(leave)
+    jobs = json.loads(train(run, "-m", "--json", "seed=0,1").out)["jobs"]
+    assert [job["exit_code"] for job in jobs] == [1, 0]
+
+
+def test_an_interrupt_ends_a_multirun(stage: Callable[[Stage], None], run: Run) -> None:
+    seeds: list[int] = []
+
+    def interrupt(config: Config) -> dict[str, Any]:
+        seeds.append(config.seed)
+        raise KeyboardInterrupt
+
+    stage(interrupt)
+    assert train(run, "-m", "seed=0,1").code == 130
+    assert seeds == [0]
+
+
+def test_an_unwritable_runs_folder(stage: Callable[[Stage], None], run: Run) -> None:
+    Path("file").write_text("")
+    ended = train(run, "runs_dir=file/runs")
+    assert (ended.code, ended.out) == (2, "")
+    assert "Cannot write file/runs/.hydra" in ended.err
+
+
+def test_a_full_disk_while_an_outcome_is_written(
+    stage: Callable[[Stage], None], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    stage(lambda config: monkeypatch.setattr(Path, "replace", full) or done(config))
+    ended = train(run)
+    assert ended.code == 2
+    assert "The disk is full" in ended.err
+
+
+def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    path = f"import sys; sys.path.insert(0, {str(Path(cli.__file__).parents[1])!r})\n"
+    return subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], ["torch", "transformers", "trl", "hydra", "numpy", "pyarrow"]),
+        (["train", "--help"], ["torch", "transformers", "trl", "hydra", "numpy", "pyarrow"]),
+        (["train", "--cfg", "job"], ["torch", "transformers", "trl"]),
+        (["train", "goal=treshold"], ["torch", "transformers", "trl"]),
+    ],
+)
+def test_what_is_not_imported(tmp_path: Path, arguments: list[str], heavy: list[str]) -> None:
+    """`gcsl --help` and `--cfg job` are quick because they leave the heavy packages alone."""
+    ended = python(
+        f"""
+from gcsl_cli.cli.commands import main
+try:
+    main({arguments!r})
+except SystemExit:
+    loaded = [name for name in {heavy!r} if name in sys.modules]
+    sys.exit(f"loaded: {{loaded}}")
+""",
+        tmp_path,
+    )
+    assert "loaded: []" in ended.stderr
+
+
+def test_child_processes_cannot_write_on_stdout(tmp_path: Path) -> None:
+    """Below Python too (file descriptor 1), stdout has the one JSON document."""
+    (tmp_path / "conf/task").mkdir(parents=True)
+    (tmp_path / "conf/task/tiny.yaml").write_text("_target_: tiny.TinyTask\n")
+    ended = python(
+        """
+import os, types
+from dataclasses import dataclass
+
+@dataclass
+class TinyTask:
+    name: str = "tiny"
+    levels: list[float] | None = None
+
+def run(config):
+    print("noise of a library")
+    os.system("echo noise of a child")
+    return {"stage": "train", "status": "done", "run": "runs/x"}
+
+sys.modules["tiny"] = types.ModuleType("tiny")
+sys.modules["tiny"].TinyTask = TinyTask
+sys.modules["gcsl_cli.stages.train"] = types.ModuleType("train")
+sys.modules["gcsl_cli.stages.train"].run = run
+from gcsl_cli.cli.commands import main
+overrides = "task=tiny goal.levels.by=distinct goal.levels.values=[] allow_custom_code=true"
+main(["train", *overrides.split(), "--config-dir", "conf", "--json"])
+""",
+        tmp_path,
+    )
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout) == {"stage": "train", "status": "done", "run": "runs/x", "exit_code": 0}
+    assert "noise of a child" in ended.stderr
+
+
+def test_a_reader_that_leaves_early(tmp_path: Path) -> None:
+    """`gcsl train --help | head -1` ends without a word on stderr."""
+    repo = str(Path(cli.__file__).parents[1])
+    command = f"PYTHONPATH={repo} {sys.executable} -m gcsl_cli train --help | head -1"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

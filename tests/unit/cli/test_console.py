@@ -1,0 +1,113 @@
+"""Lines for a pipe: when they are said and what they say."""
+
+import io
+import logging
+import sys
+
+import pytest
+
+from gcsl_cli.cli import console
+from gcsl_cli.runs.progress import PlainProgress, progress
+
+
+class Clock:
+    """Seconds that pass only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def _logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    console.setup()
+
+
+def test_a_line_at_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """40 units in steps of 1 at 2 a second: tenths are full at 4, 8, ..., 40, which are 2 seconds apart."""
+    clock = Clock()
+    bar = PlainProgress("train", 40, "steps", clock=clock)
+    for _ in range(40):
+        clock.now += 0.5
+        bar.advance()
+    bar.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[0] == "train: 4/40 steps (10 %), 2.0/s, 18 s left"
+    assert lines[-1] == "train: 40/40 steps (100 %), 2.0/s"
+
+
+def test_a_line_after_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """1000 units at one in 4 seconds: the third (12 s) is the first at which ten seconds have passed."""
+    clock = Clock()
+    bar = PlainProgress("rollouts", 1000, clock=clock)
+    for _ in range(3):
+        clock.now += 4
+        bar.advance()
+    assert capsys.readouterr().err == "rollouts: 3/1000 (0 %), 0.2/s, 3988 s left\n"
+
+
+def test_an_unknown_total(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    bar = PlainProgress("tokens", None, "tokens", clock=clock)
+    clock.now = 5
+    bar.advance(10)
+    bar.close()
+    bar.close()
+    assert capsys.readouterr().err == "tokens: 10 tokens, 2.0/s\n"
+
+
+def test_progress_of_nothing_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("nothing", 0):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_log_lines_go_to_stderr_once(capsys: pytest.CaptureFixture[str]) -> None:
+    console.setup()
+    logging.getLogger("gcsl").info("one [bold]line[/bold]")
+    logging.getLogger("gcsl").warning("two")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "one [bold]line[/bold]\nWarning: two\n")
+
+
+class Terminal(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_bars_and_lines_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar inside a bar is a second line of it, and a log line does not break either."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("GCSL_PLAIN", raising=False)
+    with progress("outer", 2, "rows") as outer, progress("inner", 4, "tokens") as inner:
+        inner.advance(4)
+        outer.advance(2)
+        logging.getLogger("gcsl").info("a line")
+    written = terminal.getvalue()
+    assert "a line" in written
+    assert "outer" in written
+    assert "2/2" in written
+
+
+def test_a_user_keeps_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "info")
+    console.quieten()
+    import os
+
+    assert os.environ["TRANSFORMERS_VERBOSITY"] == "info"
+
+
+def test_stdout_is_kept_for_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.stdout_for_results() as stream:
+        print("noise")
+        stream.write("result\n")
+    print("after")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("result\nafter\n", "noise\n")

@@ -1,0 +1,67 @@
+"""What `gcsl doctor` finds, on made-up machines and on this one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gcsl_cli import __version__
+from gcsl_cli.cli import commands as cli
+from gcsl_cli.cli import doctor
+from gcsl_cli.tasks.code.sandbox import probe
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [({"avx512f", "avx512_bf16"}, True), ({"amx_bf16"}, True), ({"fp", "bf16"}, True), ({"avx2", "avx512f"}, False)],
+)
+def test_cpu_bf16(flags: set[str], has: bool) -> None:
+    assert doctor.cpu_bf16(flags) is has
+
+
+def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    found = doctor.folder(tmp_path / "a" / "b", with_size=True)
+    assert (found["exists"], found["writable"], found["size"]) == (False, True, 0)
+    assert found["free"] > 0
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert doctor.folder(tmp_path / "file" / "cache", with_size=False)["writable"] is False
+
+
+def test_the_size_of_a_folder(tmp_path: Path) -> None:
+    """3 + 5 bytes in two files; a link is not counted twice."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a").write_bytes(b"123")
+    (tmp_path / "inner/b").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert doctor.folder(tmp_path, with_size=True)["size"] == 8
+
+
+def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ("typer", "no-such-package"))
+    found = doctor.versions()
+    assert found["gcsl"] == __version__
+    assert found["no-such-package"] == "missing"
+    assert found["typer"] != "missing"
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--json"])
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["cache"]["path"] == str(tmp_path / "cache")
+    assert found["devices"]["cpu_cores"] >= 1
+    assert {"part", "installed", "install"} == set(found["optional"][0])
+    with pytest.raises(SystemExit):
+        cli.main(["doctor"])
+    assert "not made yet" in capsys.readouterr().out
+
+
+def test_a_sandbox_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "working", lambda: probe.Status(False, "Install it with apt-get install bubblewrap."))
+    lines = dict(doctor._lines(doctor.examine()))
+    assert lines["sandbox"] == "does not work: Install it with apt-get install bubblewrap."

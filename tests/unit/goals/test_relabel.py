@@ -1,0 +1,94 @@
+"""Relabelling on rows counted by hand, and what holds for any scores."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcsl_cli.errors import DataError
+from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt, reached_pairs, sampled_levels
+
+LEVELS = np.array([0.1, 0.5])
+levels_and_scores = st.lists(st.floats(-100, 100), min_size=1, max_size=8, unique=True).flatmap(
+    lambda levels: st.tuples(st.just(sorted(levels)), st.lists(st.floats(min(levels), 200), max_size=60))
+)
+
+
+def test_the_rows_of_the_docstring() -> None:
+    highest = highest_reached(np.array([0.1, 0.9, 0.5]), LEVELS)
+    rows, levels = reached_pairs(highest)
+
+    assert highest.tolist() == [0, 1, 1]
+    assert list(zip(rows.tolist(), levels.tolist(), strict=True)) == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_a_score_on_a_level_reaches_it_and_one_just_below_does_not() -> None:
+    assert highest_reached(np.array([0.5, np.nextafter(0.5, 0)]), LEVELS).tolist() == [1, 0]
+
+
+def test_a_score_below_all_levels_is_named() -> None:
+    with pytest.raises(DataError, match=r"Row 2 has the score 0\.05, below the lowest level 0\.1"):
+        highest_reached(np.array([0.1, 0.05, 0.9]), LEVELS)
+
+
+def test_no_rows_give_no_pairs() -> None:
+    rows, levels = reached_pairs(highest_reached(np.empty(0), LEVELS))
+
+    assert (len(rows), len(levels)) == (0, 0)
+
+
+@given(levels_and_scores)
+def test_pairs_are_exactly_the_reached_ones(case: tuple[list[float], list[float]]) -> None:
+    levels, scores = np.array(case[0]), np.array(case[1])
+    rows, indices = reached_pairs(highest_reached(scores, levels))
+
+    expected = [(row, index) for row, score in enumerate(case[1]) for index, x in enumerate(case[0]) if score >= x]
+    assert list(zip(rows.tolist(), indices.tolist(), strict=True)) == expected
+    assert set(rows.tolist()) == set(range(len(scores)))
+
+
+@given(levels_and_scores, st.integers(0, 2**32))
+def test_a_sampled_level_is_reached(case: tuple[list[float], list[float]], seed: int) -> None:
+    levels, scores = np.array(case[0]), np.array(case[1])
+    sampled = sampled_levels(highest_reached(scores, levels), np.random.default_rng(seed))
+
+    assert (levels[sampled] <= scores).all()
+
+
+def test_sampled_levels_are_drawn_evenly() -> None:
+    """3000 rows that reach all of three levels: 1000 each, give or take four standard deviations of 26."""
+    counts = np.bincount(sampled_levels(np.full(3000, 2), np.random.default_rng(0)))
+
+    assert (abs(counts - 1000) < 104).all()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 1.0, 2.0, 3.0])), min_size=1, max_size=60),
+    st.lists(st.floats(0, 1), min_size=1, max_size=4, unique=True).map(sorted),
+)
+def test_within_a_prompt_a_row_reaches_the_share_of_others_that_it_beats(
+    rows: list[tuple[int, float]], quantiles: list[float]
+) -> None:
+    """Counted pair by pair: how many of the others have a smaller score."""
+    asked = np.array([0.0, *(quantile for quantile in quantiles if quantile > 1e-6)])
+    expected = []
+    for place, (prompt, score) in enumerate(rows):
+        others = [other for index, (p, other) in enumerate(rows) if p == prompt and index != place]
+        share = sum(other < score for other in others) / len(others) if others else 0.0
+        expected.append(max(index for index, quantile in enumerate(asked) if share >= quantile - 1e-9))
+    prompts, scores = np.array([p for p, _ in rows]), np.array([s for _, s in rows])
+
+    assert highest_within_prompt(scores, prompts, asked).tolist() == expected
+
+
+def test_the_better_of_two_beats_all_others() -> None:
+    highest = highest_within_prompt(np.array([0.2, 0.1]), np.array([7, 7]), np.array([0.0, 0.5, 1.0]))
+
+    assert highest.tolist() == [2, 0]
+
+
+def test_seven_of_ten_others_are_the_quantile_of_seven_tenths() -> None:
+    """In binary 7 / 10 and 0.1 * 7 differ."""
+    highest = highest_within_prompt(np.arange(11.0), np.zeros(11, dtype=np.int64), np.array([0.0, 0.1 * 7]))
+
+    assert highest.tolist() == [0] * 7 + [1] * 4

@@ -1,0 +1,47 @@
+"""What is found out about a model's own chat template."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gcsl_cli.goals.template import ChatTraits
+from gcsl_cli.models.chat import chat_traits, turn_end
+from tests.chat_templates import TEMPLATES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@pytest.mark.parametrize(
+    ("template", "traits"),
+    [
+        ("tiny", ChatTraits(True, "user", "assistant")),
+        ("smollm2", ChatTraits(True, "user", "assistant")),
+        ("llama3", ChatTraits(True, "user", "assistant")),
+        ("qwen3", ChatTraits(True, "user", "assistant")),
+        ("gemma", ChatTraits(False, "user", "model")),
+        ("openchat", ChatTraits(True, "User", "Assistant")),
+        ("spaced", ChatTraits(True, "user", None)),
+    ],
+)
+def test_roles(tokenizer: "PreTrainedTokenizerBase", template: str, traits: ChatTraits) -> None:
+    tokenizer.chat_template = TEMPLATES[template]
+
+    assert chat_traits(tokenizer) == traits
+
+
+@pytest.mark.parametrize("template", [name for name in TEMPLATES if name != "spaced"])
+def test_a_turn_ends_with_its_special_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
+    tokenizer.eos_token = "<|system|>"
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
+    tokenizer.chat_template = TEMPLATES[template]
+
+    assert turn_end(tokenizer) == tokenizer.convert_tokens_to_ids("<|end|>")
+
+
+def test_a_template_without_an_end_has_the_end_of_text(tokenizer: "PreTrainedTokenizerBase") -> None:
+    tokenizer.chat_template = TEMPLATES["spaced"]
+    assert turn_end(tokenizer) == tokenizer.eos_token_id
+
+    tokenizer.eos_token = None
+    assert turn_end(tokenizer) is None

@@ -1,0 +1,224 @@
+"""Models and tokenizers: loaded from safetensors only, converted once, saved as plain `transformers` reads them."""
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from gcsl_cli.errors import ArtifactError, ConfigError
+from gcsl_cli.models import loading as models
+from gcsl_cli.models.loading import (
+    context_length,
+    end_tokens,
+    export_model,
+    load_model,
+    load_tokenizer,
+    model_folder,
+    train_in_bf16,
+)
+from tests.tiny import make_tiny_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    return path
+
+
+@pytest.fixture
+def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Conversion by a double that notes what it was given, and a cache of our own."""
+    converted: list[Path] = []
+
+    def convert(gguf: Path, folder: Path) -> None:
+        converted.append(gguf)
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+
+    monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(models, "_convert", convert)
+    return converted
+
+
+# Sources
+
+
+def test_a_folder_is_taken_as_it_is(tiny_model: Path) -> None:
+    assert model_folder(str(tiny_model), None, None) == tiny_model
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no config\.json in it; expected a model folder"):
+        model_folder(str(tmp_path), None, None)
+
+
+def test_a_gguf_is_converted_once(gguf: Path, conversions: list[Path]) -> None:
+    first, second = model_folder(str(gguf), None, None), model_folder(str(gguf), None, None)
+
+    assert first == second
+    assert (first / "config.json").is_file()
+    assert conversions == [gguf]
+
+
+def test_another_gguf_of_the_same_name_is_another_model(gguf: Path, conversions: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / gguf.name
+    other.write_bytes(b"GGUF")
+    folders = [model_folder(str(path), None, None) for path in (gguf, other)]
+    gguf.write_bytes(b"GGUF changed")
+    folders.append(model_folder(str(gguf), None, None))
+
+    assert len(set(folders)) == 3
+    assert conversions == [gguf, other, gguf]
+
+
+def test_a_conversion_that_fails_leaves_nothing(
+    gguf: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(gguf: Path, folder: Path) -> None:
+        (folder / "config.json").write_text("{}", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "_convert", broken)
+        with pytest.raises(KeyboardInterrupt):
+            model_folder(str(gguf), None, None)
+
+    assert [path.name for path in (tmp_path / "cache" / "converted").iterdir() if path.is_dir()] == []
+    assert (model_folder(str(gguf), None, None) / "config.json").is_file()
+
+
+def test_what_is_no_gguf_is_refused(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
+    gguf.write_bytes(b"GGUF\x03\x00\x00\x00" + b"\x00" * 100)
+
+    with pytest.raises(ArtifactError, match=r"model\.gguf: cannot be read as GGUF"):
+        model_folder(str(gguf), None, None)
+
+
+# Loading
+
+
+def test_a_tokenizer_pads_on_the_left(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+
+    assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<|pad|>")
+
+
+def test_a_tokenizer_without_a_pad_token_takes_the_end_of_text(tiny_model: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+
+    assert load_tokenizer(tmp_path).pad_token == "<|end|>"
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((tiny_model / "config.json").read_bytes())
+
+    with pytest.raises(ArtifactError, match="its tokenizer cannot be loaded"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_a_model_is_loaded_to_be_used(tiny_model: Path, dtype: torch.dtype | None) -> None:
+    model = load_model(tiny_model, dtype)
+
+    assert model.dtype == (dtype or torch.float32)
+    assert not model.training
+
+
+def test_weights_of_a_smaller_model_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """A third layer in the config has no weights; the tied head is not counted as missing."""
+    config = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}), encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes())
+
+    with pytest.raises(ArtifactError, match=r"9 weights of its config are missing, model\.layers\.2\.input_layernorm"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "pickle"])
+def test_weights_that_are_missing_broken_or_a_pickle_are_refused(tiny_model: Path, tmp_path: Path, damage: str) -> None:
+    (tmp_path / "config.json").write_bytes((tiny_model / "config.json").read_bytes())
+    if damage == "cut off":
+        (tmp_path / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes()[:1000])
+    elif damage == "pickle":
+        torch.save(load_model(tiny_model).state_dict(), tmp_path / "pytorch_model.bin")
+
+    with pytest.raises(ArtifactError, match="its weights cannot be loaded"):
+        load_model(tmp_path)
+
+
+def test_the_context_of_a_model(tmp_path: Path) -> None:
+    assert context_length(load_model(make_tiny_model(tmp_path, context=64)).config) == 64
+    assert context_length(SimpleNamespace()) is None
+
+
+@pytest.mark.parametrize(("own", "ends"), [(None, [1]), (3, [1, 3]), ([4, 1, 2], [1, 2, 4])])
+def test_texts_end_with_the_tokenizers_and_the_models_end(
+    tokenizer: "PreTrainedTokenizerBase", own: Any, ends: list[int]
+) -> None:
+    model: Any = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=own))
+
+    assert end_tokens(tokenizer, model) == ends
+
+
+# Precision
+
+
+@pytest.mark.parametrize(
+    ("precision", "quick", "bf16"),
+    [("fp32", True, False), ("bf16", False, True), ("auto", True, True), ("auto", False, False)],
+)
+def test_bf16_is_chosen_where_it_is_quick(
+    precision: str, quick: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "fast_bf16", lambda: quick)
+
+    assert train_in_bf16(precision) is bf16
+    assert models.inference_dtype() == (torch.bfloat16 if quick else torch.float32)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train\.precision=fp16: unknown; one of auto, fp32, bf16"):
+        train_in_bf16("fp16")
+
+
+# Export
+
+
+def test_an_exported_model_gives_the_same_logits(
+    policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    export_model(policy, tokenizer, tmp_path, "{{ messages[0].content }}")
+    ids = torch.tensor([[70, 80, 90]])
+
+    with torch.inference_mode():
+        assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, policy(ids).logits)
+    assert AutoTokenizer.from_pretrained(tmp_path).chat_template == "{{ messages[0].content }}"
+    assert "chat_template" not in json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+
+
+def test_without_a_template_the_models_own_is_exported(
+    policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tmp_path: Path
+) -> None:
+    export_model(policy, tokenizer, tmp_path, None)
+
+    assert load_tokenizer(tmp_path).chat_template == tokenizer.chat_template
+
+
+def test_conversion_is_told(gguf: Path, conversions: list[Path], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gcsl")
+    model_folder(str(gguf), None, None)
+
+    assert "converting model.gguf to safetensors (once)" in caplog.text

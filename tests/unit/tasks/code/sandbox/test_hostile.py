@@ -1,0 +1,120 @@
+"""No hostile program passes, escapes or outlives its limit, and the grader goes on after each."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
+from gcsl_cli.tasks.code.sandbox.limits import Limits
+from tests.unit.tasks.code.sandbox.conftest import SHORT
+from tests.unit.tasks.code.sandbox.hostile import LIMITS, programs
+
+
+@pytest.mark.parametrize("name", programs())
+def test_a_hostile_program_gets_nowhere(name: str, hostile_verdicts: dict[str, Verdict]) -> None:
+    verdict = hostile_verdicts[name]
+
+    assert (verdict.passed, verdict.tests, verdict.together) == (0, 2, False)
+    assert verdict.error
+    assert verdict.error in LIMITS.get(name.partition(":")[0], {verdict.error})
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("bomb: while true", "timeout"),
+        ("bomb: big number", "timeout"),
+        ("bomb: sleep", "timeout"),
+        ("bomb: memory in steps", "memory"),
+        ("bomb: fork count", "processes"),
+        ("bomb: thread bomb", "processes"),
+        ("bomb: open files", "open files"),
+        ("bomb: disk", "disk"),
+        ("bomb: disk in many files", "disk"),
+        ("output: large answer", "output"),
+        ("network: tcp", "forbidden"),
+        ("escaping: write to the system", "forbidden"),
+        ("forging: exits hard in the call", "exit"),
+        ("forging: equals everything", "outside"),
+        ("forging: answers in frames", "forbidden"),
+    ],
+)
+def test_the_verdict_names_the_limit(name: str, limit: str, hostile_verdicts: dict[str, Verdict]) -> None:
+    assert hostile_verdicts[name].error == limit
+
+
+def test_nothing_outlives_its_grading(bubblewrap: None) -> None:
+    """Processes with a mark in their environment are looked for after each verdict."""
+    mark = f"GCSL_MARK_{os.getpid()}"
+    code = f"""
+import os, time
+os.environ["MARK"] = "{mark}"
+def solve(n):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve(EXECUTABLE, [EXECUTABLE, "-c", "import time; time.sleep(600)", "{mark}"], {{}})
+    time.sleep(600)
+""".replace("EXECUTABLE", "__import__('sys').executable")
+    problem = Problem("outliving", ("assert solve(1) == 1",), "solve")
+    programs_twice = [Program("outliving", code)] * 2
+    for verdict in grade(programs_twice, {"outliving": problem}, limits=SHORT):
+        assert verdict.error == "timeout"
+    assert [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _read(path)] == []
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+TOGETHER = {
+    "exits at once": "raise SystemExit(0)\n",
+    "exits hard at once": "import os\nos._exit(0)\n",
+    "exits hard in the call": "import os\ndef solve(n):\n    os._exit(0)\n",
+    "at the exit": "import atexit, os\natexit.register(os._exit, 0)\ndef solve(n): raise SystemExit(0)\n",
+    "prints markers": "print('passed')\ndef solve(n): return None\n",
+    "patches builtins": (
+        "import builtins\nfor name in ('isinstance', 'str', 'enumerate', 'len', 'callable', 'abs'):\n"
+        "    setattr(builtins, name, lambda *a, **k: True)\ndef solve(n): return None\n"
+    ),
+    "patches the assertion error": "import builtins\nbuiltins.AssertionError = ValueError\ndef solve(n): return None\n",
+    "equals everything": (
+        "class Equal:\n    def __eq__(self, other): return True\n    def __call__(self, *a): return self\n"
+        "def solve(n): return Equal()\n"
+    ),
+    "equals everything as a number": (
+        "class Equal(int):\n    def __eq__(self, other): return True\ndef solve(n): return [Equal()]\n"
+    ),
+    "says that its class is another": (
+        "class Equal:\n    __module__ = 'builtins'\n    def __eq__(self, other): return True\n"
+        "def solve(n): return Equal()\n"
+    ),
+    "writes frames": (
+        "import os\nfrom gcsl_cli.tasks.code.sandbox.codec import encode, framed\n"
+        "def solve(n):\n    for fd in range(3, 64):\n"
+        "        try: os.write(fd, framed(encode((b'x' * 16, 0, '', ''))))\n"
+        "        except OSError: pass\n    os._exit(0)\n"
+    ),
+    "writes frames at once": (
+        "import os\nfrom gcsl_cli.tasks.code.sandbox.codec import encode, framed\n"
+        "for fd in range(3, 64):\n"
+        "    try: os.write(fd, framed(encode((0, 'loaded', '', ''))) + framed(encode((b'x' * 16, 0, '', ''))))\n"
+        "    except OSError: pass\nos._exit(0)\n"
+    ),
+    "never ends": "def solve(n):\n    while True: pass\n",
+    "uses the network": "import socket\ndef solve(n):\n    socket.socket()\n    return n\n",
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_a_hostile_program_in_the_process_of_its_tests(name: str, bubblewrap: None) -> None:
+    problem = Problem("together", ("assert solve(abs) == 'secret'",), "solve", together=True)
+    limits = Limits(cpu_seconds=1, wall_seconds=10)
+    (verdict,) = grade([Program("together", TOGETHER[name])], {"together": problem}, limits=limits)
+
+    assert (verdict.passed, verdict.tests, verdict.together) == (0, 1, True)
+    assert verdict.error

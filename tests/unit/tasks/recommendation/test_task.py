@@ -1,0 +1,212 @@
+"""The recommendation task on a small log: the split in time, candidates, metrics, references."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gcsl_cli.data.records import FeedbackRows, Prompt
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.tasks.recommendation.task import ColumnsConfig, RecommendationTask
+
+TITLES = [f"Movie {number}" for number in range(30)]
+
+
+def ratings(folder: Path, users: int = 6, each: int = 12) -> Path:
+    """User u rates the items u, u + 1, ... in that order, with 1 to 5 stars in turn."""
+    rows = [
+        f"{user},{TITLES[(user + place) % 30]},{TITLES[(user + place) % 30]},{place % 5 + 1},{place}"
+        for user in range(users)
+        for place in range(each)
+    ]
+    path = folder / "ratings.csv"
+    path.write_text("\n".join(["user_id,item_id,title,rating,timestamp", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def task(folder: Path, **settings: Any) -> RecommendationTask:
+    values: dict[str, Any] = {"heading": "Rated:", "history": 3, "test_items": 2, "negatives": 5}
+    return RecommendationTask(ratings=str(ratings(folder)), columns=ColumnsConfig(title="title"), **values | settings)
+
+
+def graded(made: RecommendationTask) -> FeedbackRows:
+    return made.graded_rows(lambda *_: [], None)
+
+
+def groups(rows: FeedbackRows) -> dict[str, list[str]]:
+    """Completions by prompt."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row.prompt_id, []).append(row.completion)
+    return found
+
+
+def test_nothing_leaks_from_the_future(tmp_path: Path) -> None:
+    """Of a user's twelve ratings the last two are test, the one before is validation, and every history ends where its
+    own row, or the first held-out one, begins.
+    """
+    rows = graded(task(tmp_path))
+    order = {title: place for place, title in enumerate(TITLES)}
+    for row in rows:
+        lines = row.prompt.split("\n")[1:]
+        history = [order[line.rpartition(": ")[0]] for line in lines]
+        latest, target = history[-1], order[row.completion.strip()]
+        assert history == list(range(latest - len(history) + 1, latest + 1))
+        assert len(history) <= 3
+        assert latest < target
+    by_split = {split: rows.of_split(split) for split in ("train", "validation", "test")}
+    assert {split: len(part) for split, part in by_split.items()} == {"train": 6 * 8, "validation": 6, "test": 12}
+    assert by_split["train"].prompts.tolist() == np.repeat(np.arange(6 * 2), [5, 3] * 6).tolist()
+
+
+def test_training_ratings_share_a_history_as_those_for_test_do(tmp_path: Path) -> None:
+    """The first of nine ratings is history only; two at a time share a history, or each has its own."""
+    shared, alone = (graded(task(tmp_path, ahead=ahead, rows=None)).of_split("train")[:8] for ahead in (2, 1))
+
+    assert [(row.prompt, row.completion) for row in shared][:4] == [
+        ("Rated:\nMovie 0: 1", "\nMovie 1"),
+        ("Rated:\nMovie 0: 1", "\nMovie 2"),
+        ("Rated:\nMovie 0: 1\nMovie 1: 2\nMovie 2: 3", "\nMovie 3"),
+        ("Rated:\nMovie 0: 1\nMovie 1: 2\nMovie 2: 3", "\nMovie 4"),
+    ]
+    assert [(row.prompt, row.completion, row.score) for row in alone][:3] == [
+        ("Rated:\nMovie 0: 1", "\nMovie 1", 2.0),
+        ("Rated:\nMovie 0: 1\nMovie 1: 2", "\nMovie 2", 3.0),
+        ("Rated:\nMovie 0: 1\nMovie 1: 2\nMovie 2: 3", "\nMovie 3", 4.0),
+    ]
+    assert [row.completion for row in shared] == [row.completion for row in alone]
+
+
+def test_drawn_rows_are_those_of_whole_histories(tmp_path: Path) -> None:
+    """Eighteen of 48 rows in groups of five and three: at most one group is cut."""
+    every, some = (graded(task(tmp_path, rows=rows)).of_split("train") for rows in (None, 18))
+
+    assert len(some) == 18
+    sizes = {id_: len(found) for id_, found in groups(every).items()}
+    assert sum(len(found) < sizes[id_] for id_, found in groups(some).items()) <= 1
+    assert all(set(found) <= set(groups(every)[id_]) for id_, found in groups(some).items())
+
+
+def test_later_ratings_change_no_earlier_row(tmp_path: Path) -> None:
+    """Held-out ratings that are other ones leave training rows, histories of tests and references as they are."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    one, other = task(tmp_path / "one"), task(tmp_path / "other")
+    path = Path(other.ratings)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    changed = [
+        f"{line.rsplit(',', 2)[0]},1,{line.rsplit(',', 1)[1]}" if line.endswith((",10", ",11")) else line
+        for line in lines
+    ]
+    assert changed != lines
+    path.write_text("\n".join(changed) + "\n", encoding="utf-8")
+    before, after = graded(one), graded(other)
+    assert before.of_split("train").table == after.of_split("train").table
+    assert before.of_split("test").table["prompt"] == after.of_split("test").table["prompt"]
+    prompts = one.evaluation_prompts(before)
+    hits = [made.references(prompts)["popularity"].metrics["hr_10"].numerator.tolist() for made in (one, other)]
+    assert hits[0] == hits[1]
+
+
+def test_candidates_are_held_out_titles_and_titles_never_rated(tmp_path: Path) -> None:
+    made = task(tmp_path)
+    prompts = made.evaluation_prompts(graded(made))
+    assert len(prompts) == 6
+    catalogue = {TITLES[place] for place in range(17)}
+    for prompt, candidates in zip(prompts, made.candidates(prompts), strict=True):
+        last = int(prompt.text.rpartition("Movie ")[2].partition(":")[0])
+        rated = {TITLES[place] for place in range(last - 9, last + 3)}
+        assert candidates[:2] == [f"\nMovie {last + 1}", f"\nMovie {last + 2}"]
+        negatives = {text.strip() for text in candidates[2:]}
+        assert len(negatives) == min(5, len(catalogue - rated)) == len(candidates) - 2
+        assert negatives <= catalogue - rated
+    assert made.candidates(prompts) == task(tmp_path).candidates(prompts), "drawn from the seed"
+    every = replace(made, negatives=None).candidates(prompts)
+    assert {len(texts) for texts in every} == {2 + len(catalogue) - 12}, "twelve are rated, two of them held out"
+
+
+def test_metrics_of_a_ranking_by_hand(tmp_path: Path) -> None:
+    """One user, held out at 1 and 2 stars (ratings 10 % 5 + 1 and 11 % 5 + 1), five negatives.
+
+    The first held-out item stands first, the second one after two negatives: HR@1 1/2, MRR (1 + 1/3) / 2. By token the
+    first one falls to the end: its title has four times the tokens.
+    """
+    made = task(tmp_path, liked=2.0)
+    prompts = made.evaluation_prompts(graded(made))[:1]
+    scores = np.array([-1.0, -4.0, -2.0, -3.0, -5.0, -6.0, -7.0])
+    tokens = np.array([0.1, 1, 1, 1, 1, 1, 1])
+    found = made.measured(prompts, [scores], [tokens])
+
+    def value(name: str) -> float:
+        metric = found.metrics[name]
+        return float(metric.numerator[0] / metric.denominator[0])
+
+    assert (value("hr_1"), value("hr_5")) == (0.5, 1.0)
+    assert value("mrr") == pytest.approx((1 + 1 / 3) / 2)
+    assert value("hr_10_liked") == 1.0
+    assert found.metrics["hr_10_liked"].denominator.tolist() == [1.0], "one of both was liked"
+    assert value("top_rating") == 1.0
+    assert found.scores is not None
+    assert found.scores.tolist() == [[1.0]]
+    assert value("mrr_per_token") == pytest.approx((1 / 6 + 1 / 3) / 2)
+    assert {column.name for column in made.ranking_columns()} == set(found.metrics)
+
+
+def test_references_rank_by_training_ratings(tmp_path: Path) -> None:
+    """Random gives chance, one of six; every candidate's popularity is how many users trained on it."""
+    pytest.importorskip("implicit")
+    made = task(tmp_path)
+    prompts = made.evaluation_prompts(graded(made))
+    found = made.references(prompts)
+    assert list(found) == ["random", "popularity", "item-kNN"]
+    assert found["random"].metrics["hr_1"].numerator.tolist() == pytest.approx([1 / 6] * 6)
+    assert found["item-kNN"].metrics["hr_5"].numerator.mean() > found["random"].metrics["hr_5"].numerator.mean()
+
+
+def test_sampled_titles_are_matched_to_the_catalogue(tmp_path: Path) -> None:
+    made = task(tmp_path)
+    prompt = made.evaluation_prompts(graded(made))[0]
+    last = int(prompt.text.rpartition("Movie ")[2].partition(":")[0])
+    samples = [f"\nMOVIE  {last + 1}", f" Movie {last}\n", "\nMovie 99", f"\nMovie {last + 2}"]
+    found = made.metrics([prompt], [samples])
+    assert {name: metric.numerator.tolist() for name, metric in found.items()} == {
+        "valid_titles": [3.0],
+        "sampled_hit": [2.0],
+        "sampled_seen": [1.0],
+    }
+    assert [column.name for column in made.result_columns()] == list(found)
+
+
+def test_rows_and_users_can_be_bounded(tmp_path: Path) -> None:
+    made = task(tmp_path, rows=10, test_users=2)
+    rows = graded(made)
+    assert {split: len(rows.of_split(split)) for split in ("train", "validation", "test")} == {
+        "train": 10,
+        "validation": 2,
+        "test": 4,
+    }
+    assert len(made.evaluation_prompts(rows)) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"scale": [5.0, 1.0]}, "expected the lowest and the highest rating"),
+        ({"history": 0}, "task.history=0: must be at least 1"),
+        ({"negatives": 0}, "task.negatives=0"),
+        ({"test_items": 0}, "task.test_items=0: must be at least 1"),
+        ({"items": "items.csv"}, "Give one of them"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, settings: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        task(tmp_path, **settings).rollouts_planned()
+
+
+def test_the_scale_has_an_end(tmp_path: Path) -> None:
+    made = task(tmp_path)
+    assert made.grade_scale(graded(made)).closed
+    assert made.overview()[0] == ["ratings", "72 of 6 users, 17 titles"]
+    assert [Prompt(p.prompt_id, p.text, p.split) for p in made.evaluation_prompts(graded(made))]
