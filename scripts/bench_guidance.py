@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     experiment = Experiment(load([]))
-    model, tokenizer, task = experiment.base_model, experiment.tokenizer, experiment.task
+    model, tokenizer, task = experiment.base_model, experiment.tokenizer, experiment.config.task
     texts = [prompt.text for prompt in task.prompts()[: arguments.prompts]]
     prompter = experiment.plain_prompter
     asked, against = (

@@ -47,7 +47,7 @@ def main() -> None:
 def ranking(rounds: int) -> None:
     """Print how much faster it is to compute the history once."""
     experiment = Experiment(load(["task=recommendation"]))
-    task = experiment.task
+    task = experiment.config.task
     prompts = task.evaluation_prompts(task.graded_rows(lambda *_: [], None))[:rounds]
     prompter = experiment.prompter(no_goal_spec(task.name, "plain", task.instruction))
     model = experiment.base_model.float()

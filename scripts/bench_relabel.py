@@ -16,7 +16,7 @@ import numpy as np
 
 from gcsl_cli.goals.levels import quantile_levels
 from gcsl_cli.goals.relabel import highest_reached, reached_pairs
-from gcsl_cli.stages.prepare import write_goal_rows
+from gcsl_cli.methods.gcsl import write_goal_rows
 
 QUANTILES = [0.0, 0.2, 0.4, 0.6, 0.8]
 

@@ -27,7 +27,9 @@ def main() -> None:
     experiment = Experiment(load([]))
     model, tokenizer = experiment.base_model, experiment.tokenizer
     prompter = experiment.plain_prompter
-    prompts = [prompter.prompt_ids(prompt.text, None) for prompt in experiment.task.prompts()[: arguments.prompts]]
+    prompts = [
+        prompter.prompt_ids(prompt.text, None) for prompt in experiment.config.task.prompts()[: arguments.prompts]
+    ]
     ends = end_tokens(tokenizer, model)
 
     def ours(batch_size: int) -> float:

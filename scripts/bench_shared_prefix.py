@@ -33,7 +33,7 @@ from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.optimisation import train_settings
+from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.loop import TrainSettings, _head_on_supervised_positions, common_arguments
 from gcsl_cli.training.rows import IGNORED, PlannedBatches

@@ -22,9 +22,9 @@ from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.optimisation import train_settings
-from gcsl_cli.stages.prepare import make_plan
-from gcsl_cli.training.examples import GoalExamples
+from gcsl_cli.stages.plan import make_plan
+from gcsl_cli.stages.trainer import train_settings
+from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.loop import common_arguments, train_plan
 from gcsl_cli.training.plan import Budget
 from gcsl_cli.training.rows import IGNORED, PlanCollator
@@ -42,7 +42,7 @@ def main() -> None:
     feedback = ensure_feedback(experiment)
     rows = feedback.of_split("train")
     spec, levels = make_goal(experiment.config, feedback, rows)
-    given = GoalExamples(rows, experiment.prompter(spec), experiment.config.train.max_length)
+    given = RowExamples(rows, experiment.prompter(spec), experiment.config.train.max_length)
     plan = make_plan(experiment, given, spec, levels, Budget(steps=arguments.steps))
     batches = given.planned(plan)
     settings = train_settings(experiment.config.train, experiment.config.seed)

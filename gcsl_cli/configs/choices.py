@@ -11,23 +11,6 @@ class Formulation(StrEnum):
     none = "none"
 
 
-class Selection(StrEnum):
-    """Which graded rows plain supervised fine-tuning takes."""
-
-    all = "all"
-    top_fraction = "top_fraction"
-    min_score = "min_score"
-    best_per_prompt = "best_per_prompt"
-
-
-class PairRule(StrEnum):
-    """Which completions of a prompt DPO compares."""
-
-    best_worst = "best_worst"
-    all = "all"
-    adjacent = "adjacent"
-
-
 class Wording(StrEnum):
     """What a goal looks like in the prompt."""
 

@@ -26,7 +26,7 @@ class Composer:
         self.groups = folders.all_groups(config_dir)
 
     def compose(self, lines: Sequence[str]) -> DictConfig:
-        """The config of one run, the `hydra` node in it, the `task` node typed by its dataclass; not yet resolved.
+        """Compose the config of one run, with its `hydra` node and with `task` and `method` typed; not yet resolved.
 
         Raises:
             ConfigError: a line that cannot be used.
@@ -35,13 +35,13 @@ class Composer:
         overrides.check_sweeps(parsed)
         choices, values = self._sorted(parsed)
         config = self._load([choice.input_line for choice in choices], multirun=False)
-        # A task named on the command line decides which keys there are.
+        # A _target_ on the command line decides which keys there are.
         values.sort(key=lambda override: not override.key_or_group.endswith("_target_"))
         targets = [override for override in values if override.key_or_group.endswith("_target_")]
         for override in targets:
             self._apply(override, config)
         check_targets(config, lines)
-        type_task(config)
+        type_nodes(config)
         for override in values[len(targets) :]:
             keys.check_key(override, config, self.groups)
             self._apply(override, config)
@@ -129,21 +129,26 @@ def _each(override: Any) -> list[Any]:
     return list(OverridesParser.create().parse_overrides(lines))
 
 
-def type_task(config: DictConfig) -> None:
-    """Put the task's dataclass in the place of the untyped node: unknown keys and wrong types are refused from here on.
+TYPED = ("task", "method")
+"""Nodes that are typed by the dataclass that their `_target_` names."""
+
+
+def type_nodes(config: DictConfig) -> None:
+    """Replace the untyped nodes by their dataclasses, which reject unknown keys and wrong types from here on.
 
     Raises:
-        ConfigError: a key or a value of a task file that the task has no place for.
+        ConfigError: a key or a value that the dataclass does not have.
     """
-    if OmegaConf.is_missing(config, "task") or not isinstance(config._get_node("task"), DictConfig):
-        raise ConfigError("task has no value. Choose one: task=NAME (gcsl train --help lists them).")
-    node = cast(DictConfig, config._get_node("task"))
-    try:
-        checked = typed(node)
-    except OmegaConfBaseException as error:
-        raise ConfigError(answer(error, None, prefix="task.")) from error
-    with open_dict(config):
-        config.task = checked
+    for name in TYPED:
+        if OmegaConf.is_missing(config, name) or not isinstance(config._get_node(name), DictConfig):
+            raise ConfigError(f"{name} has no value. Choose one: {name}=NAME (gcsl train --help lists them).")
+        node = cast(DictConfig, config._get_node(name))
+        try:
+            checked = typed(node)
+        except OmegaConfBaseException as error:
+            raise ConfigError(answer(error, None, prefix=f"{name}.")) from error
+        with open_dict(config):
+            config[name] = checked
     OmegaConf.set_struct(config, True)
 
 
@@ -164,8 +169,8 @@ def finish(config: DictConfig, lines: Sequence[str]) -> Config:
         ConfigError: a value that is missing, of the wrong type or out of its range.
     """
     check_targets(config, lines)
-    if OmegaConf.get_type(config, "task") is dict:
-        type_task(config)
+    if any(OmegaConf.get_type(config, name) is dict for name in TYPED):
+        type_nodes(config)
     try:
         for path in sorted(OmegaConf.missing_keys(config)):
             raise ConfigError(missing(path))
@@ -184,9 +189,9 @@ def _check_goal_is_used(config: Config, lines: Sequence[str]) -> None:
     Raises:
         ConfigError: see above.
     """
-    name = config.method.name
-    if name == "gcsl":
+    if config.method.uses_goals:
         return
+    name = config.method.name
     asked = [line for line in lines if line.lstrip("+~").startswith(("goal=", "goal.")) and line != "goal=none"]
     if asked:
         raise ConfigError(f"{asked[0]} with method={name}: it trains without goals. Leave one of them out.")

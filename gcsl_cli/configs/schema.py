@@ -1,6 +1,7 @@
 """The typed shape of every config: Hydra checks overrides against it before any work starts.
 
-The `task` node is not here: a task is a dataclass of its own module, its fields are its schema (see `tasks/base.py`).
+The `task` and `method` nodes are not here: each is a dataclass in its own module, whose fields are its schema
+(`tasks/base.py`, `methods/base.py`).
 No torch in this module.
 """
 
@@ -15,10 +16,8 @@ from gcsl_cli.configs.choices import (
     LevelScope,
     Pairing,
     PairingWeight,
-    PairRule,
     Placement,
     Precision,
-    Selection,
     SharedPrefix,
     Wording,
 )
@@ -60,24 +59,6 @@ class GoalConfig:
             return self.pairing
         several = self.formulation is Formulation.threshold and self.levels.by is not LevelRule.raw
         return Pairing.all if several and self.placement in AFTER_PROMPT else Pairing.sample
-
-
-@dataclass
-class MethodConfig:
-    """The learning method."""
-
-    name: str = "gcsl"
-    learning_rate: float = 1e-4
-    select: Selection = Selection.all
-    top_fraction: float = 0.2
-    min_score: float | None = None
-    pairs: PairRule = PairRule.best_worst
-    margin: float = 0.0
-    max_pairs: int | None = None
-    threshold: float | None = None
-    beta: float = 0.1
-    desirable_weight: float = 1.0
-    undesirable_weight: float = 1.0
 
 
 @dataclass
@@ -186,7 +167,7 @@ class Config:
 
     task: Any = "???"
     goal: GoalConfig = field(default_factory=GoalConfig)
-    method: MethodConfig = field(default_factory=MethodConfig)
+    method: Any = "???"
     model: ModelConfig = field(default_factory=ModelConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -200,20 +181,14 @@ class Config:
     allow_custom_code: bool = False
 
     @property
-    def method_name(self) -> str:
-        """`gcsl`, `sft`, `dpo` or `kto`; `goal=none` is short for `method=sft`."""
-        unconditioned = self.method.name == "gcsl" and self.goal.formulation is Formulation.none
-        return "sft" if unconditioned else self.method.name
-
-    @property
     def pairs_together(self) -> bool:
         """Whether the goals of a row follow one another in the plan: they could share the prompt before them."""
-        return not self.goalless and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
+        return self.method.uses_goals and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
 
     @property
     def rows_together(self) -> int:
         """How many rows of one prompt follow one another in the plan; pairs and labelled rows are drawn one by one."""
-        return self.train.rows_per_prompt if self.method_name in ("gcsl", "sft") else 1
+        return self.train.rows_per_prompt if self.method.plans_batches else 1
 
     @property
     def together(self) -> bool:
@@ -224,8 +199,3 @@ class Config:
     def shares_prompts(self) -> bool:
         """Whether rows that begin alike are trained as one sequence, if the model can."""
         return self.together and self.train.shared_prefix is not SharedPrefix.off and not self.adapter.drops
-
-    @property
-    def goalless(self) -> bool:
-        """Whether the method trains without goals: all but `gcsl` do."""
-        return self.method_name != "gcsl"

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from gcsl_cli.configs.choices import Selection, SharedPrefix, Wording
+from gcsl_cli.configs import ranges
+from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goals import goal_problems, shown
 from gcsl_cli.configs.schema import BudgetConfig, Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
@@ -19,7 +20,6 @@ SCHEDULES = (
     "constant_with_warmup",
     "inverse_sqrt",
 )
-METHODS = ("gcsl", "sft", "dpo", "kto")
 BUDGETS = ("epochs", "tokens", "supervised_tokens", "seconds")
 ADAPTERS = ("none", "lora")
 COUNTS = (
@@ -35,7 +35,6 @@ COUNTS = (
     "train.budget.supervised_tokens",
     "train.max_steps",
     "train.max_length",
-    "method.max_pairs",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.log_every",
@@ -54,9 +53,6 @@ NOT_NEGATIVE = (
     "evaluation.seed",
     "generation.guidance",
     "train.warmup_steps",
-    "method.margin",
-    "method.desirable_weight",
-    "method.undesirable_weight",
     "train.weight_decay",
     "train.max_grad_norm",
     "evaluation.discrimination_rows",
@@ -68,7 +64,6 @@ POSITIVE = (
     "train.learning_rate",
     "train.control_token_learning_rate",
     "generation.temperature",
-    "method.beta",
 )
 
 
@@ -92,10 +87,8 @@ def _problems(config: Config) -> Iterator[str]:
             f"train.micro_batch_size={micro}: does not divide train.batch_size={train.batch_size}. "
             f"Use one of {listed(map(str, divisors))}."
         )
-    for path, names in (("method.name", METHODS), ("adapter.name", ADAPTERS)):
-        name = _value(config, path)
-        if name not in names:
-            yield f"{path}={name}: no such {path.partition('.')[0]}. Allowed: {listed(names)}."
+    if adapter.name not in ADAPTERS:
+        yield f"adapter.name={adapter.name}: no such adapter. Allowed: {listed(ADAPTERS)}."
     if train.lr_schedule not in SCHEDULES:
         near = did_you_mean(train.lr_schedule, SCHEDULES)
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
@@ -108,7 +101,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _budget(config.train.budget)
     yield from _batches(config)
     yield from _method(config)
-    if config.goalless and (config.generation.guidance or config.generation.target is not None):
+    if not config.method.uses_goals and (config.generation.guidance or config.generation.target is not None):
         key = "target" if config.generation.target is not None else "guidance"
         yield (
             f"generation.{key}={getattr(config.generation, key)} with a model that is trained without goals: there is "
@@ -118,23 +111,14 @@ def _problems(config: Config) -> Iterator[str]:
 
 
 def _numbers(config: Config) -> Iterator[str]:
-    for path in COUNTS:
-        value = _value(config, path)
-        if value is not None and not value >= 1:
-            yield f"{path}={value}: must be a whole number of at least 1. Try {path}=1 or leave it out."
-    for path in NOT_NEGATIVE:
-        value = _value(config, path)
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            yield f"{path}={value}: must be a finite number of at least 0. Try {path}=0 or leave it out."
-    for path in POSITIVE:
-        value = _value(config, path)
-        if value is not None and not (math.isfinite(value) and value > 0):
-            yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
+    for in_range, paths in ((ranges.count, COUNTS), (ranges.not_negative, NOT_NEGATIVE), (ranges.positive, POSITIVE)):
+        for path in paths:
+            yield from in_range(path, _value(config, path))
 
 
 def _token_rate(config: Config) -> Iterator[str]:
     rate = config.train.control_token_learning_rate
-    if rate is None or config.goalless:
+    if rate is None or not config.method.uses_goals:
         return
     if config.goal.wording is not Wording.token:
         yield (
@@ -158,7 +142,7 @@ def _batches(config: Config) -> Iterator[str]:
     train = config.train
     if train.tokens_per_batch and train.micro_batch_size:
         yield "train.tokens_per_batch and train.micro_batch_size both say what a forward pass takes. Give one of them."
-    if train.tokens_per_batch and config.method.name in ("dpo", "kto"):
+    if train.tokens_per_batch and not config.method.plans_batches:
         yield f"train.tokens_per_batch with method={config.method.name}: it takes rows. Use train.micro_batch_size."
     if train.batches_per_step > 1 and not train.tokens_per_batch:
         yield (
@@ -182,19 +166,12 @@ def _method(config: Config) -> Iterator[str]:
     method, below = config.method, config.train.score_below
     if below is not None and not math.isfinite(below):
         yield f"train.score_below={below}: must be a finite grade, or null for all rows."
-    if method.name == "kto" and (config.train.micro_batch_size or config.train.batch_size) < 2:
+    if method.uses_goals and config.goal.formulation is Formulation.none:
         yield (
-            "method=kto with one row a forward pass: it compares each row with another one of the pass. Use a larger "
-            "train.batch_size or train.micro_batch_size."
+            f"goal.formulation=none with method={method.name}, which trains under goals. Use method=sft, or choose a "
+            "goal (goal=threshold)."
         )
-    if method.threshold is not None and not math.isfinite(method.threshold):
-        yield f"method.threshold={method.threshold}: must be a finite grade, or null for the median."
-    if not method.desirable_weight + method.undesirable_weight > 0:
-        yield "method.desirable_weight and method.undesirable_weight are both 0: nothing would be learned."
-    if not 0 < method.top_fraction <= 1:
-        yield f"method.top_fraction={method.top_fraction}: must be above 0 and at most 1. 0.2 takes the best fifth."
-    if method.select is Selection.min_score and (method.min_score is None or not math.isfinite(method.min_score)):
-        yield f"method.min_score={method.min_score}: method.select=min_score needs the lowest grade to be kept."
+    yield from method.problems(config.train.micro_batch_size or config.train.batch_size)
 
 
 def _asked(config: Config) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Log-likelihoods of given completions under a model: row by row, or several after one prompt that is computed once."""
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,44 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
 
 TOKENS_PER_BATCH = 2048
+CHECKED = 8
+"""Rows on which a model is checked to compute shared prefixes exactly."""
 BRANCH_TOKENS = 384
 """Tokens of the branches of a sequence. Attention is computed between branches too, though they do not see each other,
 so many branches are several sequences, which go on from the same cached prompt."""
+
+
+log = logging.getLogger("gcsl")
+
+
+def row_log_probs(
+    model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Summed log-probability (nats) and token count of each row's completion, both `(rows,)`.
+
+    Rows with the same `index` are neighbours; their common prefix is computed once if the model allows it.
+    """
+    texts = [(row.prompt_ids, row.completion_ids) for row in rows]
+    reason = unshared_reason(model, rows, index, pad_id)
+    if reason is None:
+        return shared_log_probs(model, texts, index)
+    if reason:
+        log.warning("common prefixes are computed once per row: %s", reason)
+    return completion_log_probs(model, texts)
+
+
+def unshared_reason(
+    model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
+) -> str | None:
+    """Why rows of one `index` cannot share their prefix, tried on the first few; empty if all differ in index."""
+    from gcsl_cli.training.shared_prefix import why_not_shared
+
+    repeated = np.flatnonzero(np.diff(index) == 0)
+    if not len(repeated):
+        return ""
+    chosen = np.flatnonzero(index == index[repeated[0]])[:CHECKED]
+    sequences = branched([rows[place] for place in chosen.tolist()], index[chosen], math.inf)
+    return why_not_shared(model, [{"sequences": sequences}], pad_id)
 
 
 def completion_log_probs(

@@ -6,12 +6,16 @@ Scores 0.1, 0.4, 0.4, 0.9 with quantiles 0, 0.5 give the levels 0.1, 0.4: four r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt
+
+if TYPE_CHECKING:
+    from gcsl_cli.goals.spec import GoalSpec
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,6 +53,11 @@ class Levels:
             return np.full(len(scores), np.nan)
         floored = scores if self.per == "prompt" else np.maximum(scores, self.values[0])
         return self.values[self.highest(floored, prompts)]
+
+
+def levels_of(spec: "GoalSpec") -> Levels:
+    """The levels of a saved goal spec; a raw goal has none."""
+    return Levels(spec.level_rule, spec.per, np.array(spec.levels))
 
 
 def check_scores(scores: Floats) -> None:

@@ -1,1 +1,1 @@
-"""Learning methods."""
+"""Learning methods: each is one dataclass in one module, chosen by `method=NAME`."""

@@ -31,6 +31,16 @@ class EncodedRow:
     """Prompt and completion merge into other tokens when they are tokenized as one text."""
 
     @property
+    def prompt_ids(self) -> list[int]:
+        """Tokens of the prompt, goal included."""
+        return self.input_ids[: self.prompt_tokens]
+
+    @property
+    def completion_ids(self) -> list[int]:
+        """Tokens of the completion."""
+        return self.input_ids[self.prompt_tokens :]
+
+    @property
     def supervised(self) -> int:
         """Number of tokens that the loss counts."""
         return len(self.input_ids) - self.prompt_tokens

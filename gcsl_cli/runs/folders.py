@@ -23,7 +23,7 @@ from gcsl_cli.runs.files import is_partial, read_json, remove_partial, storage_e
 from gcsl_cli.runs.locks import locked
 from gcsl_cli.runs.provenance import provenance
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 log = logging.getLogger("gcsl")

@@ -1,4 +1,4 @@
-"""What the scores of a file say about the goals that they can teach."""
+"""Advice for the dry run: which levels the scores of the training rows can teach."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ REPEATS = 20
 
 
 def histogram(grades: Sequence[float]) -> str:
-    """The grades as a row of bars between the smallest and the largest, one a value where there are few values."""
+    """Grades as a row of bars between the smallest and the largest, or as counts if there are few distinct values."""
     values = np.asarray(grades, dtype=np.float64)
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) <= 8:
@@ -31,7 +31,7 @@ def histogram(grades: Sequence[float]) -> str:
 
 
 def advice(train: FeedbackRows, spec: GoalSpec, levels: Levels, plan: Plan) -> Iterator[str]:
-    """What would make the goal easier to learn, most important first; nothing where nothing stands out."""
+    """Yield suggestions that would make the goal easier to learn, most important first."""
     highest = levels.highest(train.scores, train.prompts)
     rows = len(train)
     if spec.level_rule == "quantile" and spec.per == "dataset" and len(set(train.scores.tolist())) < 5:
@@ -40,22 +40,22 @@ def advice(train: FeedbackRows, spec: GoalSpec, levels: Levels, plan: Plan) -> I
         alone = int((np.bincount(train.prompts)[train.prompts] == 1).sum())
         if alone:
             yield (
-                f"{alone} of {rows} rows are their prompt's only one and count as reaching the lowest level alone. "
+                f"{alone} of {rows} rows have a prompt to themselves and therefore reach only the lowest level. "
                 "goal.levels.per=dataset compares them with all rows."
             )
     for index, label in enumerate(spec.labels):
         reach = int((highest >= index).sum())
         if index and levels.values[index] > train.scores.max():
-            yield f"Level {label} is beyond every training row: it is asked for without having been taught."
+            yield f"Level {label} is above every training score: it can be requested but was never taught."
         elif index and not reach:
             yield f"No row reaches level {label}; leave it out."
         elif index and reach < RARE * rows:
-            yield f"Level {label} is reached by {reach} of {rows} rows: few to learn it from. Try a lower one."
+            yield f"Level {label} is reached by {reach} of {rows} rows, too few to learn it from. Try a lower one."
         elif index and reach > COMMON * rows:
-            yield f"Level {label} is reached by {reach} of {rows} rows: it hardly differs from the lowest."
+            yield f"Level {label} is reached by {reach} of {rows} rows, so it hardly differs from the lowest."
     repeats = np.bincount(plan.row).max() if len(plan.row) else 0
     if spec.balance == "levels" and repeats > REPEATS:
         yield (
-            f"Balancing the levels repeats some rows {repeats} times, which a model memorises. goal.balance=none "
-            "takes rows as they fall."
+            f"Balancing the levels repeats some rows {repeats} times, and the model will memorise them. "
+            "goal.balance=none does not balance."
         )

@@ -1,4 +1,4 @@
-"""What an arm answered: its completions, their scores and metrics."""
+"""The answers of an arm: its completions, their scores and metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,6 @@ from gcsl_cli.generation.likelihood import completion_log_probs
 from gcsl_cli.metrics.attainment import above_share
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
-from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
@@ -31,7 +30,7 @@ BEYOND = Column("above_training_maximum", "above every training score", "higher"
 
 
 def result_columns(experiment: Experiment) -> list[Column]:
-    """The measures of an evaluation, the main one first."""
+    """Columns of the results table, the main metric first."""
     task = experiment.task
     ranked = task.ranking_columns() if isinstance(task, RankingTask) else []
     if not experiment.config.evaluation.generations:
@@ -44,7 +43,7 @@ def result_columns(experiment: Experiment) -> list[Column]:
 class Answers:
     """An arm's completions, `samples` a prompt, with their scores `(prompts, samples)` and metrics by column name.
 
-    There are no scores where the task has no scorer; no completions where the arm is one that only ranks.
+    Scores are missing if the task has no scorer; completions are missing if the arm only ranks candidates.
     """
 
     arm: Arm
@@ -54,7 +53,7 @@ class Answers:
 
 
 def all_answers(experiment: Experiment, arms: Sequence[Arm]) -> list[Answers]:
-    """What every arm answers, samples and ranks, made where it is missing; then what the task's references rank."""
+    """Sample and rank for every arm, reusing what exists; then rank by the task's reference rules."""
     ranking = Ranking.of(experiment)
     answers = [_arm_answers(experiment, arm, ranking) for arm in arms]
     if ranking is not None:
@@ -65,14 +64,14 @@ def all_answers(experiment: Experiment, arms: Sequence[Arm]) -> list[Answers]:
 
 
 def answer_identities(experiment: Experiment, arms: Sequence[Arm]) -> list[str]:
-    """What names everything that the arms answer."""
+    """Identities of everything that the arms answer."""
     ranking = Ranking.of(experiment)
     sampled = [arm_folder(experiment, arm).identity for arm in arms if samples(experiment, arm)]
     return sampled + [folder.identity for arm in arms if ranking for folder in ranking.folders(arm)]
 
 
 def samples(experiment: Experiment, arm: Arm) -> bool:
-    """Whether completions of the arm are sampled."""
+    """Whether the arm samples completions."""
     return experiment.config.evaluation.generations and not arm.ratio
 
 
@@ -86,7 +85,7 @@ def _arm_answers(experiment: Experiment, arm: Arm, ranking: Ranking | None) -> A
 
 
 def _sampled(experiment: Experiment, arm: Arm) -> Answers:
-    """The arm's completions, made if they are missing, and everything measured on them."""
+    """The arm's completions, created on demand, and all metrics computed on them."""
     rows = ensure_generations(experiment, arm)
     samples = experiment.config.generation.samples
     groups = [rows[start : start + samples] for start in range(0, len(rows), samples)]
@@ -113,15 +112,11 @@ def _perplexity_parts(experiment: Experiment, groups: Sequence[Sequence[Generati
     """Summed negative log-likelihood (nats) and tokens of each prompt's completions under base, without a goal."""
     prompter = experiment.plain_prompter
     rows = [
-        likelihood_row(prompter.row(row.prompt, None, row.completion, finished=False, max_length=None))
+        prompter.row(row.prompt, None, row.completion, finished=False, max_length=None)
         for group in groups
         for row in group
     ]
-    log_probs, counts = completion_log_probs(experiment.base_model, rows)
+    texts = [(row.prompt_ids, row.completion_ids) for row in rows]
+    log_probs, counts = completion_log_probs(experiment.base_model, texts)
     shape = (len(groups), -1)
     return -log_probs.reshape(shape).sum(axis=1), counts.reshape(shape).sum(axis=1)
-
-
-def likelihood_row(row: EncodedRow) -> tuple[list[int], list[int]]:
-    """Tokens of the prompt and of the completion."""
-    return row.input_ids[: row.prompt_tokens], row.input_ids[row.prompt_tokens :]

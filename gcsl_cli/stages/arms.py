@@ -1,39 +1,42 @@
-"""Arms: who is asked for what. A result has one row for each."""
+"""Arms of an evaluation: which model is asked for which goal. Each arm is one row of the results."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from gcsl_cli.configs.schema import GenerationConfig
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.base import RankingTask
 
+SAMPLING = ("samples", "max_new_tokens", "temperature", "top_p", "seed")
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Who is asked for what: one row of the results."""
+    """A model, the goal that it is asked for, and guidance: one row of the results."""
 
     name: str
     label: str
     trained: bool
     goal: float | None
-    """What is asked for; `None` asks for nothing."""
+    """The requested goal; `None`: no goal."""
     guidance: float = 0.0
     against: float | None = None
-    """The goal that guidance contrasts with; `None`: the prompt without a goal."""
+    """The goal that guidance pushes away from; `None`: the prompt without a goal."""
     ratio: bool = False
-    """Candidates are ranked by how much more likely the goal makes them than the goal that it contrasts with."""
+    """Rank candidates by the likelihood ratio of `goal` to `against`."""
     reference: bool = False
-    """A rule of the task's that needs no language model."""
+    """A baseline of the task that needs no language model."""
 
     @property
     def plain(self) -> bool:
-        """Whether the trained model is asked for one goal and nothing is contrasted with it."""
+        """Whether the trained model is asked for a goal, without guidance."""
         return self.trained and not self.guidance and not self.ratio
 
 
 def evaluation_arms(experiment: Experiment) -> list[Arm]:
-    """Base without and with the goal in words, each asked level, and the configured generation, each once."""
+    """Base, base asked for the best goal, every requested level and the configured arm, each once."""
     config, spec = experiment.config.evaluation, experiment.spec
     ranks = isinstance(experiment.task, RankingTask)
     if not config.generations and not ranks:
@@ -48,9 +51,9 @@ def evaluation_arms(experiment: Experiment) -> list[Arm]:
         arms.append(Arm("base-best", "base, asked for best", False, spec.best))
         if configured.guidance:
             weight, against = guided(experiment)
-            name, label = guidance_words(spec, weight, against)
+            name, label = guidance_suffixes(spec, weight, against)
             arms.append(Arm(f"base-best{name}", f"base, asked{label}", False, spec.best, weight, against))
-    arms += [trained_arm(spec, goal) for goal in asked_goals(spec, config.levels)]
+    arms += [trained_arm(spec, goal) for goal in requested_goals(spec, config.levels)]
     arms += [] if configured in arms else [configured]
     if ranks:
         label = "trained, best over worst goal"
@@ -58,8 +61,8 @@ def evaluation_arms(experiment: Experiment) -> list[Arm]:
     return arms
 
 
-def asked_goals(spec: GoalSpec, levels: Any) -> list[float]:
-    """Goals in ascending order, from `all` or a list of `worst`, `best` and numbers.
+def requested_goals(spec: GoalSpec, levels: Any) -> list[float]:
+    """Requested goals in ascending order, from `all` or a list of `worst`, `best` and numbers.
 
     Raises:
         ConfigError: it is neither.
@@ -74,7 +77,7 @@ def asked_goals(spec: GoalSpec, levels: Any) -> list[float]:
 
 
 def configured_arm(experiment: Experiment) -> Arm:
-    """The goal and guidance that the generation config asks for."""
+    """The arm with the goal and guidance of the generation config."""
     spec = experiment.spec
     if not spec.has_goal:
         return Arm("trained", "trained", True, None)
@@ -82,13 +85,13 @@ def configured_arm(experiment: Experiment) -> Arm:
 
 
 def configured_goal(experiment: Experiment) -> float:
-    """The goal that the config asks for."""
+    """The goal that the config requests."""
     config = experiment.config
     return experiment.spec.goal(config.goal.target if config.generation.target is None else config.generation.target)
 
 
 def guided(experiment: Experiment) -> tuple[float, float | None]:
-    """The weight of guidance and the goal that it contrasts with."""
+    """The guidance weight and the goal that guidance pushes away from."""
     generation, spec = experiment.config.generation, experiment.spec
     if not generation.guidance or generation.against == "none":
         return generation.guidance, None
@@ -98,14 +101,19 @@ def guided(experiment: Experiment) -> tuple[float, float | None]:
 def trained_arm(spec: GoalSpec, goal: float, guidance: float = 0.0, against: float | None = None) -> Arm:
     """The trained model asked for a goal."""
     name = spec.label(goal)
-    suffix, label = guidance_words(spec, guidance, against)
+    suffix, label = guidance_suffixes(spec, guidance, against)
     return Arm(f"{name}{suffix}", f"trained, {name} goal{label}", True, goal, guidance, against)
 
 
-def guidance_words(spec: GoalSpec, guidance: float, against: float | None) -> tuple[str, str]:
-    """What guidance adds to an arm's name and to its label; nothing without it."""
+def guidance_suffixes(spec: GoalSpec, guidance: float, against: float | None) -> tuple[str, str]:
+    """Suffixes that guidance adds to an arm's name and to its label."""
     if not guidance:
         return "", ""
     other = "none" if against is None else spec.label(against)
     name, label = f"-w{guidance:g}", f", guidance {guidance:g}"
     return (name, label) if other == "worst" else (f"{name}-{other}", f"{label} against {other}")
+
+
+def sampling(config: GenerationConfig) -> str:
+    """Sampling settings other than goals and guidance, as text: `samples 4, max_new_tokens 20, ...`."""
+    return ", ".join(f"{key} {getattr(config, key)}" for key in SAMPLING)

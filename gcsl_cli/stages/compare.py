@@ -15,7 +15,7 @@ from gcsl_cli.runs.provenance import provenance
 
 RESAMPLES = 2000
 BROAD = ("task", "runs_dir")
-"""Overrides that name a task's runs, not one of them."""
+"""Overrides that select all runs of a task."""
 
 log = logging.getLogger("gcsl")
 
@@ -23,7 +23,7 @@ log = logging.getLogger("gcsl")
 def run(
     selectors: Sequence[str], baseline: str | None, output: Path | None, config_dir: Path | None, *, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare the runs that `selectors` name (folders, globs, override lines); write the report; return the result.
+    """Compare the runs that `selectors` name (folders, globs, override lines); write a report and return the result.
 
     Raises:
         ConfigError: an override that cannot be used.
@@ -48,15 +48,15 @@ def run(
 
 
 def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list[Path], Wanted, list[str]]:
-    """Run folders, the guidance weights and sampling that were asked for, and a line for what names no run."""
+    """Run folders, the requested guidance weights and sampling, and a message for each selector that names no run."""
     lines = [selector for selector in selectors if "=" in selector]
     patterns = [selector for selector in selectors if "=" not in selector]
     folders, problems = matching(patterns)
     if not lines and patterns:
         return folders, Wanted(), problems
     from gcsl_cli.configs import Composer, finish, without_hydra
+    from gcsl_cli.stages.arms import SAMPLING, sampling
     from gcsl_cli.stages.experiment import Experiment
-    from gcsl_cli.stages.facts import SAMPLING, sampling
 
     composer = Composer(config_dir)
     members = composer.members(lines)
@@ -72,7 +72,7 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
             problems.append(f"{folder}: not trained yet: gcsl evaluate {' '.join(member)}")
     keys = {line.partition("=")[0] for line in lines}
     guidance = frozenset(config.generation.guidance for config in configs)
-    samplings = frozenset(sampling(config) for config in configs)
+    samplings = frozenset(sampling(config.generation) for config in configs)
     wanted = Wanted(
         guidance if "generation.guidance" in keys else None,
         samplings if keys & {f"generation.{name}" for name in SAMPLING} else None,
@@ -81,7 +81,7 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
 
 
 def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
-    """The row to which differences are taken: the one of that label, by default the base model or the first row."""
+    """The row that differences are taken to: the one with this label, by default the base model or the first row."""
     if name is None:
         return next((row for row in rows if row.label == BASE), rows[0])
     found = [row for row in rows if row.label == name]
@@ -89,7 +89,7 @@ def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
         return found[0]
     labels = [row.label for row in rows]
     log.warning(
-        "--baseline %s: not among the compared.%s They are: %s.",
+        "--baseline %s: not among the rows.%s The rows are: %s.",
         repr(name),
         did_you_mean(name, labels),
         "; ".join(labels),
@@ -99,22 +99,22 @@ def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
 
 def _nothing(problems: Sequence[str]) -> str:
     more = f" And {len(problems) - 1} more." if len(problems) > 1 else ""
-    why = f" What was left out: {problems[0]}{more}" if problems else ""
+    why = f" Left out: {problems[0]}{more}" if problems else ""
     return (
-        f"There is nothing to compare.{why} Name runs that gcsl evaluate has finished: a folder, a glob, or the "
-        "overrides of a sweep."
+        f"There is nothing to compare.{why} Name runs that gcsl evaluate has finished, by folder, glob or "
+        "the overrides of a sweep."
     )
 
 
 def _folder(rows: Sequence[Row]) -> Path:
-    """Beside the runs, named after which runs they are."""
+    """A folder beside the runs, named by a hash of the set of runs."""
     runs = sorted({str(run.path) for row in rows for run in row.runs})
     name = hashlib.sha256("\n".join(runs).encode()).hexdigest()[:8]
     return rows[-1].runs[0].path.parent / "comparisons" / name
 
 
 def write_reports(result: dict[str, Any], folder: Path) -> None:
-    """The same comparison in every form that a paper, a page or a program takes."""
+    """Write the comparison as JSON, Markdown, CSV, LaTeX and HTML."""
     from gcsl_cli.reports.comparison.page import comparison_html
     from gcsl_cli.reports.comparison.tables import comparison_csv, comparison_latex, comparison_markdown
 

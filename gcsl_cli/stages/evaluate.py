@@ -1,5 +1,7 @@
-"""evaluate: the trained model under several goals beside the untouched base, same prompts and seeds, with intervals."""
+"""evaluate: compare the trained model under several goals with the base model, on the same prompts and seeds."""
 
+import hashlib
+import json
 import logging
 import math
 import time
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gcsl_cli import __version__
 from gcsl_cli.configs.schema import Config, EvaluationConfig
 from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
@@ -19,9 +22,8 @@ from gcsl_cli.runs.files import read_json, write_json, write_text
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.provenance import provenance
 from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
-from gcsl_cli.stages.arms import Arm, asked_goals, configured_arm, evaluation_arms
+from gcsl_cli.stages.arms import Arm, configured_arm, evaluation_arms, requested_goals, sampling
 from gcsl_cli.stages.experiment import Experiment, plain
-from gcsl_cli.stages.facts import compared_by, facts
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut
 from gcsl_cli.stages.train import ensure_trained
@@ -31,7 +33,7 @@ log = logging.getLogger("gcsl")
 
 
 def run(config: Config) -> dict[str, Any]:
-    """The stage: generations of all arms, metrics.json, report.md and report.html."""
+    """Run the stage: generations of all arms, then metrics.json, report.md and report.html."""
     experiment = Experiment(config)
     ensure_trained(experiment)
     arms = evaluation_arms(experiment)
@@ -44,7 +46,7 @@ def run(config: Config) -> dict[str, Any]:
             _write(folder.path, result)
             folder.finish()
         result = read_json(folder.path / METRICS_FILE)
-    message = f"This evaluation is done: {folder.path} (force=true does it again)."
+    message = f"This evaluation is finished: {folder.path} (force=true repeats it)."
     return {
         "stage": "evaluate",
         "status": "done" if todo else "already done",
@@ -57,7 +59,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _main_values(experiment: Experiment, result: dict[str, Any]) -> dict[str, Any]:
-    """What a sweep's table shows of this evaluation."""
+    """Columns of this evaluation in the table of a sweep."""
     values: dict[str, Any] = {}
     if result["arms"]:
         name = configured_arm(experiment).name
@@ -86,7 +88,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
     config, task, spec = experiment.config.evaluation, experiment.task, experiment.spec
     base = next((found for found in answers if found.arm.name == "base"), None)
     columns = result_columns(experiment) if answers else []
-    held_out = HeldOut.of(experiment)
+    held_out, goals = HeldOut.of(experiment), requested_goals(spec, config.levels)
 
     def difference(found: Answers) -> dict[str, Any] | None:
         if base is None or found is base:
@@ -104,8 +106,8 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         "task": task.name,
         "run": str(experiment.training.path),
         **{key: provenance()[key] for key in ("command", "commit")},
-        "facts": facts(experiment),
-        "compared_by": compared_by(experiment),
+        "facts": _facts(experiment),
+        "compared_by": _compared_by(experiment),
         "graded": grader(task) is not None,
         "columns": [asdict(column) for column in columns],
         "arms": [
@@ -130,7 +132,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         ],
         "attainment": _attainment(experiment, answers),
         "discrimination": None if held_out is None else held_out.discrimination(),
-        "likelihoods": None if held_out is None else held_out.likelihoods(asked_goals(spec, config.levels) or [None]),
+        "likelihoods": None if held_out is None else held_out.likelihoods(goals or [None]),
         "distributions": {
             found.arm.name: np.round(found.scores, 4).ravel().tolist()
             for found in answers
@@ -147,9 +149,9 @@ def _estimate(config: EvaluationConfig, metric: PerPrompt) -> dict[str, Any]:
 
 
 def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, Any] | None:
-    """What each asked goal achieves; `None` where completions have no score.
+    """Scores achieved under each requested goal; `None` if completions have no score.
 
-    Whether a completion reaches a quantile of its prompt cannot be said: the prompt's other scores are not known.
+    Quantiles within a prompt cannot be checked, because the scores of its other completions are unknown.
     """
     config, spec = experiment.config.evaluation, experiment.spec
     asked = [
@@ -195,6 +197,47 @@ def _examples(experiment: Experiment, answers: Sequence[Answers]) -> list[dict[s
         for index in chosen
         for found in answers
     ]
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    """Settings and sizes of the run, shown in the report."""
+    config, manifest = experiment.config, experiment.training.manifest()
+    return {
+        "model": config.model.name,
+        "adapter": config.adapter.name,
+        **experiment.method.facts(experiment.spec),
+        "feedback": manifest["feedback"],
+        "budget": manifest["budget"],
+        "training_steps": manifest["steps"],
+        "training_tokens": manifest["tokens"],
+        "supervised_tokens": manifest["supervised_tokens"],
+        "training_seconds": manifest["training_seconds"],
+        "validation_loss": manifest["validation_loss"],
+        **(
+            {"prompts": len(evaluation_prompts(experiment)), "samples": config.generation.samples}
+            if config.evaluation.generations
+            else {}
+        ),
+        "seed": config.seed,
+        "generation_seed": config.generation.seed,
+    }
+
+
+def _compared_by(experiment: Experiment) -> dict[str, str]:
+    """What must be equal for two results to be comparable, each as a short text."""
+    return {
+        "feedback": experiment.feedback.identity,
+        "base model": _digest(experiment.model_keys),
+        "budget": str(experiment.training.manifest()["budget"]),
+        "evaluation prompts": _digest([prompt.prompt_id for prompt in evaluation_prompts(experiment)]),
+        "sampling": sampling(experiment.config.generation),
+        "measures": _digest(experiment.task.evaluation_keys()),
+        "version": __version__,
+    }
+
+
+def _digest(keys: Any) -> str:
+    return hashlib.sha256(json.dumps(keys, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _number(value: float) -> float | None:

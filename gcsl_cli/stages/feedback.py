@@ -1,4 +1,4 @@
-"""Graded feedback of a task: made once, kept as `feedback.parquet`, shared by all runs that use it."""
+"""Graded feedback of a task: made once, saved as `feedback.parquet`, and shared across runs."""
 
 import logging
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ log = logging.getLogger("gcsl")
 
 
 def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows:
-    """The feedback rows of all splits, made if they are missing.
+    """The feedback rows of all splits, created on demand.
 
     Raises:
-        DataError: the source is broken, or has no row of one of the splits.
+        DataError: the source is broken, or a split has no row.
     """
     if experiment.rows is not None and not force:
         return experiment.rows
     folder = experiment.feedback
-    experiment.task.rollouts_planned()  # a source that cannot be used is refused before a folder is made
+    experiment.task.rollouts_planned()  # fails before a folder is made if the source is unusable
     with folder.working(force) as todo:
         if todo or not (folder.path / FILE).exists():
             rows = experiment.task.graded_rows(
@@ -46,13 +46,14 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows
 
 
 def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
-    """The prompts to be evaluated, at most `generation.prompts` of them."""
-    prompts = experiment.task.evaluation_prompts(ensure_feedback(experiment))
-    return prompts[: experiment.config.generation.prompts]
+    """The prompts to evaluate, at most `generation.prompts` of them."""
+    if experiment.prompts is None:
+        experiment.prompts = experiment.task.evaluation_prompts(ensure_feedback(experiment))
+    return experiment.prompts[: experiment.config.generation.prompts]
 
 
 def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: RolloutSettings) -> list[Generation]:
-    """Continuations of the untouched base model, without a goal."""
+    """Sample continuations from the untouched base model, without a goal."""
     prompter = experiment.plain_prompter
     ids = {prompt.prompt_id: prompter.prompt_ids(prompt.text, None, settings.max_new_tokens) for prompt in prompts}
     values = {key: value for key, value in asdict(settings).items() if key not in ("shard_prompts", "seed")}
@@ -77,10 +78,10 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
 
 
 def check_splits(rows: FeedbackRows) -> None:
-    """Refuse feedback that nothing can be trained or validated on.
+    """Reject feedback that leaves nothing to train or to validate on.
 
     Raises:
-        DataError: no row is in one of the splits.
+        DataError: the training or the validation split has no row.
     """
     for split in ("train", "validation"):
         if not len(rows.of_split(split)):

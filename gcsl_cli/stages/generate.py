@@ -1,4 +1,4 @@
-"""generate: completions of the evaluation prompts under a goal, in resumable shards, out as Parquet."""
+"""generate: sample completions of the evaluation prompts under a goal, in resumable shards, saved as Parquet."""
 
 import logging
 from collections.abc import Sequence
@@ -15,35 +15,35 @@ from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.arms import Arm, configured_arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
-from gcsl_cli.stages.policy import control_ids
 from gcsl_cli.stages.train import ensure_trained
+from gcsl_cli.stages.trainer import control_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FILE = "generations.parquet"
 NAMED = ("target", "guidance", "against", "prompts")
-"""Settings that an arm holds in another form."""
+"""Settings that are part of an arm instead."""
 
 log = logging.getLogger("gcsl")
 
 
 def run(config: Config) -> dict[str, Any]:
-    """The stage: completions of the trained model under the configured goal."""
+    """Run the stage: completions of the trained model under the configured goal."""
     experiment = Experiment(config)
     ensure_trained(experiment)
     arm = configured_arm(experiment)
     folder = arm_folder(experiment, arm)
     done = not config.force and folder.done()
     rows = ensure_generations(experiment, arm, config.force)
-    message = f"These completions are done: {folder.path} (force=true makes them again)."
+    message = f"These completions are finished: {folder.path} (force=true samples them again)."
     return {
         "stage": "generate",
         "status": "already done" if done else "done",
         "run": str(folder.path),
         **({"message": message} if done else {}),
         "summary": [
-            ["asked for", "nothing" if arm.goal is None else experiment.spec.meaning(arm.goal)],
+            ["goal", "none" if arm.goal is None else experiment.spec.meaning(arm.goal)],
             ["guidance", f"{arm.guidance:g}"],
             ["completions", str(len(rows))],
             ["tokens", str(sum(row.tokens for row in rows))],
@@ -54,7 +54,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
-    """Where the completions of an arm are kept: under the run, or under the base model for all runs."""
+    """Folder of an arm's completions: below the run, or below the base model, where all runs share them."""
     owner = experiment.training if arm.trained else experiment.base
     spec = experiment.spec
 
@@ -74,7 +74,7 @@ def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
 
 
 def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) -> list[Generation]:
-    """The arm's completions, prompts in order and samples of a prompt together; made if they are missing."""
+    """The arm's completions, prompts in order and samples of a prompt together; created on demand."""
     folder = arm_folder(experiment, arm)
     with folder.working(force) as todo:
         if todo or not (folder.path / FILE).exists():
@@ -123,5 +123,5 @@ def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generati
 
 
 def arm_model(experiment: Experiment, arm: Arm) -> "PreTrainedModel":
-    """The model that an arm asks."""
+    """The model that an arm samples."""
     return experiment.policy if arm.trained else experiment.base_model

@@ -1,10 +1,10 @@
-"""From config, task and training scores to the goal: its levels, its words, and what can be asked for."""
+"""From a config, a task and training scores to the goal: its levels, their wording, and the targets it allows."""
 
 import logging
+from typing import cast
 
 import numpy as np
 
-from gcsl_cli.configs.choices import Selection
 from gcsl_cli.configs.schema import Config, GoalConfig
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError
@@ -12,8 +12,9 @@ from gcsl_cli.goals.levels import Levels, make_levels
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
 from gcsl_cli.goals.wording import RAW, check_template, default_template, fill_template, goal_texts, pick_sentences
-from gcsl_cli.methods.selection import select_rows
+from gcsl_cli.methods.base import Method
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.tasks.base import Task
 
 SEPARATORS = {"role": " ", "token": ""}
@@ -25,12 +26,12 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     """The goal spec of a run and the levels that its rows are measured against.
 
     Raises:
-        ConfigError: levels, words and weights do not fit together, or the target cannot be asked for.
-        DataError: the scores teach nothing.
+        ConfigError: levels, wording and weights contradict each other, or the target is not among the levels.
+        DataError: all scores are equal, so there is nothing to learn.
     """
     goal, task = config.goal, config.task
     scale = task.grade_scale(feedback)
-    if config.goalless:
+    if not config.method.uses_goals:
         reach = (float(train.scores.min()), float(train.scores.max()))
         spec = no_goal_spec(task.name, task.prompt_format(), task.instruction, scale, reach)
         return spec, Levels("none", "dataset", np.array([np.nan]))
@@ -45,7 +46,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         beyond=config.train.score_below is not None,
     )
     if levels.rule == "fixed" and len(levels.values) <= len(values):
-        log.info("levels at or below the lowest training score are one with it (%s)", scale.grade(levels.values[0]))
+        log.info("levels at or below the lowest training score are merged into it (%s)", scale.grade(levels.values[0]))
     raw, token = levels.rule == "raw", str(goal.wording) == "token"
     template = (goal.template or RAW) if raw else ""
     if raw:
@@ -53,8 +54,8 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     phrases = () if raw else _phrases(goal, task, levels, scale)
     if goal.weights and len(goal.weights) != len(levels.values):
         raise ConfigError(
-            f"goal.weights={goal.weights}: {len(goal.weights)} weights for {len(levels.values)} levels. Give one a "
-            "level, the worst level's first."
+            f"goal.weights={goal.weights}: {len(goal.weights)} weights for {len(levels.values)} levels. Give one per "
+            "level, worst first."
         )
     spec = GoalSpec(
         task=task.name,
@@ -83,40 +84,26 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
 
 
 def training_rows(config: Config, feedback: FeedbackRows) -> FeedbackRows:
-    """The rows of the training split that the method takes."""
-    train = _bounded(config, feedback)
-    if config.method_name != "sft" or config.method.select is Selection.all:
-        return train
-    method = config.method
-    least = None if method.min_score is None else config.task.grade_scale(feedback).score(method.min_score)
-    taken = select_rows(
-        train.scores, train.prompts, select=str(method.select), top_fraction=method.top_fraction, min_score=least
-    )
-    log.info("%d of %d training rows are taken (method.select=%s)", len(taken), len(train), method.select)
-    return train.take(taken)
+    """The rows of the training split that the method uses."""
+    return cast("Method", config.method).training_rows(_bounded(config, feedback), config.task.grade_scale(feedback))
 
 
 def _bounded(config: Config, feedback: FeedbackRows) -> FeedbackRows:
-    """The rows of the training split whose grade is below `train.score_below`, worse than it where lower is better."""
+    """The training split, limited to grades worse than `train.score_below` if that is set."""
     train, below = feedback.of_split("train"), config.train.score_below
     if below is None:
         return train
     kept = np.flatnonzero(train.scores < config.task.grade_scale(feedback).score(below))
     if not len(kept):
         raise DataError(
-            f"train.score_below={below:g}: no training row is below it; the worst is at {train.scores.min():g}."
+            f"train.score_below={below:g}: no training row is below it; the lowest score is {train.scores.min():g}."
         )
     log.info("%d of %d training rows are below train.score_below=%g", len(kept), len(train), below)
     return train.take(kept)
 
 
-def levels_of(spec: GoalSpec) -> Levels:
-    """The levels of a saved spec; a raw goal has none."""
-    return Levels(spec.level_rule, spec.per, np.array(spec.levels))
-
-
 def _phrases(goal: GoalConfig, task: Task, levels: Levels, scale: Scale) -> tuple[str, ...]:
-    """What each level is called in words or as a number; a control token means its phrase."""
+    """The phrase of each level, in words or as a number; a control token stands for its phrase."""
     wording = str(goal.wording)
     given = goal.sentences or (task.sentences if wording != "number" else [])
     if given and goal.template is None:
@@ -136,12 +123,12 @@ def _separator(goal: GoalConfig) -> str:
     return SEPARATORS.get(str(goal.placement), SEPARATORS.get(str(goal.wording), "\n"))
 
 
-def check_asked(experiment: Experiment, spec: GoalSpec, feedback: FeedbackRows) -> None:
-    """Whether what will be asked for can be asked, before hours are spent on training.
+def check_targets(experiment: Experiment, spec: GoalSpec) -> None:
+    """Check the goals that generation and evaluation will request, before hours are spent on training.
 
     Raises:
-        ConfigError: generation or evaluation asks for a goal that the levels do not have.
-        DataError: an evaluation prompt does not fit the model's context.
+        ConfigError: one of them is not among the levels.
+        DataError: an evaluation prompt exceeds the model's context.
     """
     config = experiment.config
     levels = config.evaluation.levels
@@ -153,6 +140,6 @@ def check_asked(experiment: Experiment, spec: GoalSpec, feedback: FeedbackRows) 
         named |= {spec.best, spec.worst, *spec.levels} | (set() if against == "none" else {spec.goal(against)})
         goals = [*sorted(named)]
     prompter = experiment.prompter(spec)
-    prompts = experiment.task.evaluation_prompts(feedback)[: config.generation.prompts]
+    prompts = evaluation_prompts(experiment)
     for goal in goals:
         prompter.all_prompt_ids([prompt.text for prompt in prompts], goal, config.generation.max_new_tokens)

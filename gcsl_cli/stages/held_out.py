@@ -1,6 +1,5 @@
-"""What needs no sampling: how the models rate held-out graded completions under each goal."""
+"""Held-out graded completions: how likely the models find them under each goal. This needs no sampling."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,45 +9,39 @@ import numpy as np
 
 from gcsl_cli.configs.choices import AFTER_PROMPT
 from gcsl_cli.data.records import FeedbackRows
-from gcsl_cli.generation.likelihood import completion_log_probs, shared_log_probs
+from gcsl_cli.generation.likelihood import row_log_probs
 from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.bootstrap import interval
 from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.likelihood import per_token
-from gcsl_cli.models.prompting import EncodedRow
-from gcsl_cli.stages.answers import likelihood_row
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.training.branches import Ints, branched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CHECKED = 8
-"""Rows by which a model shows that it is exact under branches."""
-
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Graded rows that training has not seen, of prompts that it has not seen."""
+    """Graded rows of prompts that training has not seen."""
 
     experiment: Experiment
     rows: FeedbackRows
 
     @staticmethod
     def of(experiment: Experiment) -> "HeldOut | None":
-        """A sample of the validation split; `None` when it is left out."""
+        """A sample of the validation split; `None` if it is disabled or empty."""
         config = experiment.config.evaluation
         held_out = ensure_feedback(experiment).of_split("validation")
         if not config.discrimination_rows or not len(held_out):
             return None
         order = np.random.default_rng(config.seed).permutation(len(held_out))[: config.discrimination_rows]
-        # Rows of a prompt side by side, which is computed once for them.
+        # Rows of a prompt are neighbours, so that the prompt is computed once.
         side_by_side = order[np.lexsort((order, held_out.prompts[order]))]
         return HeldOut(experiment, held_out.take(side_by_side))
 
     def discrimination(self) -> dict[str, Any] | None:
-        """How well the goal tells good rows from poor ones; the base model cannot read control tokens."""
+        """How well the goal separates good rows from poor ones; not for base if goals are tokens it has never seen."""
         experiment = self.experiment
         if not experiment.spec.has_goal:
             return None
@@ -57,7 +50,7 @@ class HeldOut:
         return {"trained": self.auc(experiment.policy), "base": base}
 
     def likelihoods(self, goals: Sequence[float | None]) -> dict[str, Any]:
-        """For each asked goal the mean log-probability a token (nats) of the good rows and of the poor ones."""
+        """Mean log-probability per token (nats) of the good rows and of the poor rows under each goal."""
         self._measure(self.experiment.policy, goals)
         spec, config = self.experiment.spec, self.experiment.config.evaluation
         prompts = self.rows.table["prompt_id"].to_pylist()
@@ -84,14 +77,14 @@ class HeldOut:
 
     @property
     def cut(self) -> float:
-        """A row is good from this score on."""
+        """The score from which a row counts as good."""
         configured = self.experiment.config.evaluation.discrimination_cut
         return (
             float(np.median(self.rows.scores)) if configured is None else self.experiment.spec.scale.score(configured)
         )
 
     def auc(self, model: "PreTrainedModel") -> dict[str, Any]:
-        """How well a model under the best goal and the worst one tells good rows from poor ones."""
+        """Goal discrimination: separate good from poor rows by log p(completion | best) - log p(completion | worst)."""
         spec, config = self.experiment.spec, self.experiment.config.evaluation
         self._measure(model, [spec.best, spec.worst])
         return goal_discrimination(
@@ -112,31 +105,18 @@ class HeldOut:
         return self._known[id(model), goal]
 
     def _measure(self, model: "PreTrainedModel", goals: Sequence[float | None]) -> None:
-        """Measure the goals that were not yet; what rows read before they part is computed once."""
+        """Measure the goals that have not been measured yet; common prefixes are computed once."""
         asked = [goal for goal in dict.fromkeys(goals) if (id(model), goal) not in self._known]
         if not asked:
             return
         prompter = self.experiment.prompter(self.experiment.spec)
         rows = [replace(row, finished=False) for row in self.rows]
-        # The rows of a prompt stand side by side: under goals before it, those of one goal after those of another.
+        # Rows that share a prefix must be neighbours: with goals before the prompt, that is the rows of one goal.
         goal_first = self.experiment.config.goal.placement not in AFTER_PROMPT
         runs = [[goal] for goal in asked] if goal_first else [asked]
         for run in runs:
             numbers = np.repeat(self.rows.prompts, len(run))
             encoded = prompter.rows([row for row in rows for _ in run], run * len(rows), None)
-            texts = [likelihood_row(row) for row in encoded]
-            if self._shares(model, encoded, numbers):
-                log_probs, tokens = shared_log_probs(model, texts, numbers)
-            else:
-                log_probs, tokens = completion_log_probs(model, texts)
+            log_probs, tokens = row_log_probs(model, encoded, numbers, self.experiment.tokenizer.pad_token_id)
             for place, goal in enumerate(run):
                 self._known[id(model), goal] = log_probs[place :: len(run)], tokens[place :: len(run)]
-
-    def _shares(self, model: "PreTrainedModel", rows: Sequence[EncodedRow], index: Ints) -> bool:
-        """Whether rows of one number are there, and can be measured in one pass."""
-        if len(np.unique(index)) == len(index):
-            return False
-        from gcsl_cli.training.shared_prefix import why_not_shared
-
-        sequences = branched(rows[:CHECKED], index[:CHECKED], math.inf)
-        return why_not_shared(model, [{"sequences": sequences}], self.experiment.tokenizer.pad_token_id) is None

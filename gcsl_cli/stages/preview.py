@@ -1,4 +1,4 @@
-"""The dry run: everything but the work, so that a mistake shows before an hour is spent on it."""
+"""The dry run: load, tokenize, plan and estimate, but do no work, so that mistakes show before hours are spent."""
 
 import logging
 import math
@@ -15,16 +15,21 @@ from gcsl_cli.models.loading import train_in_bf16
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.feedback import FILE, check_splits
-from gcsl_cli.stages.goal import check_asked, make_goal, training_rows
-from gcsl_cli.stages.method import AnyExamples, drawing, make_examples
-from gcsl_cli.stages.optimisation import plan_budget, told_budget
-from gcsl_cli.stages.policy import base_dtype
-from gcsl_cli.stages.prepare import Prepared, describe, make_plan
-from gcsl_cli.stages.sharing import planned_share, told_saving
-from gcsl_cli.stages.train import count_rows
+from gcsl_cli.stages.feedback import FILE, check_splits, evaluation_prompts
+from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
+from gcsl_cli.stages.plan import (
+    budget_text,
+    count_rows,
+    drawing,
+    make_examples,
+    make_plan,
+    plan_budget,
+    planned_share,
+    savings_text,
+)
+from gcsl_cli.stages.prepare import Prepared, describe
+from gcsl_cli.stages.trainer import base_dtype
 from gcsl_cli.training.drawing import passed_pairs, planned_pairs
-from gcsl_cli.training.examples import GoalExamples, LabelledExamples
 from gcsl_cli.training.plan import Budget, Plan
 
 if TYPE_CHECKING:
@@ -32,25 +37,20 @@ if TYPE_CHECKING:
 
 # Measured on 2 CPU cores with SmolLM2-135M; a GPU is far quicker, a larger model slower.
 TOKENS_PER_SECOND = 200
-PASSES = {"dpo": 4 / 3, "kto": 2.0}
-"""Work of a token beside that of supervised training (a pass forward, two back): passes through the reference model,
-and for KTO's divergence through both.
-"""
-TRAINED_BYTES = 16
-"""Of a parameter that is trained: float32 weight, gradient and the two moments of Adam."""
+BYTES_PER_PARAMETER = 16
+"""Of a trained parameter: float32 weight, gradient and the two moments of Adam."""
 EXAMPLES = 3
 COUNTED_STEPS = 200
-"""Planned steps that are tokenized; what more there are is estimated from them."""
+"""Planned steps that are tokenized; the rest of the plan is extrapolated from them."""
 
 log = logging.getLogger("gcsl")
 
 
 def run(config: Config, stage: str) -> dict[str, Any]:
-    """What the stage would do: rows, levels, plan, examples, time and memory; nothing is written."""
+    """Describe what the stage would do: rows, levels, plan, examples, time and memory. Nothing is written."""
     experiment = Experiment(config)
-    rows = _feedback(experiment)
-    experiment.rows = rows
-    tests = experiment.task.evaluation_prompts(rows)[: config.generation.prompts]
+    rows = experiment.rows = _feedback(experiment)
+    tests = evaluation_prompts(experiment)
     experiment.plain_prompter.all_prompt_ids([prompt.text for prompt in tests], None, config.generation.max_new_tokens)
     summary = [
         ["run folder", f"{experiment.training.path}{' (done)' if experiment.training.done() else ''}"],
@@ -63,7 +63,7 @@ def run(config: Config, stage: str) -> dict[str, Any]:
 
 
 def _feedback(experiment: Experiment) -> FeedbackRows:
-    """The graded rows, read or made where that needs no model; empty where the policy has to be sampled first."""
+    """The graded rows, read, or made if that needs no model; empty if the policy has to be sampled first."""
     path = experiment.feedback.path / FILE
     if experiment.feedback.done() and path.exists():
         return read_feedback(path)
@@ -94,39 +94,41 @@ def _duration(tokens: int) -> str:
 
 
 def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str]]:
-    train = training_rows(experiment.config, rows)
-    spec, levels = make_goal(experiment.config, rows, train)
-    check_asked(experiment, spec, rows)
+    config = experiment.config
+    train = training_rows(config, rows)
+    spec, levels = make_goal(config, rows, train)
+    check_targets(experiment, spec)
     examples = make_examples(experiment, spec, train)
-    whole = plan_budget(experiment.config.train, TOKENS_PER_SECOND)
-    plan = make_plan(experiment, examples, spec, levels, replace(whole, steps=min(whole.steps, COUNTED_STEPS)))
+    budget = plan_budget(config.train, TOKENS_PER_SECOND)
+    plan = make_plan(experiment, examples, spec, levels, replace(budget, steps=min(budget.steps, COUNTED_STEPS)))
     prepared = Prepared(train, rows.of_split("validation"), spec, examples, plan)
     counts = count_rows(experiment, examples, plan, planned_share(experiment))
-    highest, _, rule = drawing(experiment.config, examples, spec, levels)
-    steps, tokens = _whole(whole, planned_pairs(highest, rule), experiment.config.train.batch_size, plan, counts)
-    counted = f" (of the first {plan.steps} steps)" if steps > plan.steps else ""
-    passes = PASSES.get(experiment.config.method_name, 1.0)
+    pairs = planned_pairs(*drawing(experiment, examples, spec, levels))
+    steps, tokens = _whole_plan(budget, pairs, config.train.batch_size, plan, counts)
+    counted = f" (in the first {plan.steps} steps)" if steps > plan.steps else ""
+    duration = _duration(round(tokens * experiment.method.relative_cost))
     return [
         ["scores", histogram([spec.scale.grade(score) for score in train.scores])],
-        *describe(prepared),
+        *describe(experiment, prepared),
         *([["whole plan", f"about {steps} steps, {tokens} tokens; above, its beginning"]] if counted else []),
-        ["budget", told_budget(experiment.config.train)],
+        ["budget", budget_text(config.train)],
         ["supervised tokens", f"{counts['supervised_tokens']} of {counts['tokens']}{counted}"],
-        *([["shared prompts", told_saving(counts)]] if "tokens_written_out" in counts else []),
+        *([["shared prompts", savings_text(counts)]] if "tokens_written_out" in counts else []),
         ["rows cut at the length limit", f"{counts['rows_cut']}{counted}"],
-        ["rows with another seam", f"{counts['rows_seam']}{counted}"],
+        ["rows with a retokenized boundary", f"{counts['rows_seam']}{counted}"],
         [
             "time",
-            f"about {_duration(round(tokens * passes))} of training at {TOKENS_PER_SECOND} tokens/s "
-            "(2 CPU cores, 135M parameters)",
+            f"about {duration} of training at {TOKENS_PER_SECOND} tokens/s (2 CPU cores, 135M parameters)",
         ],
-        *[["example", text] for text in _examples(prepared)],
+        *[["example", text] for text in _examples(experiment, prepared)],
         *[["advice", line] for line in advice(train, spec, levels, plan)],
     ]
 
 
-def _whole(budget: Budget, pairs: int, batch_size: int, beginning: Plan, counts: Mapping[str, int]) -> tuple[int, int]:
-    """Steps and tokens of the whole plan, estimated from its beginning where that is not all of it."""
+def _whole_plan(
+    budget: Budget, pairs: int, batch_size: int, beginning: Plan, counts: Mapping[str, int]
+) -> tuple[int, int]:
+    """Steps and tokens of the whole plan, extrapolated from its beginning if that is not all of it."""
     known, tokens = beginning.steps, int(beginning.tokens.sum())
     limits = (
         budget.steps,
@@ -138,27 +140,24 @@ def _whole(budget: Budget, pairs: int, batch_size: int, beginning: Plan, counts:
     return (known, tokens) if known < COUNTED_STEPS else (steps, tokens * steps // known)
 
 
-def _examples(prepared: Prepared) -> list[str]:
-    """Planned examples, under different goals where there are, with goal, prompt and what is learned told apart."""
-    plan, spec, examples = prepared.plan, prepared.spec, prepared.examples
+def _examples(experiment: Experiment, prepared: Prepared) -> list[str]:
+    """A few planned examples, under different goals if there are any, with goal and completions marked."""
+    plan, examples = prepared.plan, prepared.examples
     places = np.arange(len(plan.row))
-    if isinstance(examples, GoalExamples):
+    if experiment.method.uses_goals:
         places = np.sort(np.unique(plan.goal, return_index=True)[1])
     chosen = places[np.unique(np.linspace(0, len(places) - 1, EXAMPLES).astype(int))]
     index, goals = plan.row[chosen], plan.goal[chosen]
     return [
-        _marked(examples.prompter.tokenizer, spec, None if np.isnan(goal) else goal, rows, _words(examples, number))
+        _marked(
+            examples.prompter.tokenizer,
+            prepared.spec,
+            None if np.isnan(goal) else goal,
+            rows,
+            examples.roles(number),
+        )
         for number, goal, rows in zip(index.tolist(), goals.tolist(), examples.encode(index, goals), strict=True)
     ]
-
-
-def _words(examples: AnyExamples, index: int) -> Sequence[str]:
-    """What the completions of an example are to the method."""
-    if isinstance(examples, GoalExamples):
-        return ("supervised",)
-    if isinstance(examples, LabelledExamples):
-        return ("desirable" if examples.labels[index] else "undesirable",)
-    return ("chosen", "rejected")
 
 
 def _marked(
@@ -166,13 +165,13 @@ def _marked(
     spec: GoalSpec,
     goal: float | None,
     rows: Sequence[EncodedRow],
-    words: Sequence[str],
+    roles: Sequence[str],
 ) -> str:
-    prompt = tokenizer.decode(rows[0].input_ids[: rows[0].prompt_tokens])
+    prompt = tokenizer.decode(rows[0].prompt_ids)
     text = "" if goal is None else spec.text(goal)
     marked = prompt.replace(text, f"[goal: {text}]") if text else prompt
-    learned = [tokenizer.decode(row.input_ids[row.prompt_tokens :]) for row in rows]
-    return marked + "".join(f"[{word}: {completion}]" for word, completion in zip(words, learned, strict=True))
+    learned = [tokenizer.decode(row.completion_ids) for row in rows]
+    return marked + "".join(f"[{role}: {completion}]" for role, completion in zip(roles, learned, strict=True))
 
 
 def _no_rollouts(*_: Any) -> Any:
@@ -180,19 +179,19 @@ def _no_rollouts(*_: Any) -> Any:
 
 
 def _memory(experiment: Experiment) -> str:
-    """Of what training keeps from step to step."""
+    """Memory that training holds from step to step."""
     import torch
 
     if experiment.config.adapter.name == "none":
-        size, kept = TRAINED_BYTES, "weights, gradients and moments"
+        size, kept = BYTES_PER_PARAMETER, "weights, gradients and moments"
     else:
         frozen = base_dtype(frozen=True, bf16=train_in_bf16(str(experiment.config.train.precision)))
         size, kept = (frozen or torch.float32).itemsize, "frozen weights"
-    return f"about {_parameters(experiment) * size / 2**30:.1f} GiB of {kept}, and the activations of a batch"
+    return f"about {_parameters(experiment) * size / 2**30:.1f} GiB of {kept}, plus the activations of a batch"
 
 
 def _parameters(experiment: Experiment) -> int:
-    """Parameters of the model, counted without memory for them."""
+    """Number of parameters of the model, counted without allocating them."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -1,4 +1,4 @@
-"""Candidates ranked by likelihood: how probable each is to a model under a goal, kept as generations are.
+"""Candidates ranked by their likelihood under a model and a goal; results are saved and resumed as generations are.
 
 A row of `likelihoods.parquet`:
     {"prompt_id": "5f2c...", "log_probs": [-31.2, -18.4], "tokens": [9, 7]}
@@ -7,7 +7,6 @@ A row of `likelihoods.parquet`:
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +17,16 @@ from numpy.typing import NDArray
 
 from gcsl_cli.data.records import LIKELIHOODS, FeedbackRow, Prompt, read_table, write_columns
 from gcsl_cli.errors import DataError
-from gcsl_cli.generation.likelihood import completion_log_probs, shared_log_probs
+from gcsl_cli.generation.likelihood import row_log_probs
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.tasks.base import Measured, RankingTask
-from gcsl_cli.training.branches import branched
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from gcsl_cli.models.prompting import EncodedRow
+    pass
 
 FILE = "likelihoods.parquet"
 
@@ -41,7 +37,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Of the candidates of each prompt: summed log-probability (nats) and tokens, each `(candidates,)`."""
+    """Summed log-probability (nats) and token count of the candidates of each prompt, each `(candidates,)`."""
 
     log_probs: list[Floats]
     tokens: list[Floats]
@@ -49,7 +45,7 @@ class Likelihoods:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The candidates of an experiment's evaluation prompts, and what models think of them."""
+    """The candidates of an experiment's evaluation prompts, and their likelihoods."""
 
     experiment: Experiment
     task: RankingTask
@@ -58,7 +54,7 @@ class Ranking:
 
     @staticmethod
     def of(experiment: Experiment) -> "Ranking | None":
-        """`None` where the task ranks nothing."""
+        """The ranking of an experiment; `None` if its task ranks nothing."""
         task = experiment.task
         if not isinstance(task, RankingTask):
             return None
@@ -66,11 +62,11 @@ class Ranking:
         return Ranking(experiment, task, prompts, task.candidates(prompts))
 
     def measured(self, arm: Arm) -> Measured:
-        """What the arm's likelihoods say; they are computed where they are missing.
+        """Metrics of the ranking by the arm's likelihoods, which are computed on demand.
 
-        Guidance contrasts goals as it does in sampling, here the likelihoods of whole completions: against +
-        (1 + guidance) (asked - against). The ratio of goals is asked - against alone: by Bayes' rule, how much more
-        probable the completion makes it that the goal was reached.
+        Guidance works as in sampling, but on the log-likelihoods of whole completions: against + (1 + guidance) (goal -
+        against). A ratio arm uses goal - against alone: by Bayes' rule, how much the completion raises the odds that
+        the goal was reached.
         """
         asked = self._likelihoods(arm.trained, arm.goal)
         log_probs = asked.log_probs
@@ -82,11 +78,11 @@ class Ranking:
         return self.task.measured(self.prompts, log_probs, asked.tokens)
 
     def references(self) -> dict[str, Measured]:
-        """What rules without a language model say."""
+        """Metrics of ranking rules that need no language model."""
         return self.task.references(self.prompts)
 
     def folders(self, arm: Arm) -> list[Folder]:
-        """Where the likelihoods are kept that an arm needs."""
+        """Folders of the likelihoods that an arm needs."""
         goals = [arm.goal, arm.against] if arm.guidance or arm.ratio else [arm.goal]
         return [self._folder(arm.trained, goal) for goal in goals]
 
@@ -131,7 +127,7 @@ class Ranking:
     ) -> Likelihoods:
         model = self.experiment.policy if trained else self.experiment.base_model
         prompter = self.experiment.prompter(self.experiment.spec)
-        # The end belongs to a candidate: one that another begins with would else count for both.
+        # The end token is part of a candidate, or a candidate that is a prefix of another would count for both.
         rows = [
             FeedbackRow(prompt.text, text, 0.0, "", "")
             for prompt, texts in zip(prompts, candidates, strict=True)
@@ -140,28 +136,9 @@ class Ranking:
         counts = np.array([len(texts) for texts in candidates])
         index = np.repeat(np.arange(len(prompts)), counts)
         encoded = prompter.rows(rows, [goal] * len(rows), None)
-        given = [(row.input_ids[: row.prompt_tokens], row.input_ids[row.prompt_tokens :]) for row in encoded]
-        measure = shared_log_probs if self._shares(model, encoded, index) else _one_by_one
-        log_probs, tokens = measure(model, given, index)
+        log_probs, tokens = row_log_probs(model, encoded, index, self.experiment.tokenizer.pad_token_id)
         ends = np.cumsum(counts)[:-1]
         return Likelihoods(np.split(log_probs, ends), np.split(tokens.astype(np.float64), ends))
-
-    def _shares(self, model: "PreTrainedModel", rows: Sequence["EncodedRow"], index: NDArray[np.int64]) -> bool:
-        from gcsl_cli.training.shared_prefix import why_not_shared
-
-        first = branched(rows[: int((index == 0).sum())], index[index == 0], math.inf)
-        reason = why_not_shared(model, [{"sequences": first}], self.experiment.tokenizer.pad_token_id)
-        if reason is not None:
-            log.warning("candidates are scored one by one: %s", reason)
-        return reason is None
-
-
-def _one_by_one(
-    model: "PreTrainedModel",
-    rows: Sequence[tuple[list[int], list[int]]],
-    index: NDArray[np.int64],  # noqa: ARG001
-) -> tuple[Floats, NDArray[np.int64]]:
-    return completion_log_probs(model, rows)
 
 
 def _write(path: Path, prompts: Sequence[Prompt], found: Likelihoods) -> None:
@@ -184,7 +161,7 @@ def _read(path: Path) -> Likelihoods:
 
 
 def _finished(path: Path) -> Likelihoods | None:
-    """A shard that is there; one that is damaged is made again."""
+    """Read a finished shard; `None` if it is missing or damaged."""
     if not path.exists():
         return None
     try:

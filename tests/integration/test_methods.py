@@ -186,11 +186,11 @@ def test_a_dry_run_tells_the_completions_apart(sampled: list[str], method: str) 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["method=dpo", "train.batch_size=400"], "preference pairs where a step takes 400: "),
-        (["method=dpo", "method.margin=5"], "differ by at least method.margin=5"),
+        (["method=dpo", "train.batch_size=400"], "preference pairs, but one optimizer step takes 400: "),
+        (["method=dpo", "method.margin=5"], "differences of at least method.margin=5"),
         (["method=dpo", "goal=exact"], "goal=exact with method=dpo: it trains without goals"),
         (["method=kto", "method.threshold=2"], "No rows have a score of at least 2"),
-        (["method=kto", "train.batch_size=1"], "it compares each row with another one of the pass"),
+        (["method=kto", "train.batch_size=1"], "it compares each row with another row of the pass"),
         (["method=kto", "generation.guidance=1"], "a model that is trained without goals"),
         (["method=sft", "train.score_below=-1"], "train.score_below=-1: no training row is below it"),
     ],
@@ -206,7 +206,7 @@ def test_rows_without_a_rival_make_no_pairs(lines: list[str]) -> None:
     ended = gcsl("train", *lines, "method=dpo")
 
     assert ended.code == 2
-    assert "0 of 69 prompts have completions of different grades" in json.loads(ended.out)["message"]
+    assert "0 of 69 prompts have completions with different grades" in json.loads(ended.out)["message"]
 
 
 @pytest.mark.parametrize("method", ["gcsl", "sft", "dpo", "kto"])
@@ -226,7 +226,7 @@ def test_a_budget_of_seconds_is_measured_before_the_plan_is_made(sampled: list[s
     assert ended.code == 0, ended.err
     told = dict(json.loads(ended.out)["summary"])
 
-    assert "a trial of 8 steps: " in ended.err
+    assert "trial of 8 steps: " in ended.err
     assert told["budget"] == "1.0 seconds"
     assert int(told["steps"]) >= 1
 

@@ -88,13 +88,13 @@ def test_rankings_are_kept_and_go_on_after_the_last_shard(
     (folder / "manifest.json").write_text(json.dumps({**manifest, "finished": None}), encoding="utf-8")
     (folder / "shards/00001.parquet").write_bytes(b"cut off")
     passes = []
-    original = likelihood.shared_log_probs
+    original = likelihood.row_log_probs
 
     def counted(*given: Any) -> Any:
         passes.append(len(given[1]))
         return original(*given)
 
-    monkeypatch.setattr(ranking, "shared_log_probs", counted)
+    monkeypatch.setattr(ranking, "row_log_probs", counted)
     ended = gcsl("evaluate", *lines, "evaluation.bootstrap=60")
     assert ended.code == 0, ended.err
     assert passes == [5 * 7], "five users of the shard, seven candidates each"
@@ -113,7 +113,7 @@ def test_candidates_scored_one_by_one_are_ranked_alike(
     results = []
     for shares in (True, False):
         if not shares:
-            monkeypatch.setattr(ranking.Ranking, "_shares", lambda *_: False)
+            monkeypatch.setattr(likelihood, "unshared_reason", lambda *_: "a test")
         ended = gcsl("evaluate", *again, f"runs_dir={tmp_path / str(shares)}", "evaluation.generations=false", "--json")
         assert ended.code == 0, ended.err
         results.append(json.loads(ended.out)["result"]["arms"])

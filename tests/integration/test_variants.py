@@ -14,7 +14,7 @@ import torch
 
 from gcsl_cli.data.records import read_feedback
 from gcsl_cli.generation import likelihood
-from gcsl_cli.stages import experiment, held_out
+from gcsl_cli.stages import experiment
 from tests import outputs
 from tests.commands import gcsl, gcsl_until
 from tests.inputs import write_rtp
@@ -82,7 +82,7 @@ def test_chat_format(runs: Path, small_run: Lines) -> None:
 
 def shared(err: str) -> list[str]:
     """What the log says about prompts."""
-    return [line for line in err.splitlines() if "prompts are" in line]
+    return [line for line in err.splitlines() if "shared prompts: " in line or "prompts are not shared" in line]
 
 
 def test_goals_after_the_prompt_share_it_unasked(runs: Path, small_run: Lines, rtp: Path) -> None:
@@ -118,18 +118,19 @@ def test_what_held_out_rows_have_in_common_is_computed_once(
     lines = [*small_run(tmp_path / "runs"), *given(twice), f"goal.placement={placement}"]
     lines += ["evaluation.generations=false", "evaluation.discrimination_rows=1000"]
     passes = []
+    shared = likelihood.shared_log_probs
 
     def counted(model: "PreTrainedModel", rows: Any, index: Any) -> Any:
         neighbours = np.flatnonzero(np.diff(index)) + 1
         passes.append((len(rows), len(np.unique(index)), len(neighbours) + 1))
-        return likelihood.shared_log_probs(model, rows, index)
+        return shared(model, rows, index)
 
-    monkeypatch.setattr(held_out, "shared_log_probs", counted)
+    monkeypatch.setattr(likelihood, "shared_log_probs", counted)
     monkeypatch.setattr(experiment, "inference_dtype", lambda: torch.float32)
     results = []
     for shares in (True, False):
         if not shares:
-            monkeypatch.setattr(held_out.HeldOut, "_shares", lambda *_: False)
+            monkeypatch.setattr(likelihood, "unshared_reason", lambda *_: "a test")
         ended = gcsl("evaluate", *lines, "force=true", "--json")
         assert ended.code == 0, ended.err
         results.append(json.loads(ended.out)["result"])
@@ -185,7 +186,7 @@ def test_prompts_are_not_shared_where_that_is_not_exact(tmp_path: Path, small_ru
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["tokens"] == planned, "a budget of tokens counts what is computed"
     assert len(shared(ended.err)) == 1
-    assert "prompts are computed for every goal: adapter.dropout=0.1 drops other values in every row" in ended.err
+    assert "prompts are not shared between rows: adapter.dropout=0.1 drops other values in every row" in ended.err
 
 
 def test_prompts_are_not_shared_when_that_is_off(tmp_path: Path, small_run: Lines, rtp: Path) -> None:

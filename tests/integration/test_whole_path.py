@@ -128,9 +128,9 @@ def test_the_same_line_names_the_same_run(runs: Path, again: Path) -> None:
     ("stage", "said"),
     [
         ("prepare", "prepare: already done, "),
-        ("train", "This run is done: "),
-        ("generate", "These completions are done: "),
-        ("evaluate", "This evaluation is done: "),
+        ("train", "This run is finished: "),
+        ("generate", "These completions are finished: "),
+        ("evaluate", "This evaluation is finished: "),
     ],
 )
 def test_done_work_is_found(again: Path, small_run: Lines, stage: str, said: str) -> None:

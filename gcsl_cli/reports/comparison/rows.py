@@ -121,22 +121,11 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
         shared = {name: shared[name] for name in OF_ALL}
         label = arm["label"] if arm.get("reference") else BASE
         return (arm["name"], *sorted(shared.items())), Row(label, {}, arm["name"], 0.0, shared)
-    label = method_label(run.keys) + (", best over worst" if arm.get("ratio") else "")
+    label = str(run.keys["method"]["label"]) + (", best over worst" if arm.get("ratio") else "")
     if arm["guidance"]:
         label += f", guidance {arm['guidance']:g}" + _against(arm["name"])
     key = (repr(sorted(_flat(run.keys).items())), arm["name"], *sorted(shared.items()))
     return key, Row(label, run.keys, arm["name"], float(arm["guidance"]), shared)
-
-
-def method_label(keys: Mapping[str, Any]) -> str:
-    """A short name for a trained method: `threshold-language`, `sft top_fraction 0.2`, `dpo`."""
-    method, goal = keys["method"], keys.get("goal")
-    if method["name"] == "gcsl" and goal:
-        return f"{goal['formulation']}-{goal['wording']}"
-    if method["name"] == "sft":
-        amount = "" if method.get("by") is None else f" {method['by']:g}"
-        return f"sft {method['select']}{amount}"
-    return str(method["name"])
 
 
 def _against(name: str) -> str:

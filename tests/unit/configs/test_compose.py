@@ -142,11 +142,6 @@ def test_mistakes_are_answered_with_the_fix(folder: Path, override: str, said: s
         ("train.budget.seconds=0", "must be a finite number above 0"),
         ("train.budget.tokens=0", "must be a whole number of at least 1"),
         ("train.budget={tokens: 9, epochs: 2}", "train.budget.tokens=9: a run has one budget. Give one of them."),
-        ("method.beta=0", "method.beta=0.0: must be a finite number above 0"),
-        ("method.margin=-1", "method.margin=-1.0: must be a finite number of at least 0"),
-        ("method.max_pairs=0", "method.max_pairs=0: must be a whole number of at least 1"),
-        ("method.threshold=nan", "must be a finite grade, or null for the median"),
-        ("method.pairs=some", "best_worst, all, adjacent"),
         ("train.lr_schedule=cosin", "Did you mean cosine?"),
         ("generation.top_p=0", "must be above 0 and at most 1"),
         ("generation.top_p=1.1", "must be above 0 and at most 1"),
@@ -165,6 +160,26 @@ def test_mistakes_are_answered_with_the_fix(folder: Path, override: str, said: s
 )
 def test_values_out_of_range_are_refused(folder: Path, override: str, said: str) -> None:
     assert said in refused(folder, override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("method=dpo method.beta=0", "method.beta=0.0: must be a finite number above 0"),
+        ("method=dpo method.margin=-1", "method.margin=-1.0: must be a finite number of at least 0"),
+        ("method=dpo method.max_pairs=0", "method.max_pairs=0: must be a whole number of at least 1"),
+        ("method=kto method.threshold=nan", "must be a finite grade, or null for the median"),
+        ("method=dpo method.pairs=some", "best_worst, all, adjacent"),
+    ],
+)
+def test_a_methods_values_out_of_range_are_refused(folder: Path, overrides: str, said: str) -> None:
+    assert said in refused(folder, *overrides.split())
+
+
+def test_a_method_has_its_own_keys_only(folder: Path) -> None:
+    said = refused(folder, "method=dpo", "method.select=all")
+
+    assert said.startswith("method.select: no such key. Keys of method: name, learning_rate, pairs")
 
 
 @pytest.mark.parametrize("quantiles", ["[0.2,0.1]", "[0,1.5]", "[0.5,0.5]", "[]"])

@@ -12,7 +12,7 @@ from gcsl_cli.generation.sampling import Sampling, sample_prompts
 from gcsl_cli.goals.control_tokens import add_tokens, extend_model
 from gcsl_cli.goals.wording import goal_texts
 from gcsl_cli.models.loading import export_model, load_model, load_tokenizer
-from gcsl_cli.stages.policy import peft_config
+from gcsl_cli.stages.trainer import peft_config
 from gcsl_cli.training.loop import merged
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import batches, trained

@@ -65,14 +65,14 @@ def test_a_level_that_few_or_nearly_all_rows_reach() -> None:
     scores = [0.0] * 3 + [0.5] * 96 + [0.9]
     few, all_ = told(rows(scores), "fixed", values=[0.5, 0.9])
 
-    assert few == "Level 0.5 is reached by 97 of 100 rows: it hardly differs from the lowest."
-    assert all_ == "Level 0.9 is reached by 1 of 100 rows: few to learn it from. Try a lower one."
+    assert few == "Level 0.5 is reached by 97 of 100 rows, so it hardly differs from the lowest."
+    assert all_ == "Level 0.9 is reached by 1 of 100 rows, too few to learn it from. Try a lower one."
 
 
 def test_the_only_rows_of_their_prompts() -> None:
     train = rows([1.0, 2.0, 3.0], ["a", "a", "b"])
 
-    assert "1 of 3 rows are their prompt's only one" in told(train, "quantile", per="prompt")[0]
+    assert "1 of 3 rows have a prompt to themselves" in told(train, "quantile", per="prompt")[0]
 
 
 def test_a_quantile_that_ties_keep_anyone_from() -> None:

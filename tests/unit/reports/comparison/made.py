@@ -9,6 +9,7 @@ import numpy as np
 
 from gcsl_cli.metrics.bootstrap import mean_over_prompts
 from gcsl_cli.reports.evaluations import RESULT_VERSION, write_values
+from gcsl_cli.runs.folders import FORMAT_VERSION
 
 COLUMNS = [
     {"name": "toxicity", "label": "mean toxicity", "better": "lower", "digits": 3, "independent": False},
@@ -26,12 +27,12 @@ PROTOCOL = {
     "version": "0.1.0",
 }
 GCSL: dict[str, Any] = {
-    "method": {"name": "gcsl"},
+    "method": {"name": "gcsl", "label": "threshold-language"},
     "goal": {"formulation": "threshold", "wording": "language"},
     "train": {"batch_size": 4},
 }
 SFT: dict[str, Any] = {
-    "method": {"name": "sft", "select": "top_fraction", "by": 0.2},
+    "method": {"name": "sft", "label": "sft top_fraction 0.2", "select": "top_fraction", "by": 0.2},
     "goal": None,
     "train": {"batch_size": 4},
 }
@@ -63,11 +64,12 @@ def make_run(
     """A run with one more finished evaluation; `arms` are the toxicities of each prompt by arm."""
     write(
         folder / "manifest.json",
-        {"format_version": 1, "kind": "training", "finished": "2026-01-01"} | {"keys": {**keys, "seed": seed}},
+        {"format_version": FORMAT_VERSION, "kind": "training", "finished": "2026-01-01"}
+        | {"keys": {**keys, "seed": seed}},
     )
     place = folder / "evaluations" / evaluation
     place.mkdir(parents=True, exist_ok=True)
-    write(place / "manifest.json", {"format_version": 1, "kind": "evaluation", "finished": finished})
+    write(place / "manifest.json", {"format_version": FORMAT_VERSION, "kind": "evaluation", "finished": finished})
     means = {name: float(np.mean(values)) for name, values in arms.items()}
     levels = [
         {"level": found["goal"], "label": str(found["goal"]), "mean": {"value": 1 - means[found["name"]]}}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gcsl_cli.reports.comparison.rows import Row, Wanted, make_rows, method_label
+from gcsl_cli.reports.comparison.rows import Row, Wanted, make_rows
 from gcsl_cli.reports.comparison.runs import read_runs
 from tests.unit.reports.comparison.made import BASE, GCSL, GOALS, PLAIN, SFT, arm, make_run
 
@@ -101,16 +101,6 @@ def test_other_feedback_is_another_row(tmp_path: Path) -> None:
     )
 
     assert [row.label for row in found[1:]] == ["threshold-language (feedback=f1)", "threshold-language (feedback=f2)"]
-
-
-def test_methods_have_short_names() -> None:
-    names = [
-        method_label(SFT),
-        method_label({**SFT, "method": {"name": "sft", "select": "all", "by": None}}),
-        method_label({**SFT, "method": {"name": "dpo", "pairs": "all"}}),
-    ]
-
-    assert names == ["sft top_fraction 0.2", "sft all", "dpo"]
 
 
 def test_arms_come_from_the_evaluation_that_most_runs_share(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gcsl_cli.reports.comparison.runs import matching, read_runs
+from gcsl_cli.runs.folders import FORMAT_VERSION
 from tests.unit.reports.comparison.made import make_run, write
 
 ARMS = {"base": [0.4, 0.2], "worst": [0.5, 0.5], "best": [0.1, 0.2]}
@@ -45,7 +46,7 @@ def test_evaluations_are_read_newest_first(tmp_path: Path) -> None:
     ("file", "changes", "said"),
     [
         ("manifest.json", {"finished": None}, "its training is not finished"),
-        ("manifest.json", {"format_version": 9}, "made by another version of gcsl (format 9, this one reads 1)"),
+        ("manifest.json", {"format_version": 9}, "made by another version of gcsl (format 9, this one reads 2)"),
         ("evaluations/best-1/manifest.json", {"finished": None}, "best-1: its evaluation is not finished"),
         ("evaluations/best-1/metrics.json", {"format_version": 1}, "evaluated by another version of gcsl (format 1)"),
         ("evaluations/best-1/metrics.json", {"arms": []}, "nothing was sampled in it, so it has no metric"),
@@ -76,7 +77,10 @@ def test_broken_files_leave_the_other_runs(tmp_path: Path, text: str) -> None:
 
 
 def test_a_run_without_evaluations_says_how_to_get_one(tmp_path: Path) -> None:
-    write(tmp_path / "run" / "manifest.json", {"format_version": 1, "kind": "training", "finished": "x", "keys": {}})
+    write(
+        tmp_path / "run" / "manifest.json",
+        {"format_version": FORMAT_VERSION, "kind": "training", "finished": "x", "keys": {}},
+    )
 
     assert read_runs([tmp_path / "run"]) == (
         [],

@@ -1,4 +1,4 @@
-"""Which rows plain fine-tuning takes, on rows counted by hand."""
+"""Which rows plain fine-tuning selects, on rows counted by hand."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcsl_cli.configs import load
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.methods.selection import select_rows
+from gcsl_cli.methods.sft import Selection, select_rows
 
 SCORES = np.array([0.1, 0.9, 0.5, 0.9])
 PROMPTS = np.array([0, 0, 1, 1])
@@ -17,7 +18,7 @@ PROMPTS = np.array([0, 0, 1, 1])
 def taken(select: str, scores: list[float] | None = None, **changes: float) -> list[int]:
     found = SCORES if scores is None else np.array(scores)
     settings: dict[str, Any] = {"top_fraction": 0.5, "min_score": None, **changes}
-    return select_rows(found, PROMPTS[: len(found)], select=select, **settings).tolist()
+    return select_rows(found, PROMPTS[: len(found)], select=Selection(select), **settings).tolist()
 
 
 def test_the_rows_of_the_docstring() -> None:
@@ -46,7 +47,7 @@ def test_of_equal_ones_the_first_is_a_prompts_best() -> None:
 )
 def test_one_row_a_prompt_and_none_of_it_is_better(rows: list[tuple[float, int]]) -> None:
     scores, prompts = np.array([s for s, _ in rows]), np.array([p for _, p in rows])
-    found = select_rows(scores, prompts, select="best_per_prompt", top_fraction=1.0, min_score=None)
+    found = select_rows(scores, prompts, select=Selection.best_per_prompt, top_fraction=1.0, min_score=None)
 
     assert sorted(prompts[found].tolist()) == sorted(set(prompts.tolist()))
     assert all(scores[row] == scores[prompts == prompts[row]].max() for row in found)
@@ -58,5 +59,19 @@ def test_no_row_left_is_refused() -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"method\.select=some: unknown; one of all, top_fraction"):
-        taken("some")
+    with pytest.raises(ConfigError, match=r"method\.select=some: expected one of: all, top_fraction"):
+        load(["method=sft", "method.select=some"])
+
+
+@pytest.mark.parametrize(
+    ("lines", "label"),
+    [
+        (["method.select=top_fraction", "method.top_fraction=0.2"], "sft top_fraction 0.2"),
+        (["method.select=min_score", "method.min_score=0"], "sft min_score 0"),
+        ([], "sft all"),
+    ],
+)
+def test_runs_are_named_by_the_selection(lines: list[str], label: str) -> None:
+    config = load(["goal=none", *lines])
+
+    assert config.method.label(config.goal) == label

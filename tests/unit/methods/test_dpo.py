@@ -1,4 +1,4 @@
-"""Pairs and labels out of graded rows: expected ones are written down by hand."""
+"""Preference pairs: expected ones are written down by hand."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcsl_cli.configs import load
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.methods.preferences import desirable, preference_pairs
+from gcsl_cli.methods.dpo import DPO, PairRule, preference_pairs
 
 SCORES = np.array([0.1, 0.7, 0.9, 0.5, 0.7, 0.3, 0.2])
 PROMPTS = np.array([0, 1, 0, 0, 1, 2, 0])
@@ -17,6 +18,7 @@ PROMPTS = np.array([0, 1, 0, 0, 1, 2, 0])
 
 def pairs(**changes: Any) -> list[tuple[int, int]]:
     settings: dict[str, Any] = {"pairs": "all", "margin": 0.0, "most": None, "seed": 0} | changes
+    settings["pairs"] = PairRule(settings["pairs"])
     found = preference_pairs(SCORES, PROMPTS, **settings)
     return list(zip(found.chosen.tolist(), found.rejected.tolist(), strict=True))
 
@@ -53,19 +55,19 @@ def test_of_many_pairs_of_a_prompt_a_few_are_drawn_from_the_seed() -> None:
 
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), min_size=1, max_size=40),
-    st.sampled_from(["all", "adjacent", "best_worst"]),
+    st.sampled_from(PairRule),
     st.floats(0, 3),
 )
 def test_every_pair_is_of_one_prompt_and_in_the_right_order(
-    rows: list[tuple[int, int]], rule: str, margin: float
+    rows: list[tuple[int, int]], rule: PairRule, margin: float
 ) -> None:
     prompts, scores = np.array(rows).T
-    found = preference_pairs(scores.astype(float), prompts, pairs=rule, margin=margin, most=None, seed=0, least=0)
+    found = preference_pairs(scores.astype(float), prompts, pairs=rule, margin=margin, most=None, seed=0, at_least=0)
     difference = scores[found.chosen] - scores[found.rejected]
 
     assert (prompts[found.chosen] == prompts[found.rejected]).all()
     assert ((difference > 0) & (difference >= margin)).all()
-    if rule == "best_worst":
+    if rule is PairRule.best_worst:
         spread = [np.ptp(scores[prompts == prompt]) for prompt in np.unique(prompts)]
         assert len(found) == sum(value > 0 and value >= margin for value in spread)
 
@@ -73,25 +75,23 @@ def test_every_pair_is_of_one_prompt_and_in_the_right_order(
 def test_too_few_pairs_say_how_many_prompts_have_several_grades() -> None:
     """Prompt 1 has two rows and one grade."""
     with pytest.raises(DataError) as caught:
-        pairs(margin=0.6, least=16)
+        pairs(margin=0.6, at_least=16)
 
     said = str(caught.value)
-    assert "2 preference pairs where a step takes 16: 1 of 3 prompts have completions of different grades" in said
+    assert "2 preference pairs, but one optimizer step takes 16: 1 of 3 prompts" in said
+    assert "1 of 3 prompts have completions with different grades" in said
     assert "method.margin=0.6" in said
-    assert "method=kto" in said
+    assert "kto" in said
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"method\.pairs=some: unknown; one of best_worst, all, adjacent"):
-        pairs(pairs="some")
+    with pytest.raises(ConfigError, match=r"method\.pairs=some: expected one of: best_worst, all, adjacent"):
+        load(["method=dpo", "method.pairs=some"])
 
 
-def test_rows_from_the_threshold_on_are_desirable() -> None:
-    assert desirable(np.array([0.1, 0.5, 0.9]), 0.5).tolist() == [False, True, True]
-    assert desirable(np.array([1.0, 2.0, 3.0, 4.0]), None).tolist() == [False, False, True, True]
+def test_runs_are_named_by_what_decides_the_result() -> None:
+    """The learning rate is a setting of training."""
+    method = DPO(learning_rate=3e-5, pairs=PairRule.all)
 
-
-@pytest.mark.parametrize(("threshold", "said"), [(0.0, "All rows"), (1.0, "No rows")])
-def test_labels_of_one_kind_teach_nothing(threshold: float, said: str) -> None:
-    with pytest.raises(DataError, match=rf"{said} have a score of at least .* \(scores: 0.1 to 0.9\)"):
-        desirable(np.array([0.1, 0.9]), threshold)
+    assert method.label(load().goal) == "dpo"
+    assert method.keys() == {"name": "dpo", "pairs": "all", "margin": 0.0, "max_pairs": None, "beta": 0.1}

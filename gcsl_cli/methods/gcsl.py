@@ -1,0 +1,81 @@
+"""Goal-conditioned supervised learning (arXiv 2605.16345): rows are trained on under the goals that they reach.
+
+Which goals there are, how a row is paired with them and how they read is the `goal` config group.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gcsl_cli.data.records import GOAL_ROWS
+from gcsl_cli.goals.levels import Levels, levels_of
+from gcsl_cli.goals.relabel import Ints, reached_pairs
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.methods.base import Goal
+from gcsl_cli.methods.sft import Supervised
+from gcsl_cli.runs.files import whole_file
+from gcsl_cli.training.examples import RowExamples
+from gcsl_cli.training.plan import Plan
+
+CHUNK = 65_536
+"""Rows whose (row, level) pairs are written at a time, so that memory stays constant."""
+
+
+@dataclass
+class GCSL(Supervised):
+    """Supervised fine-tuning under goals."""
+
+    name: str = "gcsl"
+
+    uses_goals: ClassVar[bool] = True
+
+    def label(self, goal: Goal) -> str:
+        """`threshold-language`, `exact-token`."""
+        return f"{goal.formulation}-{goal.wording}"
+
+    def facts(self, spec: GoalSpec) -> dict[str, Any]:
+        """The goal in a few words."""
+        return {
+            "formulation": spec.formulation,
+            "wording": spec.wording,
+            "placement": spec.placement,
+            "levels": ", ".join(spec.labels) or "the scores themselves",
+        }
+
+    def describe(self, examples: RowExamples, spec: GoalSpec, plan: Plan) -> Iterator[list[str]]:
+        """One line per level: how many rows reach it, how often it is planned, and its wording."""
+        train = examples.feedback
+        if not spec.levels:
+            low, high = sorted(spec.scale.grade(end) for end in spec.training_range)
+            yield ["goals", f"the scores themselves, {low:g} to {high:g}, such as: {spec.text(spec.best)}"]
+            return
+        highest = levels_of(spec).highest(train.scores, train.prompts)
+        for index, (level, label, text) in enumerate(zip(spec.levels, spec.labels, spec.texts, strict=True)):
+            reach = int((highest >= index).sum())
+            planned = int((plan.goal == level).sum())
+            meaning = f" ({spec.words[index]})" if spec.words else ""
+            yield [f"level {label}", f"{reach} rows reach it, {planned} planned: {text}{meaning}"]
+
+    def write_rows(self, path: Path, examples: RowExamples, spec: GoalSpec, levels: Levels) -> None:
+        """Write the (row, level) pairs: every level that a row reaches, or for exact and raw goals only the highest."""
+        # Every smaller distinct score is a threshold that a raw score reaches: too many to write down.
+        every = spec.formulation == "threshold" and bool(spec.levels)
+        highest = levels.highest(examples.feedback.scores, examples.feedback.prompts)
+        write_goal_rows(path, highest, every=every)
+
+
+def write_goal_rows(path: Path, highest: Ints, *, every: bool) -> None:
+    """Write (row, level) pairs in chunks: every level up to the `highest` of each row `(rows,)`, or only that one.
+
+    A level is an index into the goal spec's levels; for raw scores, into the distinct training scores.
+    """
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, GOAL_ROWS) as writer:
+        for start in range(0, len(highest), CHUNK):
+            part = highest[start : start + CHUNK]
+            rows, reached = reached_pairs(part) if every else (np.arange(len(part)), part)
+            writer.write_table(pa.table({"row": rows + start, "level": reached}).cast(GOAL_ROWS))

@@ -1,0 +1,154 @@
+"""From a config to a trainer: the model as training starts from it, optimizer settings, and a measured speed."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gcsl_cli.configs.schema import AdapterConfig, TrainConfig
+from gcsl_cli.goals.control_tokens import extend_model
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.wording import control_tokens
+from gcsl_cli.methods.base import TrainerInputs
+from gcsl_cli.models.loading import load_model, train_in_bf16
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.plan import batching, possible_share
+from gcsl_cli.training.examples import Examples
+from gcsl_cli.training.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+    from gcsl_cli.training.loop import MakeTrainer, TrainSettings
+
+TRIAL_STEPS = 8
+WARM_UP_STEPS = 2
+"""Steps of the trial that are not timed: the first ones allocate memory."""
+
+log = logging.getLogger("gcsl")
+
+
+def starting_model(experiment: Experiment, spec: GoalSpec, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
+    """The pretrained model, with embeddings for the goal's control tokens if its wording has them."""
+    model = load_model(experiment.base_path, dtype)
+    if spec.wording == "token":
+        tokenizer = experiment.prompter(spec).tokenizer
+        extend_model(model, tokenizer, spec.texts, spec.words, untie=experiment.config.adapter.name != "none")
+    return model
+
+
+def control_ids(experiment: Experiment, spec: GoalSpec) -> list[int]:
+    """Token ids of the goal's control tokens; empty for other wordings."""
+    if spec.wording != "token":
+        return []
+    names = [name for text in spec.texts for name in control_tokens(text)]
+    return [int(id_) for id_ in experiment.prompter(spec).tokenizer.convert_tokens_to_ids(names)]
+
+
+def peft_config(adapter: AdapterConfig, trained_tokens: Sequence[int] = ()) -> "PeftConfig | None":
+    """LoRA's settings, `None` for full fine-tuning; embeddings of `trained_tokens` are trained beside the adapter."""
+    if adapter.name == "none":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=adapter.r,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=adapter.target_modules if isinstance(adapter.target_modules, str) else [*adapter.target_modules],
+        task_type="CAUSAL_LM",
+        trainable_token_indices={"embed_tokens": list(trained_tokens)} if trained_tokens else None,
+    )
+
+
+def base_dtype(*, frozen: bool, bf16: bool) -> "torch.dtype | None":
+    """bfloat16 for frozen weights under bf16 autocast, where casting them at every step costs a third of it."""
+    import torch
+
+    return torch.bfloat16 if bf16 and frozen else None
+
+
+def train_settings(config: TrainConfig, seed: int) -> "TrainSettings":
+    """The trainer's settings."""
+    from gcsl_cli.training.loop import TrainSettings
+
+    return TrainSettings(
+        learning_rate=config.learning_rate,
+        lr_schedule=config.lr_schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=train_in_bf16(str(config.precision)),
+        gradient_checkpointing=config.gradient_checkpointing,
+        checkpoint_every=config.checkpoint_every,
+        keep_checkpoints=config.keep_checkpoints,
+        log_every=config.log_every,
+        validate_every=config.validate_every,
+        report_to=list(config.report_to),
+        seed=seed,
+        accumulation=batching(config).passes,
+    )
+
+
+def make_trainer(
+    experiment: Experiment,
+    spec: GoalSpec,
+    examples: Examples,
+    plan: Plan,
+    settings: "TrainSettings",
+    validation: tuple[Examples, Plan] | None = None,
+) -> "tuple[MakeTrainer, float | None]":
+    """The method's trainer over the planned examples, and the share of `possible_share`."""
+    config = experiment.config
+    adapter = peft_config(config.adapter, control_ids(experiment, spec))
+    model = starting_model(experiment, spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16))
+    share = possible_share(experiment, model, examples, plan)
+    held_out = None if validation is None else validation[0].planned(validation[1])
+    reference = partial(load_model, experiment.base_path, base_dtype(frozen=True, bf16=settings.bf16))
+    inputs = TrainerInputs(
+        model=model,
+        tokenizer=experiment.tokenizer,
+        train=examples.planned(plan, share),
+        validation=held_out,
+        peft_config=adapter,
+        micro_batch_size=batching(config.train).micro_batch_size,
+        load_reference=reference if adapter is None else lambda: None,
+        control_token_learning_rate=config.train.control_token_learning_rate,
+    )
+    return experiment.method.trainer(inputs), share
+
+
+def measured_speed(experiment: Experiment, spec: GoalSpec, examples: Examples, plan: Plan) -> float:
+    """Processed tokens per second over the first steps of `plan`, which are trained and thrown away."""
+    from gcsl_cli.training.loop import train_plan
+
+    config = experiment.config
+    settings = replace(train_settings(config.train, config.seed), report_to=[], checkpoint_every=plan.steps + 1)
+    make, _ = make_trainer(experiment, spec, examples, plan, settings)
+    watch = _Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        train_plan(make, plan, settings, Path(folder), watch, validated=False)
+    speed = watch.speed()
+    log.info("trial of %d steps: %.0f tokens/s", plan.steps, speed)
+    return speed
+
+
+class _Stopwatch:
+    """Records when a progress bar would advance."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, float]] = []
+
+    def advance(self, n: float = 1) -> None:
+        self.seen.append((time.monotonic(), n))
+
+    def speed(self) -> float:
+        # The first entry is the progress of a checkpoint: nothing, at the start.
+        timed = self.seen[1 + WARM_UP_STEPS :]
+        return sum(tokens for _, tokens in timed) / (timed[-1][0] - self.seen[WARM_UP_STEPS][0])
