@@ -9,10 +9,11 @@ PYTEST_ARGS ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS_READY := .venv/.docs-ready
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 export TORCH_INDEX
 
-.PHONY: setup demo test check lint format clean
+.PHONY: setup demo test check lint format docs clean
 
 setup: $(READY)
 
@@ -39,6 +40,17 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Writes docs/configuration.md from conf/ and builds the site into build/site.
+docs: $(DOCS_READY)
+	$(BIN)/python scripts/config_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --directory build/site"
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[docs]'
+	@touch $(DOCS_READY)
 
 # Runs are results: they stay.
 clean:
