@@ -21,6 +21,7 @@ OPTIONAL = {"limitations.md"}
 """Entries of the navigation that are left out while their page does not exist."""
 BRANCH = "main"
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"^```(\w+) (\S+)\n")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -40,13 +41,20 @@ def on_files(files: "Files", config: "MkDocsConfig") -> None:
 
 
 def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
-    """Rewrite the links of a page, outside of fenced code."""
+    """Rewrite the links of a page, and the names of its fenced code."""
     places = {file.src_uri for file in files}
 
     def link(match: re.Match[str]) -> str:
         return rewritten(match, page.file.src_uri, places, config.repo_url)
 
-    return "".join(part if part.startswith("```") else LINK.sub(link, part) for part in FENCED.split(markdown))
+    parts = FENCED.split(markdown)
+    return "".join(titled(part) if part.startswith("```") else LINK.sub(link, part) for part in parts)
+
+
+def titled(block: str) -> str:
+    """A fenced block whose file name, behind the language, is its title; other names are for tests only."""
+    language, name = found.groups() if (found := NAMED.match(block)) else ("", "")
+    return NAMED.sub(f'```{language} title="{name}"\n' if "." in name else f"```{language}\n", block)
 
 
 def rewritten(match: re.Match[str], source: str, places: set[str], repo_url: str | None) -> str:

@@ -52,3 +52,15 @@ def test_source_files_are_in_the_repository() -> None:
 
     made = SCRIPT.rewritten(match, "goals.md", PLACES, "https://host/owner/name/")
     assert made == "[the protocol](https://host/owner/name/blob/main/gcsl_cli/tasks/base.py#L3)"
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("```json a/b.json\n{}\n```", '```json title="a/b.json"\n{}\n```'),
+        ("```text chat/token\nx\n```", "```text\nx\n```"),
+        ("```bash\nls a.b\n```", "```bash\nls a.b\n```"),
+    ],
+)
+def test_the_name_of_an_example_file_is_its_title(block: str, expected: str) -> None:
+    assert SCRIPT.titled(block) == expected
