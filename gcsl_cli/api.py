@@ -231,7 +231,7 @@ def evaluate(config: "Config") -> EvaluateResult:
 
 
 def _run(stage: Any, config: "Config") -> dict[str, Any]:
-    """Check the config and run a stage; the global random generators are afterwards as before."""
+    """Check the config and run a stage, preserving the state of the global random generators."""
     import numpy as np
     import torch
 
@@ -239,7 +239,7 @@ def _run(stage: Any, config: "Config") -> dict[str, Any]:
     from gcsl_cli.errors import ConfigError
 
     if config.dry_run:
-        raise ConfigError("dry_run=true has no result in Python. Leave it out, or use the command line.")
+        raise ConfigError("dry_run=true is not supported from Python. Remove it, or use the command line.")
     validate(config)
     python, legacy = random.getstate(), np.random.get_state()
     try:
@@ -270,7 +270,7 @@ def _estimates(values: Mapping[str, Mapping[str, Any]]) -> "dict[str, Estimate]"
 
 @contextmanager
 def _hydra_restored() -> Iterator[None]:
-    """Leave Hydra's version base and config store as a notebook or another Hydra application has them."""
+    """Restore Hydra's version base and config store on exit; the caller may use Hydra too."""
     from hydra.core.config_store import ConfigStore
     from hydra.version import VersionBase
 

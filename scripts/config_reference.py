@@ -3,8 +3,8 @@
     python scripts/config_reference.py           # writes the page
     python scripts/config_reference.py --check   # exits 1 if the committed page is out of date
 
-A key's comment stands on its line and may continue on the next ones; a file's header comment is its description, the
-lines in it that are indented by three blanks are commands.
+A key's comment is on its line and may continue on indented comment lines below it. A file's header comment is its
+description; header lines indented by three spaces are commands.
 """
 
 import re
@@ -25,15 +25,15 @@ Every configuration key with its default and meaning, generated from the comment
 `scripts/config_reference.py`.
 
 `GROUP=OPTION` selects a file, `KEY=VALUE` sets a value; [commands](commands.md#overrides) has the syntax.
-`gcsl train --cfg job` prints what a command line resolves to. `null` means no value, `???` a value that has to be
-given, and `${...}` the value of another key.
+`gcsl train --cfg job` prints what a command line resolves to. `null` means no value, `???` marks a
+required value, and `${...}` refers to another key.
 """
 IMPLIED = {
     "_target_": "Python class that implements it",
     "name": "name of the option, as it appears in results and names of runs",
     "uri": "where the model comes from: `pypi://`, `hf://` or a path ([artifacts](artifacts.md))",
 }
-"""Meanings of keys that are the same in every file, where they have no comment."""
+"""Meanings of keys that need no comment because they mean the same in every file."""
 SKIPPED = {"defaults", "hydra"}
 """Top-level nodes of a file that belong to Hydra."""
 GLOBAL = "_global_"
@@ -41,7 +41,7 @@ GLOBAL = "_global_"
 
 @dataclass(frozen=True)
 class Key:
-    """One key as it is written on a command line."""
+    """One key, named as on the command line."""
 
     name: str
     default: str
@@ -106,7 +106,7 @@ def _is_value(node: yaml.MappingNode, lines: list[str]) -> bool:
 
 
 def _comment(lines: list[str], mark: yaml.Mark) -> str:
-    """The comment behind a place, with the comment lines below it."""
+    """The comment after `mark`, continued by the comment lines below it."""
     found = re.match(r":?\s+#\s*(.*)", lines[mark.line][mark.column :])
     if not found:
         return ""
@@ -120,7 +120,7 @@ def _comment(lines: list[str], mark: yaml.Mark) -> str:
 
 
 def _default(value: yaml.Node, lines: list[str], *, block: bool) -> str:
-    """The value as it is written; the items of a block on one line of the cell each."""
+    """The value as written in the file; the items of a block are on separate lines of the cell."""
     if block and isinstance(value, yaml.SequenceNode):
         return "<br>".join(_code(_source(item, lines)) for item in value.value)
     if block and isinstance(value, yaml.MappingNode):
@@ -180,7 +180,7 @@ def _group(group: str, default: object, options: list[Option]) -> str:
     chosen = "None is selected by default." if default is None else f"The default is `{group}={default}`."
     lines = [f"## {group}\n", f"{chosen} Options: {listed}.\n"]
     packages = {option.package for option in options} - {None, GLOBAL, group}
-    lines += [f"The group `{group}` fills the node `{package}`.\n" for package in sorted(map(str, packages))]
+    lines += [f"Keys of this group are set as `{package}.KEY`.\n" for package in sorted(map(str, packages))]
     for name, option in zip(names, options, strict=True):
         lines += [f"### {group}={name}\n", *_description(option), *_table(option.keys), ""]
     return "\n".join(lines)
@@ -191,7 +191,7 @@ def _anchor(heading: str) -> str:
 
 
 def _description(option: Option) -> Iterator[str]:
-    """The header comment as paragraphs and blocks of commands, then what the option builds on."""
+    """The header comment as paragraphs and command blocks, followed by the defaults that the option builds on."""
     paragraph: list[str] = []
     commands: list[str] = []
     for line in [*option.header, ""]:
@@ -209,7 +209,7 @@ def _description(option: Option) -> Iterator[str]:
     based = [entry.split("@")[0] for entry in option.defaults if isinstance(entry, str) and entry != "_self_"]
     chosen = [pair for entry in option.defaults if isinstance(entry, dict) for pair in entry.items()]
     if based:
-        yield f"Keys that are not listed are those of {', '.join(f'`{name}`' for name in based)}.\n"
+        yield f"Other keys are inherited from {', '.join(f'`{name}`' for name in based)}.\n"
     if chosen:
         selected = [f"`{key.removeprefix('override ').removeprefix('/')}={value}`" for key, value in chosen]
         yield f"Selects {', '.join(selected)}.\n"

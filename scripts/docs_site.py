@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-"""Files at the top of the repository and the pages that they become."""
+"""Files at the top of the repository and the pages made from them."""
 PAGES = {page: name for name, page in TOP.items()}
 OPTIONAL = {"limitations.md"}
-"""Entries of the navigation that are left out while their page does not exist."""
+"""Entries of the navigation that are removed if their page does not exist."""
 BRANCH = "main"
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^```(\w+) (\S+)\n")
@@ -26,7 +26,7 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def on_config(config: "MkDocsConfig") -> None:
-    """Leave optional pages that do not exist out of the navigation."""
+    """Remove optional pages that do not exist from the navigation."""
     missing = {page for page in OPTIONAL if not (Path(config.docs_dir) / page).exists()}
     config.nav = [entry for entry in config.nav or [] if missing.isdisjoint(map(str, entry.values()))]
 
@@ -52,13 +52,13 @@ def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files:
 
 
 def titled(block: str) -> str:
-    """A fenced block whose file name, behind the language, is its title; other names are for tests only."""
+    """Show the file name after the language of a fenced block as its title; drop other names, which only tests use."""
     language, name = found.groups() if (found := NAMED.match(block)) else ("", "")
     return NAMED.sub(f'```{language} title="{name}"\n' if "." in name else f"```{language}\n", block)
 
 
 def rewritten(match: re.Match[str], source: str, places: set[str], repo_url: str | None) -> str:
-    """One link of the page `source`, with its target inside the site, in the repository, or without a target."""
+    """Rewrite a link of the page `source`: to a page of the site, to the repository, or to plain text."""
     image, text, target = match.groups()
     if re.match(r"[a-z]+:|#", target):
         return match[0]

@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs/python.md"
 
 
 def surroundings() -> dict[str, Any]:
-    """Global state; of the environment the part that gcsl and Hydra set (importing scikit-learn sets others)."""
+    """Global state. Of the environment only GCSL_* and HYDRA_*: importing scikit-learn sets variables too."""
     import torch
 
     return {
@@ -42,7 +42,7 @@ def surroundings() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory, small_run: Lines) -> dict[str, Any]:
-    """The names that the example defines when it is run on the tiny model, with its output and global state."""
+    """Run the example on the tiny model; the names it defines, its output, and global state before and after."""
     overrides = small_run(tmp_path_factory.mktemp("python") / "runs")
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     assert '"debug=tiny"' in code
@@ -95,7 +95,7 @@ def test_nothing_global_changes(names: dict[str, Any]) -> None:
 
 
 def test_the_command_line_finds_the_same_run(names: dict[str, Any]) -> None:
-    """And the other way round: work done by one is reused by the other."""
+    """Work done in Python is reused by the command line and vice versa."""
     ended = gcsl("evaluate", "task=toxicity", "goal=threshold", *names["overrides"])
     assert (ended.code, ended.out.startswith("This evaluation is done: ")) == (0, True)
     again = evaluate(names["config"])

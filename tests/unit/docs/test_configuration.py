@@ -13,7 +13,7 @@ OPTIONS = sorted((ROOT / "conf").rglob("*.yaml"))
 
 
 def leaves(node: object, prefix: str) -> list[str]:
-    """The dotted keys of a loaded file, as an independent reading of it."""
+    """The dotted keys of a file as YAML loads it, independent of the script."""
     if not isinstance(node, dict) or not node:
         return [prefix.rstrip(".")]
     return [leaf for key, value in node.items() for leaf in leaves(value, f"{prefix}{key}.")]
@@ -40,7 +40,7 @@ def test_every_key_is_in_the_reference(path: Path) -> None:
 
 
 def test_a_comment_is_read_whatever_the_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a quoted hash, over two lines, above a list, on a node; data below a commented key is its value."""
+    """After a quoted hash, over two lines, above a list, on a node; uncommented keys below a comment are its value."""
     path = tmp_path / "goal/mine.yaml"
     path.parent.mkdir()
     path.write_text(
@@ -65,7 +65,7 @@ def test_a_comment_is_read_whatever_the_value(tmp_path: Path, monkeypatch: pytes
         "Mine, in &lt;short>.\n",
         "```bash\ngcsl train goal=mine\n```\n",
         "Note: a | b.\n",
-        "Keys that are not listed are those of `threshold`.\n",
+        "Other keys are inherited from `threshold`.\n",
     ]
 
 
