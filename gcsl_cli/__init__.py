@@ -4,13 +4,13 @@
 
     trained = train(compose("task=toxicity", "goal=threshold"))
 
-The functions are loaded from `gcsl_cli.api` on first use, so `import gcsl_cli` imports nothing heavy.
+The functions are loaded from `gcsl_cli.stages.api` on first use, so `import gcsl_cli` imports nothing heavy.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gcsl_cli.api import (
+    from gcsl_cli.stages.api import (
         EvaluateResult,
         GenerateResult,
         PrepareResult,
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("gcsl_cli.api"), name)
+    return getattr(import_module("gcsl_cli.stages.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -97,7 +97,7 @@ def test_nothing_global_changes(names: dict[str, Any]) -> None:
 def test_the_command_line_finds_the_same_run(names: dict[str, Any]) -> None:
     """Work done in Python is reused by the command line and vice versa."""
     ended = gcsl("evaluate", "task=toxicity", "goal=threshold", *names["overrides"])
-    assert (ended.code, ended.out.startswith("This evaluation is done: ")) == (0, True)
+    assert (ended.code, ended.out.startswith("This evaluation is finished: ")) == (0, True)
     again = evaluate(names["config"])
     assert again.reused
     assert again.metrics == names["evaluated"].metrics

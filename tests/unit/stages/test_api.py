@@ -18,7 +18,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 import sys
 heavy = ("hydra", "omegaconf", "numpy", "torch", "typer", "gcsl_cli.configs")
 import gcsl_cli
-assert "gcsl_cli.api" not in sys.modules
+assert "gcsl_cli.stages.api" not in sys.modules
 from gcsl_cli import compose, train
 print([name for name in heavy if name in sys.modules])
 compose("seed=1")
