@@ -4,12 +4,13 @@ A fenced block with a path behind its language (```yaml mine/experiment/short.ya
 are written into one folder, where the commands are composed.
 """
 
+import math
 import re
 import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from gcsl_cli import train
 from gcsl_cli.cli.commands import STAGES, app
 from gcsl_cli.cli.options import Options, refuse_unknown
 from gcsl_cli.configs import Composer, finish, without_hydra
@@ -30,7 +32,7 @@ PAGES = [
 BLOCK = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(gcsl .*)")
-MODULES = ("my_scorers", "gcsl_cli.tasks.brevity", "gcsl_cli.metrics.sentences")
+MODULES = ("my_scorers", "gcsl_cli.tasks.brevity", "gcsl_cli.methods.ipo", "gcsl_cli.metrics.sentences")
 
 
 def named(path: Path) -> str:
@@ -102,7 +104,8 @@ def test_command_composes(page: str, line: str, examples: Path) -> None:
     options = {key: value for key, value in context.params.items() if key != "config_dir"}
     given = context.params["config_dir"]
     Options(**options, config_dir=given).check()
-    folder = examples / given if given else examples / "conf" if "task=brevity" in overrides else None
+    ours = {"task=brevity", "method=ipo"} & set(overrides)
+    folder = examples / given if given else examples / "conf" if ours else None
     members = composer(folder).members(overrides) if context.params["multirun"] else [overrides]
     assert members
     for member in members:
@@ -133,6 +136,20 @@ def test_the_task_of_contributing_passes_its_own_tests(examples: Path, tmp_path:
     module = load(examples / "tests/unit/tasks/test_brevity.py", "test_brevity")
     module.test_fewer_words_score_higher()
     module.test_feedback_leaves_the_evaluated_prompts_out(tmp_path)
+
+
+def test_the_method_of_contributing_passes_its_own_tests_and_trains(
+    examples: Path, tmp_path: Path, small_run: Callable[[Path], list[str]]
+) -> None:
+    module = load(examples / "tests/unit/methods/test_ipo.py", "test_ipo")
+    module.test_runs_are_named_by_what_decides_the_result()
+    module.test_beta_is_above_zero()
+    lines = [*small_run(tmp_path), "method=ipo", "task.feedback.texts=null", "task.feedback.samples=3"]
+    trained = train(finish(without_hydra(composer(examples / "conf").compose(lines)), lines))
+
+    assert trained.run.name.startswith("ipo-local-s0-")
+    assert trained.steps == 4
+    assert math.isfinite(trained.training_loss or math.nan)
 
 
 def test_the_metric_of_contributing_counts_ends(examples: Path) -> None:
