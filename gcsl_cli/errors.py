@@ -1,78 +1,79 @@
-"""Errors that a user can act on, and the names nearest to a mistyped one.
+"""Errors that a user can act on, and suggestions for mistyped names.
 
-Every error that gcsl raises on purpose is a `GcslError`: one short message that names the bad value, what is allowed
-and the fix. Only the command line prints them. Exit code 2 means "change something and try again" (usage,
-configuration, data, disk, network); 1 means that the work itself failed.
+Every error that gcsl raises on purpose is a `GcslError`: one short message with the bad value, what is allowed and the
+fix. Only the command line prints them. Exit code 2 means "change something and try again" (usage, config, data, disk,
+network); 1 means that the work itself failed.
 """
 
 import difflib
 from collections.abc import Iterable
 
 SIMILAR = 0.7
-"""Names at least this similar are suggested (`difflib.SequenceMatcher.ratio`)."""
+"""Lowest similarity of a suggested name, as computed by `difflib`."""
 
 
 class GcslError(Exception):
-    """Base of all errors with a message for people. `exit_code` is what the process ends with."""
+    """Base class of all errors with a message for the user. `exit_code` becomes the exit code of the process."""
 
     exit_code = 2
 
 
 class ConfigError(GcslError):
-    """An override, key, group, option or value that cannot be used, or that contradicts another."""
+    """An override, key, group, option or value that is invalid or contradicts another."""
 
 
 class DataError(GcslError):
-    """A data file that is missing, broken or unusable; the message names file and line where there is one."""
+    """A data file that is missing, broken or unusable. The message names the file and, if known, the line."""
 
 
 class ArtifactError(GcslError):
-    """A model or data set that could not be fetched, verified or unpacked."""
+    """A model or dataset that could not be downloaded, verified or unpacked."""
 
 
 class RunError(GcslError):
-    """A run folder that belongs to another config or format version, or that is damaged."""
+    """A run folder that is damaged or belongs to another config or format version."""
 
 
 class StorageError(GcslError):
-    """The disk is full or a folder cannot be written."""
+    """A full disk or a folder that is not writable."""
 
 
 class DependencyError(GcslError):
-    """An optional package is missing; the message says how to install it."""
+    """A missing optional package. The message says how to install it."""
 
 
 class TrainingError(GcslError):
-    """Training went wrong in a way that the same command will not mend (for instance a loss that is not a number)."""
+    """Training failed in a way that running the command again will not fix, such as a NaN loss."""
 
     exit_code = 1
 
 
 def nearest(typed: str, names: Iterable[str]) -> list[str]:
-    """Up to two names that look like `typed`, best first.
+    """Return up to two names that resemble `typed`, best first.
 
-    Dotted keys are compared by their last part (`learning_rate` finds `train.learning_rate`); of equals, the one
-    nearest in the tree comes first.
+    Dotted keys are compared by their last part, so that `learning_rate` finds `train.learning_rate`. Among keys with
+    the same last part, those closest to `typed` in the config tree come first.
     """
-    parts = typed.split(".")
-    found: list[tuple[float, int, str]] = []
+    *parents, leaf = typed.split(".")
+    by_leaf: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        others = name.split(".")
-        similar = difflib.SequenceMatcher(None, parts[-1], others[-1]).ratio()
-        if similar >= SIMILAR:
-            shared = sum(1 for part, other in zip(parts[:-1], others[:-1], strict=False) if part == other)
-            found.append((similar, shared - abs(len(parts) - len(others)), name))
-    found.sort(key=lambda entry: entry[:2], reverse=True)
-    best = [name for similar, _, name in found if similar >= found[0][0] - 0.1]
-    return best[:2]
+        by_leaf.setdefault(name.rpartition(".")[2], []).append(name)
+
+    def distance(name: str) -> int:
+        others = name.split(".")[:-1]
+        shared = sum(part == other for part, other in zip(parents, others, strict=False))
+        return abs(len(parents) - len(others)) - shared
+
+    similar = difflib.get_close_matches(leaf, by_leaf, n=2, cutoff=SIMILAR)
+    return [name for match in similar for name in sorted(by_leaf[match], key=distance)][:2]
 
 
 def did_you_mean(typed: str, names: Iterable[str]) -> str:
-    """` Did you mean a or b?`, or nothing when no name is near."""
+    """Return ` Did you mean a or b?`, or an empty string if no name is similar."""
     found = nearest(typed, names)
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
 def listed(names: Iterable[str]) -> str:
-    """`a, b, c`, or `none`."""
+    """Return the names as `a, b, c`, or `none`."""
     return ", ".join(names) or "none"

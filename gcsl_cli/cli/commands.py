@@ -1,8 +1,8 @@
 """The command line: `gcsl prepare|train|generate|evaluate [OVERRIDES...]` and `gcsl doctor`.
 
-Typer owns commands, options and exit codes; Hydra owns configs, multirun and launchers. A command composes its
-configuration first and answers mistakes itself (exit 2), then hands over to Hydra. Nothing here imports torch or Hydra
-at the top, so that `gcsl --help` is quick.
+Typer handles commands, options and exit codes; Hydra handles configs, multirun and launchers. A stage command composes
+its config first and reports mistakes itself (exit 2), then lets Hydra run the jobs. Neither torch nor Hydra is imported
+at the top, which keeps `gcsl --help` fast.
 """
 
 import os
@@ -15,30 +15,28 @@ import typer
 
 from gcsl_cli import COMMAND, __version__
 from gcsl_cli.cli import console
-from gcsl_cli.cli.failures import INTERRUPTED, INTERRUPTED_LINE, explain
-from gcsl_cli.cli.manual import CompareCommand, Group, StageCommand
+from gcsl_cli.cli.failures import INTERRUPTED, INTERRUPTED_MESSAGE, explain
+from gcsl_cli.cli.help import CompareCommand, Group, StageCommand
 from gcsl_cli.cli.options import Options, refuse_unknown
 
-HELP_NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     cls=Group,
     name="gcsl",
-    help="Fine-tune language models on graded feedback by goal-conditioned supervised learning.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings=HELP_NAMES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-STAGE_SETTINGS = {**HELP_NAMES, "allow_extra_args": True, "ignore_unknown_options": True}
+STAGE_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 STAGES = {
-    "prepare": "Make graded feedback, levels and the batch plan.",
-    "train": "Fine-tune on the feedback; prepares it when missing.",
+    "prepare": "Collect graded feedback; choose levels; plan the batches.",
+    "train": "Fine-tune on the feedback, preparing it if needed.",
     "generate": "Sample completions of the test prompts for a goal.",
-    "evaluate": "Compare with the base model; does all that is missing.",
+    "evaluate": "Measure against the base model; run missing stages first.",
 }
 
-Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="One run for every combination of a,b,c values.")]
-Cfg = Annotated[str | None, typer.Option("--cfg", "-c", metavar="job|hydra|all", help="Print the config and stop.")]
-Resolve = Annotated[bool, typer.Option("--resolve", help="With --cfg: fill in ${...}.")]
+Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="One run per combination of a,b,c values.")]
+Cfg = Annotated[str | None, typer.Option("--cfg", "-c", metavar="job|hydra|all", help="Print the config and exit.")]
+Resolve = Annotated[bool, typer.Option("--resolve", help="With --cfg: resolve ${...}.")]
 Package = Annotated[str | None, typer.Option("--package", "-p", metavar="NODE", help="With --cfg: only this node.")]
 Info = Annotated[
     str | None,
@@ -47,14 +45,14 @@ Info = Annotated[
     ),
 ]
 ConfigDir = Annotated[Path | None, typer.Option("--config-dir", metavar="FOLDER", help="Your own config groups.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout, all else on stderr.")]
-HydraHelp = Annotated[bool, typer.Option("--hydra-help", help="Hydra's own options and groups.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, the rest on stderr.")]
+HydraHelp = Annotated[bool, typer.Option("--hydra-help", help="Show Hydra's own options and groups.")]
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Fine-tune language models on graded feedback by goal-conditioned supervised learning."""
     if version:
@@ -77,7 +75,7 @@ def stage(
     json: Json = False,
     hydra_help: HydraHelp = False,
 ) -> int:
-    """Run the stage that the command is named after."""
+    """Run the stage of the same name."""
     from gcsl_cli.cli.launch import launch
 
     options = Options(multirun, cfg, resolve, package, info, config_dir, json, hydra_help)
@@ -88,21 +86,24 @@ for _name, _help in STAGES.items():
     app.command(_name, help=_help, cls=StageCommand, context_settings=STAGE_SETTINGS)(stage)
 
 
-@app.command(cls=CompareCommand, context_settings={**HELP_NAMES, "ignore_unknown_options": False})
+@app.command(cls=CompareCommand)
 def compare(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[FOLDER|GLOB|KEY=VALUE]...", show_default=False)] = None,
     *,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", "-b", metavar="ROW", help="Take differences to this row, not to base.")
+        str | None,
+        typer.Option("--baseline", "-b", metavar="ROW", help="Row to compare against, base by default."),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", "-f", metavar="table|markdown|csv|latex", help="What is printed.")
+        str, typer.Option("--format", "-f", metavar="table|markdown|csv|latex", help="Output format.")
     ] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where files go.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write the report.")
+    ] = None,
     config_dir: ConfigDir = None,
     json: Json = False,
 ) -> int:
-    """Set runs beside each other: seeds, differences, reports."""
+    """Compare runs over their seeds, with paired differences."""
     from gcsl_cli.cli.compare import run_comparison
 
     return run_comparison(runs or [], baseline, form, output, config_dir, as_json=json)
@@ -110,7 +111,7 @@ def compare(
 
 @app.command()
 def doctor(json: Json = False) -> int:
-    """Show versions, devices, cache, disk, optional parts."""
+    """Show versions, devices, cache, disk and optional packages."""
     from gcsl_cli.cli.doctor import examine, report
     from gcsl_cli.cli.results import write_json
 
@@ -124,15 +125,15 @@ def doctor(json: Json = False) -> int:
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run the command line `argv` (default: the process's own) and end the process with its exit code."""
+    """Run the command line `argv` (default: `sys.argv`) and exit the process with its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    # Hydra puts its own command line into sys.argv, and jobs may run in other processes.
+    # Jobs read the command from here: Hydra replaces sys.argv, and a job may run in another process.
     os.environ[COMMAND] = shlex.join(["gcsl", *arguments])
     console.setup()
     try:
         code = app(arguments, prog_name="gcsl", standalone_mode=False)
         sys.stdout.flush()
-        if code == INTERRUPTED:  # Typer has turned the interrupt into an exit code
+        if code == INTERRUPTED:  # Typer turns an interrupt into an exit code
             code = _interrupted()
     except BrokenPipeError:
         _close_quietly()
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def _interrupted() -> int:
-    sys.stderr.write(f"\n{INTERRUPTED_LINE}\n")
+    sys.stderr.write(f"\n{INTERRUPTED_MESSAGE}\n")
     return INTERRUPTED
 
 
@@ -160,11 +161,11 @@ def _failed(error: Exception, *, as_json: bool) -> int:
 
 
 def _usage(error: Exception) -> tuple[int, str] | None:
-    """Typer's own errors; their class has moved between versions, their shape has not."""
+    """Recognize a usage error of Typer by its shape: its class has moved between versions."""
     format_message: Any = getattr(error, "format_message", None)
     return (2, f"{format_message()} See gcsl --help.") if callable(format_message) else None
 
 
 def _close_quietly() -> None:
-    """The reader of our output has gone: nothing more can be said, and Python must not try at its end."""
+    """Redirect stdout to null after a broken pipe, so that Python does not fail when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,6 @@
-"""What people see while a command runs: log lines and progress on stderr, so that stdout carries the result alone.
+"""Console output: log lines go to stderr, so that stdout carries nothing but the result.
 
-On a terminal: rich bars with rate and remaining time. Piped: plain lines, one at each tenth or every ten seconds.
-`GCSL_DEBUG=1` leaves the libraries' own output and tracebacks on.
+`GCSL_DEBUG=1` keeps tracebacks and the output of libraries.
 """
 
 import contextlib
@@ -20,12 +19,12 @@ PIPED_WIDTH = 160
 
 
 def debug() -> bool:
-    """Whether `GCSL_DEBUG` asks for tracebacks and the libraries' own output."""
+    """Return True if `GCSL_DEBUG` is set."""
     return os.environ.get("GCSL_DEBUG", "") not in {"", "0"}
 
 
 def setup() -> None:
-    """Send gcsl's log lines to stderr and quieten the libraries; more than one call changes nothing."""
+    """Send gcsl's log lines to stderr and silence the libraries. Safe to call more than once."""
     if not any(isinstance(handler, StderrHandler) for handler in log.handlers):
         log.addHandler(StderrHandler())
     log.setLevel(logging.DEBUG if debug() else logging.INFO)
@@ -36,7 +35,7 @@ def setup() -> None:
 
 
 def quieten() -> None:
-    """Keep transformers, the Hub client and tqdm from writing over our lines; what a user has set stays."""
+    """Silence transformers, the Hub client and tqdm, unless the user has set their environment variables."""
     names = {
         "TRANSFORMERS_VERBOSITY": "error",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
@@ -50,10 +49,10 @@ def quieten() -> None:
 
 
 class StderrHandler(logging.Handler):
-    """Plain lines when piped; above a running bar on a terminal."""
+    """Write log lines to stderr: above a running progress bar on a terminal, as plain text when piped."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; warnings and errors say what they are."""
+        """Write one line, prefixed with its level from WARNING up."""
         try:
             line = self.format(record)
             if record.levelno >= logging.WARNING:
@@ -70,7 +69,7 @@ class StderrHandler(logging.Handler):
 
 
 def show(renderable: Any, stream: TextIO) -> None:
-    """Print a rich table or text; wide when piped, so that no column is cut."""
+    """Print a rich table or text, wide enough when piped that no column is truncated."""
     from rich.console import Console
 
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
@@ -79,9 +78,10 @@ def show(renderable: Any, stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def stdout_for_results() -> Iterator[TextIO]:
-    """Keep stdout for the result: in the block all that prints, libraries and child processes too, prints to stderr.
+    """Reserve stdout for the result: within the block, libraries and child processes print to stderr.
 
-    Yields the stream that goes to the real stdout.
+    Yields:
+        The stream that writes to the real stdout.
     """
     original = sys.stdout
     try:

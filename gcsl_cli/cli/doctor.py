@@ -1,4 +1,4 @@
-"""`gcsl doctor`: what is installed, what the machine has, where things are kept, and what could be added."""
+"""`gcsl doctor`: installed versions, hardware, folders, the sandbox and optional packages."""
 
 import importlib.util
 import os
@@ -26,14 +26,14 @@ PACKAGES = (
     "pyarrow",
     "alt-profanity-check",
 )
-# part, module, how to get it
+# feature, module, how to install it
 OPTIONAL = (
     (
-        "runs in parallel (hydra/launcher=joblib)",
+        "parallel runs (hydra/launcher=joblib)",
         "hydra_plugins.hydra_joblib_launcher",
         'pip install "gcsl-cli[joblib]"',
     ),
-    ("item-kNN beside rankings (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
+    ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     ("development (make check)", "pytest", 'pip install "gcsl-cli[dev]"'),
     ("Weights & Biases (train.report_to=[wandb])", "wandb", "pip install wandb"),
     ("TensorBoard (train.report_to=[tensorboard])", "tensorboard", "pip install tensorboard"),
@@ -42,7 +42,7 @@ GIGABYTE = 1e9
 
 
 def examine() -> dict[str, Any]:
-    """Everything that `gcsl doctor` shows, as plain values; sizes in bytes. A part that fails says so in its place."""
+    """Collect everything that `gcsl doctor` shows, as plain values; sizes in bytes."""
     return {
         "versions": versions(),
         "devices": devices(),
@@ -56,7 +56,7 @@ def examine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of gcsl, Python and the packages that it stands on; `missing` where one is not installed."""
+    """Return the versions of gcsl, Python and the main packages; `missing` if a package is not installed."""
     found = {"gcsl": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
 
 
 def devices() -> dict[str, Any]:
-    """CPU cores and whether they have bfloat16 arithmetic; GPUs."""
+    """Return CPU cores, threads and bfloat16 support, and the GPUs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         import torch
@@ -85,12 +85,12 @@ def devices() -> dict[str, Any]:
 
 
 def cpu_bf16(flags: set[str]) -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware: then bf16 autocast about doubles the speed of training."""
+    """Return True if the CPU multiplies bfloat16 in hardware; bf16 autocast then trains about twice as fast."""
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def sandbox() -> dict[str, Any]:
-    """Whether programs that a model wrote can be run here, tried by running one."""
+    """Check by running a program whether the sandbox for model-written code works here."""
     from gcsl_cli.tasks.code.sandbox.probe import working
 
     status = working()
@@ -106,7 +106,7 @@ def _cpu_flags() -> set[str]:
 
 
 def folder(path: Path, *, with_size: bool) -> dict[str, Any]:
-    """Whether a folder exists and can be written, what it holds, and the free space of its disk."""
+    """Return whether a folder exists and is writable, its size, and the free space on its disk."""
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     found: dict[str, Any] = {
         "path": str(path),
@@ -135,7 +135,7 @@ def _is_installed(module: str) -> bool:
 
 
 def report(found: dict[str, Any]) -> "Table":
-    """The findings as a table for people."""
+    """Format the result of `examine` as a table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -169,7 +169,7 @@ def _shown(value: Any) -> str:
 def _folder_line(found: dict[str, Any]) -> str:
     parts = [found["path"]]
     if not found["exists"]:
-        parts.append("not made yet")
+        parts.append("not created yet")
     if "size" in found:
         parts.append(f"{found['size'] / GIGABYTE:.2f} GB used")
     parts += [f"{found['free'] / GIGABYTE:.1f} GB free", "writable" if found["writable"] else "NOT writable"]

@@ -1,4 +1,4 @@
-"""Any exception as an exit code and one message for people."""
+"""Turn any exception into an exit code and one readable message."""
 
 import errno
 import logging
@@ -10,13 +10,16 @@ from gcsl_cli.errors import GcslError, StorageError
 from gcsl_cli.runs.files import storage_errors
 
 INTERRUPTED = 130
-INTERRUPTED_LINE = "Interrupted. What is finished is kept; the same command goes on from there."
+INTERRUPTED_MESSAGE = "Interrupted. Finished work is saved; run the same command to resume."
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """`(exit code, message)`: 2 when something can be changed and tried again, 1 when the work itself failed."""
+    """Return the exit code and the message of an error.
+
+    The code is 2 if the user can change something and try again, 1 if the work itself failed.
+    """
     if debug():
         logging.getLogger("gcsl").debug("".join(traceback.format_exception(error)))
     if isinstance(error, GcslError):
@@ -33,7 +36,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             "train.gradient_checkpointing=true, adapter=lora or a smaller model."
         )
     if isinstance(error, SystemExit):
-        return 1, f"A library ended the job early (exit code {error.code}). GCSL_DEBUG=1 shows the traceback."
+        return 1, f"A library exited the process early (exit code {error.code}). GCSL_DEBUG=1 shows the traceback."
     return 1, f"{text}. This looks like a bug; GCSL_DEBUG=1 shows the traceback."
 
 
@@ -47,7 +50,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _is_disk_full(error: BaseException) -> bool:
-    # safetensors and torch report a full disk in the text only.
+    # safetensors and torch mention a full disk only in the text.
     return (isinstance(error, OSError) and error.errno in DISK_FULL) or "No space left on device" in str(error)
 
 
@@ -56,8 +59,8 @@ def _disk_full(error: BaseException) -> str:
     try:
         with storage_errors(path):
             raise OSError(errno.ENOSPC, "No space left on device")
-    except StorageError as told:
-        return str(told)
+    except StorageError as explained:
+        return str(explained)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,7 +1,8 @@
-"""Jobs in Hydra's hands: one function that runs a stage, and outcomes that come back through files.
+"""Run a stage as Hydra jobs and collect their outcomes.
 
-Hydra's launchers may run a job in another process, and one that raises ends a whole sweep, so a job never raises: it
-leaves `job-3.json` in the folder that `GCSL_OUTCOMES` names:
+Hydra's launchers may run a job in another process, and a job that raises ends the whole sweep. So a job never raises;
+it writes its outcome to a file in the folder named by the environment variable `GCSL_OUTCOMES`, such as `job-3.json`:
+
     {"job": 3, "overrides": ["seed=3"], "code": 2, "result": {"stage": "train", "status": "failed", "message": "..."}}
 """
 
@@ -28,7 +29,7 @@ FAILED = "failed"
 
 @dataclass
 class Outcome:
-    """What became of one job: `code` is its exit code, `result` what the stage returned (or the failure)."""
+    """Outcome of one job: its exit code, and the dictionary that the stage returned or that describes the failure."""
 
     job: int
     overrides: list[str]
@@ -36,39 +37,44 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
 
 
-# Outcomes that the disk had no room for; only jobs in this process can leave one here.
+# Outcomes that could not be written because the disk is full; only jobs in this process can be saved this way.
 _unwritten: list[Outcome] = []
 
 
 def run_jobs(
     stage: str, members: Sequence[Sequence[str]], arguments: Sequence[str], conf_dir: Path, hydra_dir: Path
 ) -> list[Outcome]:
-    """Run a stage through Hydra and return one outcome a member, in order.
+    """Run a stage through Hydra and return its outcomes in job order, one per member.
 
-    `members` are the override lines of each run as composed beforehand, `arguments` is what Hydra gets as its command
-    line, `hydra_dir` is Hydra's own folder. A sweeper that chooses as it goes may leave more outcomes than members.
+    Args:
+        stage: Name of the stage.
+        members: The overrides of each run, known from composing. A sweeper that picks values adaptively may run more
+            jobs than there are members.
+        arguments: Hydra's command line.
+        conf_dir: The shipped config folder.
+        hydra_dir: Hydra's own folder.
 
     Raises:
-        StorageError: `hydra_dir` cannot be written.
+        StorageError: `hydra_dir` is not writable.
     """
     with _outcomes_folder(hydra_dir) as folder:
         request = {"stage": stage, "jobs": len(members), "process": os.getpid()}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        code, lost = 1, "The job ended without a result; the lines above may say why."
+        code, message = 1, "The job ended without a result. See the output above for the cause."
         try:
-            hand_over(arguments, conf_dir)
+            run_hydra(arguments, conf_dir)
         except Exception as error:  # noqa: BLE001
-            code, lost = explain(error)
+            code, message = explain(error)
         found = {outcome.job: outcome for outcome in [*_read(folder), *_unwritten]}
         _unwritten.clear()
     missing = [number for number in range(len(members)) if number not in found]
-    failures = [_failure(number, members[number], stage, code, lost) for number in missing]
+    failures = [_failure(number, members[number], stage, code, message) for number in missing]
     return sorted([*found.values(), *failures], key=lambda outcome: outcome.job)
 
 
 @contextlib.contextmanager
 def _outcomes_folder(hydra_dir: Path) -> Iterator[Path]:
-    """Beside Hydra's own files, not in the system's temporary folder: jobs on other machines share the runs folder."""
+    """Create the folder for outcomes, next to Hydra's files: jobs on other machines see it, unlike a local /tmp."""
     with storage_errors(hydra_dir):
         hydra_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="outcomes-", dir=hydra_dir)).absolute()
@@ -83,8 +89,8 @@ def _outcomes_folder(hydra_dir: Path) -> Iterator[Path]:
             os.environ[FOLDER] = before
 
 
-def hand_over(arguments: Sequence[str], conf_dir: Path) -> None:
-    """Call Hydra's main as from the shell: to run jobs, or to print for `--cfg`, `--info` and `--hydra-help`."""
+def run_hydra(arguments: Sequence[str], conf_dir: Path) -> None:
+    """Call Hydra's main as if from a shell: to run jobs, or to print for `--cfg`, `--info` and `--hydra-help`."""
     import hydra
 
     from gcsl_cli.configs.folders import ROOT_CONFIG, register_schema
@@ -92,7 +98,7 @@ def hand_over(arguments: Sequence[str], conf_dir: Path) -> None:
     register_schema()
     before = sys.argv
     sys.argv = ["gcsl", *arguments]
-    # Otherwise Hydra prints errors by itself and ends the process.
+    # Without this, Hydra prints errors itself and exits the process.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir), config_name=ROOT_CONFIG)(job)()
@@ -104,7 +110,7 @@ def hand_over(arguments: Sequence[str], conf_dir: Path) -> None:
 
 
 def job(config: Any) -> None:
-    """One job as Hydra runs it, in this process or another: run the stage, leave an outcome, never raise."""
+    """Run the stage and write the outcome; Hydra calls this once per job, in this process or another. Never raises."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
@@ -133,7 +139,7 @@ def job(config: Any) -> None:
 
 
 def run_stage(stage: str, config: Config) -> dict[str, Any]:
-    """Run a stage, or its dry run; stages are imported when they are needed, because they may import torch."""
+    """Run a stage or its dry run. Stages are imported only here because they may import torch."""
     if config.dry_run:
         preview = importlib.import_module("gcsl_cli.stages.preview")
         return cast("dict[str, Any]", preview.run(config, stage))
@@ -157,7 +163,7 @@ def _write(folder: Path, outcome: Outcome) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value that JSON has no form for: a number of numpy or torch as a number, everything else as text."""
+    """Convert a value that JSON cannot represent: NumPy and torch scalars to numbers, everything else to text."""
     return value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else str(value)
 
 

@@ -1,4 +1,4 @@
-"""One stage command from its override lines to an exit code: check everything, hand over to Hydra, show the result."""
+"""Run one stage command: check the config of every run, let Hydra run the jobs, print the result."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.cli import console
-from gcsl_cli.cli.jobs import hand_over, run_jobs
+from gcsl_cli.cli.jobs import run_hydra, run_jobs
 from gcsl_cli.cli.options import Options
 from gcsl_cli.cli.results import write_single, write_sweep
 from gcsl_cli.configs import Composer, finish, without_hydra
@@ -14,18 +14,18 @@ from gcsl_cli.configs.folders import conf_dir
 
 
 def launch(stage: str, lines: Sequence[str], options: Options) -> int:
-    """Run a stage once, or once a member of a multirun; the worst exit code of its jobs.
+    """Run a stage, once or as a multirun, and return the highest exit code of its jobs.
 
     Raises:
-        GcslError: a mistake that is found before the first job starts.
+        GcslError: a mistake found before the first job starts.
     """
     options.check()
     arguments = [*lines, *options.arguments()]
     composer = Composer(options.config_dir)
     if options.only_shows:
-        # A config with values missing or out of range can be looked at; one that cannot be composed cannot.
+        # It is enough that the config composes: missing or invalid values are no reason not to show it.
         composer.compose(lines)
-        hand_over(arguments, conf_dir())
+        run_hydra(arguments, conf_dir())
         return 0
     multirun = options.multirun or any(line.replace(" ", "").upper() == "HYDRA.MODE=MULTIRUN" for line in lines)
     members = composer.members(lines) if multirun else [list(lines)]
@@ -50,6 +50,6 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
 
 
 def _hydra_dir(composed: Any, *, multirun: bool) -> Path:
-    """Where Hydra keeps its own files: out of the user's sight, on the file system of the runs."""
+    """Return the folder for Hydra's own files: hidden, and on the same file system as the runs."""
     node = composed.hydra.sweep if multirun else composed.hydra.run
     return Path(str(node.dir))

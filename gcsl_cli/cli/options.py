@@ -1,4 +1,4 @@
-"""Options of a stage command, beside its overrides, and the answer to one that does not exist."""
+"""Options of a stage command: check them, pass them on to Hydra, reject unknown ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options as typed."""
+    """The options of one command line."""
 
     multirun: bool = False
     cfg: str | None = None
@@ -26,45 +26,41 @@ class Options:
 
     @property
     def only_shows(self) -> bool:
-        """Whether Hydra prints something instead of running a job."""
+        """True if Hydra only prints something and runs no job."""
         return self.cfg is not None or self.info is not None or self.hydra_help
 
     def arguments(self) -> list[str]:
-        """The same options for Hydra's command line."""
+        """Return the options for Hydra's command line."""
         valued = {"--cfg": self.cfg, "--info": self.info, "--package": self.package}
         flags = {"--multirun": self.multirun, "--resolve": self.resolve, "--hydra-help": self.hydra_help}
-        given = [part for name, value in valued.items() if value is not None for part in (name, value)]
-        given += [name for name, is_set in flags.items() if is_set]
-        return given + (["--config-dir", str(self.config_dir)] if self.config_dir else [])
+        arguments = [part for name, value in valued.items() if value is not None for part in (name, value)]
+        arguments += [name for name, is_set in flags.items() if is_set]
+        return arguments + (["--config-dir", str(self.config_dir)] if self.config_dir else [])
 
     def check(self) -> None:
-        """Check the options' values and that they go together.
+        """Check the values of the options and their combination.
 
         Raises:
-            ConfigError: a value or a pair of options that cannot be used.
+            ConfigError: an invalid value, or options that exclude each other.
         """
         for name, value, allowed in (("--cfg", self.cfg, CFG), ("--info", self.info, INFO)):
             if value is not None and value not in allowed:
                 raise ConfigError(f"{name} {value}: expected {listed(allowed)}.{did_you_mean(value, allowed)}")
-        shows = [name for name, value in (("--cfg", self.cfg), ("--info", self.info)) if value is not None]
-        shows += ["--hydra-help"] if self.hydra_help else []
-        clash = [
-            *shows,
-            *(["--multirun"] if self.multirun and shows else []),
-            *(["--json"] if self.json and shows else []),
-        ]
+        shows = {"--cfg": self.cfg is not None, "--info": self.info is not None, "--hydra-help": self.hydra_help}
+        others = {"--multirun": self.multirun, "--json": self.json} if self.only_shows else {}
+        clash = [name for name, is_set in (shows | others).items() if is_set]
         if len(clash) > 1:
-            raise ConfigError(f"{' and '.join(clash)} do not go together. Leave one out.")
+            raise ConfigError(f"{' and '.join(clash)} cannot be combined. Drop one of them.")
         if (self.resolve or self.package is not None) and self.cfg is None:
             name = "--resolve" if self.resolve else "--package"
-            raise ConfigError(f"{name} belongs to --cfg. Add --cfg job, or leave it out.")
+            raise ConfigError(f"{name} only works with --cfg. Add --cfg job, or drop {name}.")
 
 
 def refuse_unknown(arguments: Sequence[str], context: Any) -> list[str]:
-    """The override lines among a command's unparsed arguments.
+    """Return a command's unparsed arguments if none of them is an option.
 
     Raises:
-        ConfigError: an option that does not exist, with the nearest that does.
+        ConfigError: an unknown option; the message suggests the closest known one.
     """
     for argument in arguments:
         if argument.startswith("-"):

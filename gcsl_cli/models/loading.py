@@ -138,7 +138,7 @@ def _converted(gguf: Path, name: str) -> Path:
     quantized; a model made from its config takes the same weights and can be saved.
     """
     target = cache_dir() / "converted" / f"{gguf.stem}-{name[:16]}"
-    with storage_errors(target), locked(target.with_suffix(".lock"), f"converts {gguf.name}"):
+    with storage_errors(target), locked(target.with_suffix(".lock"), f"converting {gguf.name}"):
         if (target / "config.json").is_file():
             return target
         log.info("converting %s to safetensors (once)", gguf.name)

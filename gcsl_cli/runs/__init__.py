@@ -1,1 +1,1 @@
-"""Run identities, folders, locks, whole files, provenance and progress."""
+"""Run folders: identities, locks, atomic writes, provenance and progress."""

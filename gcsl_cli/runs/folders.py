@@ -1,8 +1,9 @@
-"""Run identity, run folders, locks and manifests.
+"""Run identities, run folders and manifests.
 
-The same override line names the same run in every command. Identities nest, feedback < training < generation <
-evaluation: each hashes its own keys and its parent's identity, nothing else. A folder is a readable name and a short
-hash; `manifest.json` in it says what it is and, when the work is done, what it took.
+The same overrides name the same run in every command. Identities are nested (feedback, training, generation,
+evaluation): each hashes its own keys and the identity of its parent, nothing else. A folder's name is readable and ends
+in a short hash. The folder's `manifest.json` holds its identity and, once the work is finished, versions, counts and
+time.
 """
 
 import hashlib
@@ -30,14 +31,14 @@ log = logging.getLogger("gcsl")
 
 
 def identity(kind: str, keys: Mapping[str, Any], parent: str = "") -> str:
-    """Ten hex digits that name the work `kind` with `keys` on top of `parent`."""
+    """Return the ten hex digits that identify the work `kind` with `keys`, based on the work `parent`."""
     text = json.dumps([FORMAT_VERSION, kind, parent, keys], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 @dataclass
 class Folder:
-    """A stage's folder: what it is (`kind`, `keys`, identity) and where."""
+    """The folder of one piece of work, with everything that identifies the work."""
 
     path: Path
     kind: str
@@ -47,28 +48,28 @@ class Folder:
 
     @property
     def identity(self) -> str:
-        """The identity of the work that this folder holds."""
+        """The identity of this folder's work."""
         return identity(self.kind, self.keys, self.parent)
 
     def done(self) -> bool:
-        """Whether the work is finished; also checks that what is there belongs to this config.
+        """Return True if the work is finished.
 
         Raises:
-            RunError: the folder holds another config's run, or one of another format version.
+            RunError: the folder belongs to another config or format version, or is not a run folder.
         """
         manifest = self.manifest()
         return bool(manifest and manifest.get("finished"))
 
     def manifest(self) -> dict[str, Any]:
-        """The manifest, checked against this config; empty if there is none."""
+        """Return the manifest after checking it against this config, or an empty dictionary if there is none."""
         path = self.path / MANIFEST
         if not path.exists():
-            # A gcsl that was killed while it wrote the manifest leaves it half-written.
+            # A process that was killed while writing the manifest leaves a partial file; that is not a foreign file.
             if self.path.is_dir() and any(
                 entry.name != ".lock" and not is_partial(entry) for entry in self.path.iterdir()
             ):
                 raise RunError(
-                    f"{self.path} is not empty and holds no {MANIFEST}: no run of gcsl. "
+                    f"{self.path} is not empty and contains no {MANIFEST}, so it is not a run of gcsl. "
                     "Choose another folder (run=PATH)."
                 )
             return {}
@@ -81,19 +82,26 @@ class Folder:
             )
         if manifest.get("identity") != self.identity or manifest.get("kind") != self.kind:
             raise RunError(
-                f"{self.path} holds another run: {self._difference(manifest)}. Choose another folder (run=PATH)."
+                f"{self.path} contains another run: {self._difference(manifest)}. Choose another folder (run=PATH)."
             )
         return manifest
 
     @contextmanager
     def working(self, force: bool = False) -> Iterator[bool]:
-        """Hold the folder's lock; yields whether there is work to do. `force` empties the folder first."""
+        """Hold the folder's lock during the block.
+
+        Args:
+            force: Empty the folder first, so that the work is done again.
+
+        Yields:
+            True if there is work to do, False if it is already finished.
+        """
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path / ".lock", f"works on {self.path}"):
+        with locked(self.path / ".lock", f"using {self.path}"):
             if force:
                 self.manifest()
-                # First unfinished, then empty: killed in between, it is a run that goes on, not one that counts.
+                # Mark it as unfinished before emptying it: a process killed in between must not leave a finished run.
                 self._write({})
                 self._clear()
             todo = not self.done()
@@ -105,12 +113,12 @@ class Folder:
             yield todo
 
     def finish(self, **facts: Any) -> None:
-        """Mark the work as done, with what it took."""
+        """Mark the work as finished and record `facts` about it in the manifest."""
         seconds = round(time.monotonic() - self._started, 2)
         self._write({"finished": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds, **facts})
 
     def _clear(self) -> None:
-        """Remove everything but the lock and the manifest."""
+        """Remove everything except the lock and the manifest."""
         for entry in self.path.iterdir():
             if entry.name in (".lock", MANIFEST):
                 continue
@@ -134,11 +142,11 @@ class Folder:
             return f"it is a {manifest.get('kind')} folder, not a {self.kind} folder"
         then, now = _flat(manifest.get("keys") or {}), _flat(json.loads(json.dumps(self.keys, default=str)))
         different = [
-            f"{key}={then.get(key, 'unset')} there, {now.get(key, 'unset')} here"
+            f"{key} is {then.get(key, 'unset')} there and {now.get(key, 'unset')} here"
             for key in sorted({*then, *now})
             if then.get(key) != now.get(key)
         ]
-        return "; ".join(different[:3]) or "it was made from other feedback or another model"
+        return "; ".join(different[:3]) or "it is based on other feedback or another model"
 
 
 def _flat(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

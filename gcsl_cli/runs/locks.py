@@ -1,4 +1,4 @@
-"""Two processes that need the same thing do not both make it."""
+"""Locks between processes, so that two runs never do the same work at the same time."""
 
 import logging
 from collections.abc import Iterator
@@ -12,10 +12,14 @@ log = logging.getLogger("gcsl")
 
 @contextmanager
 def locked(path: Path, work: str) -> Iterator[None]:
-    """Hold the lock file `path`; says that another process does `work` when it has to wait.
+    """Hold the lock file `path` during the block, waiting for it if necessary.
+
+    Args:
+        path: The lock file; its folder is created on demand.
+        work: What the holder of the lock is doing ("fetching a model"), logged by a process that has to wait.
 
     Raises:
-        StorageError: the folder cannot be written.
+        StorageError: the folder is not writable.
     """
     from filelock import FileLock, Timeout
 
@@ -25,7 +29,7 @@ def locked(path: Path, work: str) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.info("waiting for another process that %s", work)
+            log.info("waiting for another process that is %s", work)
             lock.acquire()
     try:
         yield

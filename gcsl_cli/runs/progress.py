@@ -1,4 +1,7 @@
-"""Progress on stderr: rich bars with rate and remaining time on a terminal, plain lines when piped."""
+"""Progress on stderr: rich bars with rate and remaining time on a terminal, plain lines when piped.
+
+When piped, a line is written for every tenth of the work, or after ten seconds if that is sooner.
+"""
 
 import contextlib
 import logging
@@ -18,14 +21,14 @@ PLAIN_SHARES = 10
 
 
 class Progress(Protocol):
-    """A running count."""
+    """A progress bar, or its plain-text counterpart."""
 
     def advance(self, n: float = 1) -> None:
-        """Count `n` more units."""
+        """Add `n` units."""
 
 
 def is_terminal() -> bool:
-    """Whether stderr is a terminal that this process has for itself."""
+    """Return True if stderr is a terminal that this process does not share with other jobs."""
     return sys.stderr.isatty() and "GCSL_PLAIN" not in os.environ
 
 
@@ -33,7 +36,7 @@ _terminal: "Console | None" = None
 
 
 def stderr_console() -> "Console":
-    """The one rich console on stderr: bars and log lines must share it."""
+    """Return the rich console on stderr. There is only one, because bars and log lines must share it."""
     global _terminal  # noqa: PLW0603
     from rich.console import Console
 
@@ -44,7 +47,7 @@ def stderr_console() -> "Console":
 
 @contextlib.contextmanager
 def progress(description: str, total: float | None, unit: str = "") -> Iterator[Progress]:
-    """A running count on stderr; `total` and `advance` count in `unit` (rows, tokens, steps).
+    """Show the progress of a block on stderr; `total` and `advance` count in `unit` (rows, tokens, steps).
 
     with progress("rollouts", 4000, "completions") as bar:
         bar.advance(32)
@@ -59,7 +62,7 @@ def progress(description: str, total: float | None, unit: str = "") -> Iterator[
 
 
 class PlainProgress:
-    """Progress as lines: `rollouts: 400/4000 completions (10 %), 35.1/s, 103 s left`."""
+    """Progress as log lines: `rollouts: 400/4000 completions (10 %), 35.1/s, 103 s left`."""
 
     def __init__(
         self,
@@ -71,26 +74,25 @@ class PlainProgress:
     ) -> None:
         self.description, self.total, self.unit, self.clock = description, total, unit, clock
         self.done = 0.0
-        self.started = self.said = clock()
-        self.said_done = 0.0
+        self.started = self.logged_at = clock()
+        self.logged = 0.0
 
     def advance(self, n: float = 1) -> None:
-        """Count, and say a line when a tenth is full or ten seconds have passed."""
+        """Add `n` units; log a line at each tenth of the total, or ten seconds after the last line."""
         self.done += n
         now = self.clock()
-        tenth = self.total is not None and self.total > 0 and self._tenth(self.done) > self._tenth(self.said_done)
-        if tenth or now - self.said >= PLAIN_SECONDS:
-            self._say(now)
+        if self._tenth(self.done) > self._tenth(self.logged) or now - self.logged_at >= PLAIN_SECONDS:
+            self._log(now)
 
     def close(self) -> None:
-        """Say the last count when it has not been said."""
-        if self.done != self.said_done:
-            self._say(self.clock())
+        """Log the final count unless it has been logged already."""
+        if self.done != self.logged:
+            self._log(self.clock())
 
     def _tenth(self, done: float) -> int:
         return int(done * PLAIN_SHARES / self.total) if self.total else 0
 
-    def _say(self, now: float) -> None:
+    def _log(self, now: float) -> None:
         rate = self.done / (now - self.started) if now > self.started else 0.0
         unit = f" {self.unit}" if self.unit else ""
         if self.total:
@@ -99,7 +101,7 @@ class PlainProgress:
         else:
             line = f"{self.done:g}{unit}, {rate:.1f}/s"
         log.info("%s: %s", self.description, line)
-        self.said, self.said_done = now, self.done
+        self.logged_at, self.logged = now, self.done
 
 
 _bars: Any = None
@@ -107,7 +109,7 @@ _bars: Any = None
 
 @contextlib.contextmanager
 def _rich_progress(description: str, total: float | None, unit: str) -> Iterator[Progress]:
-    """A bar; inside another one it becomes a second line of it, because a terminal has one live display."""
+    """Show a rich bar. A nested bar is added to the outer display, because a terminal has only one live display."""
     global _bars  # noqa: PLW0603
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -141,7 +143,7 @@ def _speed_column() -> Any:
     from rich.text import Text
 
     class SpeedColumn(ProgressColumn):
-        """Units a second."""
+        """Units per second."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed

@@ -1,4 +1,4 @@
-"""What made a result: command, git commit, versions."""
+"""Provenance of a result: command, git commit, versions."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "hydra-core", "numpy")
 
 
 def provenance() -> dict[str, Any]:
-    """What made a result: command, git commit, versions."""
+    """Return the command, git commit and versions that a result comes from."""
     return {
         "command": os.environ.get(COMMAND, "gcsl (called from Python)"),
         "commit": git_commit(),
@@ -24,7 +24,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that gcsl runs from, with `+` when it has changes; `None` outside a checkout."""
+    """Return the commit of gcsl's checkout, with `+` if it has uncommitted changes, or None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

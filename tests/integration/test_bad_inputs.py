@@ -124,7 +124,7 @@ def test_a_folder_of_another_run(tmp_path: Path, small_run: Lines, rtp: Path) ->
     lines = [*small_run(tmp_path / "runs"), *given(rtp), f"run={tmp_path / 'mine'}"]
     assert gcsl("train", *lines).code == 0
     ended = gcsl("train", *lines, "seed=7", "train.learning_rate=0.1", "force=true")
-    assert_refused(ended, r"mine holds another run: seed=0 there, 7 here", tmp_path / "runs")
+    assert_refused(ended, r"mine contains another run: seed is 0 there and 7 here", tmp_path / "runs")
     assert outputs.finished(tmp_path / "mine")
     manifest = tmp_path / "mine/manifest.json"
     manifest.write_text(manifest.read_text(encoding="utf-8").replace('"format_version": 1', '"format_version": 99'))
@@ -138,9 +138,9 @@ def test_a_folder_that_is_no_run(tmp_path: Path, small_run: Lines, rtp: Path) ->
     (tmp_path / "thesis/.git").mkdir()
     lines = [*small_run(tmp_path / "runs"), *given(rtp), f"run={tmp_path / 'thesis'}"]
     for force in ("false", "true"):
-        assert_refused(gcsl("train", *lines, f"force={force}"), "no run of gcsl", tmp_path / "runs")
+        assert_refused(gcsl("train", *lines, f"force={force}"), "not a run of gcsl", tmp_path / "runs")
     (tmp_path / "thesis/chapter1.tex").unlink()
-    assert_refused(gcsl("train", *lines, "force=true"), "no run of gcsl", tmp_path / "runs")
+    assert_refused(gcsl("train", *lines, "force=true"), "not a run of gcsl", tmp_path / "runs")
     assert (tmp_path / "thesis/.git").is_dir()
 
 

@@ -64,7 +64,7 @@ def test_interrupted(tmp_path: Path, small_run: Lines, uninterrupted: Path, stag
     lines = [*small_run(tmp_path / "runs"), *EXPERIMENT]
     stopped = gcsl_until(point, signal.SIGINT, tmp_path, stage, *lines)
     assert (stopped.code, stopped.out) == (130, "")
-    assert stopped.err.endswith("Interrupted. What is finished is kept; the same command goes on from there.\n")
+    assert stopped.err.endswith("Interrupted. Finished work is saved; run the same command to resume.\n")
     assert "Traceback" not in stopped.err
     assert leftovers(tmp_path / "runs") == []
     assert_goes_on(stage, lines, tmp_path / "runs", kept, uninterrupted)

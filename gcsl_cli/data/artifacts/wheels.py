@@ -84,7 +84,7 @@ def resolve_wheel(uri: str, sha256: str | None) -> Path:
         found = _cached(wanted, folder)
         if found is None:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with locked(folder.with_name(f"{folder.name}.lock"), f"fetches {wanted.requirement}"):
+            with locked(folder.with_name(f"{folder.name}.lock"), f"fetching {wanted.requirement}"):
                 found = _cached(wanted, folder) or _fetch(wanted, folder)
     return found
 

@@ -150,8 +150,8 @@ def fail_with(error: BaseException) -> Stage:
         (RuntimeError("safetensors: No space left on device (os error 28)"), 2, "The disk is full"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 1, "train.micro_batch_size"),
         (MemoryError(), 1, "Out of memory"),
-        (SystemExit(3), 1, "A library ended the job early (exit code 3)"),
-        (KeyboardInterrupt(), 130, "Interrupted. What is finished is kept; the same command goes on from there."),
+        (SystemExit(3), 1, "A library exited the process early (exit code 3)"),
+        (KeyboardInterrupt(), 130, "Interrupted. Finished work is saved; run the same command to resume."),
     ],
 )
 def test_failures_of_a_stage(
@@ -184,8 +184,8 @@ def test_debug_shows_the_traceback(stage: Callable[[Stage], None], run: Run, mon
         (["train", "-x"], "-x: no such option. Options: --multirun,"),
         (["train", "--cfg", "jobs"], "--cfg jobs: expected job, hydra, all. Did you mean job?"),
         (["train", "--info", "nothing"], "--info nothing: expected all, "),
-        (["train", "--cfg", "job", "-m"], "--cfg and --multirun do not go together"),
-        (["train", "--resolve"], "--resolve belongs to --cfg"),
+        (["train", "--cfg", "job", "-m"], "--cfg and --multirun cannot be combined"),
+        (["train", "--resolve"], "--resolve only works with --cfg"),
         (["train", "goal=treshold"], "goal=treshold: no such option. Did you mean threshold?"),
         (["train", "tsk=toxicity"], "Did you mean task?"),
         (["train", "seed=0,1"], "add -m"),
@@ -204,7 +204,7 @@ def test_bad_usage(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, ar
 
 
 def test_bad_config_as_json(run: Run) -> None:
-    assert "do not go together" in json.loads(run("train", "--cfg", "job", "--json").out)["message"]
+    assert "cannot be combined" in json.loads(run("train", "--cfg", "job", "--json").out)["message"]
     document = json.loads(run("train", "--json", "goal=treshold").out)
     assert (document["status"], document["exit_code"]) == ("failed", 2)
 

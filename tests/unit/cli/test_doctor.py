@@ -58,7 +58,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert {"part", "installed", "install"} == set(found["optional"][0])
     with pytest.raises(SystemExit):
         cli.main(["doctor"])
-    assert "not made yet" in capsys.readouterr().out
+    assert "not created yet" in capsys.readouterr().out
 
 
 def test_a_sandbox_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

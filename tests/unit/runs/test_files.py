@@ -112,7 +112,7 @@ def test_a_device_or_a_folder_is_not_renamed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(StorageError, match="it is there and is no file"):
+        with pytest.raises(StorageError, match="it exists and is not a file"):
             write_text(tmp_path / name, "x")
     assert (tmp_path / "pipe").is_fifo()
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}

@@ -118,7 +118,9 @@ def test_a_folder_with_other_files_is_left_alone(folder: Folder, force: bool) ->
     folder.path.mkdir()
     (folder.path / "thesis.tex").touch()
 
-    with pytest.raises(RunError, match=r"is not empty and holds no manifest\.json: no run of gcsl.*run=PATH"):
+    with pytest.raises(
+        RunError, match=r"is not empty and contains no manifest\.json, so it is not a run of gcsl.*run=PATH"
+    ):
         do(folder, force)
     assert (folder.path / "thesis.tex").exists()
 
@@ -142,13 +144,13 @@ def test_another_format_version_is_refused(folder: Folder, version: Any, force: 
             Folder(
                 Path(), "training", {"seed": 1, "goal": {"levels": [0.25, 0.5], "placement": "after_prompt"}}, "f00d"
             ),
-            r"holds another run: goal\.placement=before_prompt there, after_prompt here; seed=0 there, 1 here\.",
+            r"another run: goal\.placement is before_prompt there and after_prompt here; seed is 0 there and 1 here\.",
         ),
         (
             Folder(Path(), "training", {"goal": KEYS["goal"], "new": True}, "f00d"),
-            "new=unset there, True here; seed=0 there, unset here",
+            "new is unset there and True here; seed is 0 there and unset here",
         ),
-        (Folder(Path(), "training", KEYS, "beef"), "it was made from other feedback or another model"),
+        (Folder(Path(), "training", KEYS, "beef"), "it is based on other feedback or another model"),
         (Folder(Path(), "feedback", KEYS, "f00d"), "it is a training folder, not a feedback folder"),
     ],
 )
@@ -220,7 +222,7 @@ def test_two_processes_do_not_both_work(folder: Folder, caplog: pytest.LogCaptur
     logging.getLogger("gcsl").removeHandler(handler)
 
     assert found == [False]
-    assert caplog.messages == [f"waiting for another process that works on {folder.path}"]
+    assert caplog.messages == [f"waiting for another process that is using {folder.path}"]
 
 
 def test_the_lock_is_free_after_an_error(folder: Folder) -> None:
