@@ -31,10 +31,10 @@ def setup() -> None:
     log.propagate = False
     logging.raiseExceptions = debug()
     if not debug():
-        quieten()
+        silence_libraries()
 
 
-def quieten() -> None:
+def silence_libraries() -> None:
     """Silence transformers, the Hub client and tqdm, unless the user has set their environment variables."""
     names = {
         "TRANSFORMERS_VERBOSITY": "error",

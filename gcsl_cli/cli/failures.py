@@ -1,17 +1,14 @@
 """Turn any exception into an exit code and one readable message."""
 
-import errno
 import logging
 import traceback
-from pathlib import Path
 
 from gcsl_cli.cli.console import debug
-from gcsl_cli.errors import GcslError, StorageError
-from gcsl_cli.runs.files import storage_errors
+from gcsl_cli.errors import GcslError
+from gcsl_cli.runs.files import DISK_FULL, disk_full
 
 INTERRUPTED = 130
 INTERRUPTED_MESSAGE = "Interrupted. Finished work is saved; run the same command to resume."
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -22,13 +19,13 @@ def explain(error: BaseException) -> tuple[int, str]:
     """
     if debug():
         logging.getLogger("gcsl").debug("".join(traceback.format_exception(error)))
-    if isinstance(error, GcslError):
-        return error.exit_code, str(error)
     for cause in _chain(error):
         if isinstance(cause, GcslError):
             return cause.exit_code, str(cause)
-        if _is_disk_full(cause):
-            return StorageError.exit_code, _disk_full(cause)
+        # safetensors and torch mention a full disk only in the text.
+        if (isinstance(cause, OSError) and cause.errno in DISK_FULL) or "No space left on device" in str(cause):
+            full = disk_full(getattr(cause, "filename", None) or "the run folder")
+            return full.exit_code, str(full)
     text = _first_line(error)
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
         return 1, (
@@ -47,20 +44,6 @@ def _chain(error: BaseException) -> list[BaseException]:
         links.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return links
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    # safetensors and torch mention a full disk only in the text.
-    return (isinstance(error, OSError) and error.errno in DISK_FULL) or "No space left on device" in str(error)
-
-
-def _disk_full(error: BaseException) -> str:
-    path = Path(str(getattr(error, "filename", None) or "the run folder"))
-    try:
-        with storage_errors(path):
-            raise OSError(errno.ENOSPC, "No space left on device")
-    except StorageError as explained:
-        return str(explained)
 
 
 def _first_line(error: BaseException) -> str:

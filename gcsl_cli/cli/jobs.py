@@ -21,7 +21,8 @@ from typing import Any, cast
 from gcsl_cli.cli import console
 from gcsl_cli.cli.failures import explain
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.runs.files import storage_errors
+from gcsl_cli.errors import GcslError
+from gcsl_cli.runs.files import read_json, storage_errors, write_text
 
 FOLDER = "GCSL_OUTCOMES"
 FAILED = "failed"
@@ -41,9 +42,7 @@ class Outcome:
 _unwritten: list[Outcome] = []
 
 
-def run_jobs(
-    stage: str, members: Sequence[Sequence[str]], arguments: Sequence[str], conf_dir: Path, hydra_dir: Path
-) -> list[Outcome]:
+def run_jobs(stage: str, members: Sequence[Sequence[str]], arguments: Sequence[str], hydra_dir: Path) -> list[Outcome]:
     """Run a stage through Hydra and return its outcomes in job order, one per member.
 
     Args:
@@ -51,7 +50,6 @@ def run_jobs(
         members: The overrides of each run, known from composing. A sweeper that picks values adaptively may run more
             jobs than there are members.
         arguments: Hydra's command line.
-        conf_dir: The shipped config folder.
         hydra_dir: Hydra's own folder.
 
     Raises:
@@ -62,14 +60,15 @@ def run_jobs(
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         code, message = 1, "The job ended without a result. See the output above for the cause."
         try:
-            run_hydra(arguments, conf_dir)
+            run_hydra(arguments)
         except Exception as error:  # noqa: BLE001
             code, message = explain(error)
-        found = {outcome.job: outcome for outcome in [*_read(folder), *_unwritten]}
+        written = [Outcome(**read_json(path)) for path in folder.glob("job-*.json")]
+        found = {outcome.job: outcome for outcome in [*written, *_unwritten]}
         _unwritten.clear()
-    missing = [number for number in range(len(members)) if number not in found]
-    failures = [_failure(number, members[number], stage, code, message) for number in missing]
-    return sorted([*found.values(), *failures], key=lambda outcome: outcome.job)
+    for number, member in enumerate(members):
+        found.setdefault(number, _failure(number, member, stage, code, message))
+    return [found[number] for number in sorted(found)]
 
 
 @contextlib.contextmanager
@@ -89,11 +88,11 @@ def _outcomes_folder(hydra_dir: Path) -> Iterator[Path]:
             os.environ[FOLDER] = before
 
 
-def run_hydra(arguments: Sequence[str], conf_dir: Path) -> None:
+def run_hydra(arguments: Sequence[str]) -> None:
     """Call Hydra's main as if from a shell: to run jobs, or to print for `--cfg`, `--info` and `--hydra-help`."""
     import hydra
 
-    from gcsl_cli.configs.folders import ROOT_CONFIG, register_schema
+    from gcsl_cli.configs.folders import ROOT_CONFIG, conf_dir, register_schema
 
     register_schema()
     before = sys.argv
@@ -101,7 +100,7 @@ def run_hydra(arguments: Sequence[str], conf_dir: Path) -> None:
     # Without this, Hydra prints errors itself and exits the process.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir), config_name=ROOT_CONFIG)(job)()
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=ROOT_CONFIG)(job)()
     except SystemExit as stop:
         if stop.code not in {0, None}:
             raise RuntimeError(f"Hydra stopped with exit code {stop.code}") from stop
@@ -151,12 +150,9 @@ def _failure(number: int, lines: Sequence[str], stage: str, code: int, message: 
 
 
 def _write(folder: Path, outcome: Outcome) -> None:
-    path = folder / f"job-{outcome.job}.json"
     try:
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(outcome), default=plain), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
+        write_text(folder / f"job-{outcome.job}.json", json.dumps(asdict(outcome), default=plain))
+    except (GcslError, OSError) as error:
         code, message = explain(error)
         stage = str(outcome.result.get("stage", ""))
         _unwritten.append(outcome if outcome.code else _failure(outcome.job, outcome.overrides, stage, code, message))
@@ -165,8 +161,3 @@ def _write(folder: Path, outcome: Outcome) -> None:
 def plain(value: Any) -> Any:
     """Convert a value that JSON cannot represent: NumPy and torch scalars to numbers, everything else to text."""
     return value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else str(value)
-
-
-def _read(folder: Path) -> list[Outcome]:
-    read = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("job-*.json"))
-    return sorted((Outcome(**entry) for entry in read), key=lambda outcome: outcome.job)

@@ -10,7 +10,6 @@ from gcsl_cli.cli.jobs import run_hydra, run_jobs
 from gcsl_cli.cli.options import Options
 from gcsl_cli.cli.results import write_single, write_sweep
 from gcsl_cli.configs import Composer, finish, without_hydra
-from gcsl_cli.configs.folders import conf_dir
 
 
 def launch(stage: str, lines: Sequence[str], options: Options) -> int:
@@ -25,7 +24,7 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
     if options.only_shows:
         # It is enough that the config composes: missing or invalid values are no reason not to show it.
         composer.compose(lines)
-        run_hydra(arguments, conf_dir())
+        run_hydra(arguments)
         return 0
     multirun = options.multirun or any(line.replace(" ", "").upper() == "HYDRA.MODE=MULTIRUN" for line in lines)
     members = composer.members(lines) if multirun else [list(lines)]
@@ -36,7 +35,7 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
     for config, member in zip(composed, members, strict=True):
         finish(without_hydra(config), member)
     with console.stdout_for_results() as stream:
-        outcomes = run_jobs(stage, members, arguments, conf_dir(), _hydra_dir(composed[0], multirun=multirun))
+        outcomes = run_jobs(stage, members, arguments, _hydra_dir(composed[0], multirun=multirun))
         try:
             if multirun:
                 write_sweep(outcomes, stream, as_json=options.json)

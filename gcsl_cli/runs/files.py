@@ -14,6 +14,15 @@ from gcsl_cli.errors import RunError, StorageError
 
 PARTIAL = ".part"
 """Suffix of files and folders that are still being written. Their names also start with a dot."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(path: Path | str) -> StorageError:
+    """Return the error for a disk that is full while writing `path`."""
+    return StorageError(
+        f"The disk is full while writing {path}. Free some space and run the same command again; "
+        "finished work is saved."
+    )
 
 
 @contextmanager
@@ -22,11 +31,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(
-                f"The disk is full while writing {path}. Free some space and run the same command again; "
-                "finished work is saved."
-            ) from error
+        if error.errno in DISK_FULL:
+            raise disk_full(path) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StorageError(
                 f"Cannot write {path}: {error.strerror}. Choose a folder that you can write to "

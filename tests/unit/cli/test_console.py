@@ -98,7 +98,7 @@ def test_bars_and_lines_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_user_keeps_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "info")
-    console.quieten()
+    console.silence_libraries()
     import os
 
     assert os.environ["TRANSFORMERS_VERBOSITY"] == "info"
