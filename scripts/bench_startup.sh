@@ -1,6 +1,6 @@
 #!/bin/sh
-# Start-up time: sh scripts/bench_startup.sh [BIN]   (BIN: the environment's bin folder, default .venv/bin)
-# Prints the median seconds of 9 interleaved runs of `gcsl --help`, `trl --help` and `gcsl train --cfg job`.
+# Measure the startup time: sh scripts/bench_startup.sh [BIN]   (BIN: bin folder of the environment, default .venv/bin)
+# Prints the median time in seconds over 9 interleaved runs of `gcsl --help`, `trl --help` and `gcsl train --cfg job`.
 bin=${1:-.venv/bin}
 exec "$bin/python" - "$bin" <<'PYTHON'
 import statistics, subprocess, sys, time

@@ -1,6 +1,6 @@
-"""The real command line in this process, or in one that can be killed at a chosen file.
+"""Run the real command line in this process, or in a separate one that is killed when it writes a chosen file.
 
-A process of its own is forked from a server that has imported torch and TRL once, because importing takes ten seconds.
+Separate processes are forked from a server that has imported torch and TRL already: importing takes ten seconds.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -48,10 +48,14 @@ def gcsl(*arguments: str) -> Ended:
 
 
 def gcsl_until(point: str, sent: signal.Signals, folder: Path, *arguments: str) -> Ended:
-    """Run a command line in a process of its own that gets a signal when it is about to rename a file into place.
+    """Run a command line in a separate process and send it a signal just before it renames a file into place.
 
-    `point` is a pattern of the file's path, `*/shards/00001.parquet`: that file is not there yet, all before it are.
-    `folder` takes what the process prints.
+    Args:
+        point: Pattern of the path of that file, such as `*/shards/00001.parquet`. The file does not exist yet when the
+            signal arrives; all files written earlier do.
+        sent: The signal.
+        folder: Folder for what the process prints.
+        arguments: The command line.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -76,7 +80,7 @@ def _main(point: str, sent: int, folder: Path, arguments: Sequence[str]) -> None
     for stream, descriptor in (("out", 1), ("err", 2)):
         file = os.open(folder / stream, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)
-    # Python ignores Ctrl-C in a process that was started in the background.
+    # Python ignores Ctrl-C in a background process.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     sys.addaudithook(watch)

@@ -1,4 +1,4 @@
-"""Hydra's composing, remembered by what goes in: one composition takes a sixth of a second, a single run has three."""
+"""A cache for Hydra's composition: it takes a sixth of a second, and a single run composes three times."""
 
 import copy
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _composed: dict[Any, Any] = {}
 
 
 def remembering(compose: Callable[..., Any]) -> Callable[..., Any]:
-    """`ConfigLoaderImpl.load_configuration` that composes each set of overrides over the same files once."""
+    """Wrap `ConfigLoaderImpl.load_configuration` so that it composes each set of overrides and files only once."""
 
     def load(
         self: Any,
@@ -29,7 +29,7 @@ def remembering(compose: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _contents(path: str) -> Any:
-    """The YAML files of a folder on the search path, whatever the folder's own name; other entries by name."""
+    """Return the YAML files of a folder on the search path, so that its own name does not matter; others by name."""
     folder = Path(path.removeprefix("file://"))
     if not folder.is_dir():
         return path

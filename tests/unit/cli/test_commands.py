@@ -1,4 +1,4 @@
-"""The command line with stages of the tests' own: exit codes, what goes to stdout, multiruns, speed by imports."""
+"""The command line with fake stages: exit codes, stdout, multiruns, imports at startup."""
 
 import errno
 import json
@@ -23,7 +23,7 @@ Run = Callable[..., "Ended"]
 
 
 class Ended:
-    """How a command line ended."""
+    """Exit code and output of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -40,7 +40,7 @@ def done(config: Config) -> dict[str, Any]:
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], None]:
-    """Puts a function in the place of the train stage; the working folder is empty, with a task of one key."""
+    """Replace the train stage with a function, in an empty working folder with a task of one key."""
     task = types.ModuleType("gcsl_cli.tasks.tiny")
     source = "from dataclasses import dataclass, field\n@dataclass\nclass TinyTask:\n"
     exec(f"{source}    levels: list[float] = field(default_factory=list)\n", task.__dict__)
@@ -100,7 +100,7 @@ def test_a_run(stage: Callable[[Stage], None], run: Run) -> None:
 
 
 def test_a_run_as_json(stage: Callable[[Stage], None], run: Run) -> None:
-    """What a stage prints goes to stderr; a number that JSON lacks is null."""
+    """Output of a stage goes to stderr; a number that JSON cannot represent becomes null."""
 
     def noisy(config: Config) -> dict[str, Any]:
         print("noise of a library")
@@ -239,7 +239,7 @@ def one_fails(config: Config) -> dict[str, Any]:
 
 
 def test_a_multirun_of_four_with_one_that_fails(stage: Callable[[Stage], None], run: Run) -> None:
-    """All four run, the table has all four, the failure's code is the exit code."""
+    """All four run and appear in the table; the exit code is that of the failed one."""
     stage(one_fails)
     ended = train(run, "-m", "seed=0,1,2,3")
     assert ended.code == 2
@@ -324,8 +324,8 @@ def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["train", "goal=treshold"], ["torch", "transformers", "trl"]),
     ],
 )
-def test_what_is_not_imported(tmp_path: Path, arguments: list[str], heavy: list[str]) -> None:
-    """`gcsl --help` and `--cfg job` are quick because they leave the heavy packages alone."""
+def test_startup_imports_no_heavy_packages(tmp_path: Path, arguments: list[str], heavy: list[str]) -> None:
+    """`gcsl --help` and `--cfg job` are fast because they do not import heavy packages."""
     ended = python(
         f"""
 from gcsl_cli.cli.commands import main
@@ -341,7 +341,7 @@ except SystemExit:
 
 
 def test_child_processes_cannot_write_on_stdout(tmp_path: Path) -> None:
-    """Below Python too (file descriptor 1), stdout has the one JSON document."""
+    """Even at the level of file descriptor 1, stdout contains only the JSON document."""
     (tmp_path / "conf/task").mkdir(parents=True)
     (tmp_path / "conf/task/tiny.yaml").write_text("_target_: tiny.TinyTask\n")
     ended = python(
@@ -374,8 +374,8 @@ main(["train", *overrides.split(), "--config-dir", "conf", "--json"])
     assert "noise of a child" in ended.stderr
 
 
-def test_a_reader_that_leaves_early(tmp_path: Path) -> None:
-    """`gcsl train --help | head -1` ends without a word on stderr."""
+def test_a_closed_pipe(tmp_path: Path) -> None:
+    """`gcsl train --help | head -1` prints nothing on stderr."""
     repo = str(Path(cli.__file__).parents[1])
     command = f"PYTHONPATH={repo} {sys.executable} -m gcsl_cli train --help | head -1"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -1,4 +1,4 @@
-"""Lines for a pipe: when they are said and what they say."""
+"""Log lines, progress on a pipe and on a terminal, and stdout reserved for results."""
 
 import io
 import logging
@@ -11,7 +11,7 @@ from gcsl_cli.runs.progress import PlainProgress, progress
 
 
 class Clock:
-    """Seconds that pass only when the test says so."""
+    """A clock that the test moves forward."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -26,7 +26,7 @@ def _logging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_line_at_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
-    """40 units in steps of 1 at 2 a second: tenths are full at 4, 8, ..., 40, which are 2 seconds apart."""
+    """40 units at 2 per second: tenths are complete at 4, 8, ..., 40, two seconds apart."""
     clock = Clock()
     bar = PlainProgress("train", 40, "steps", clock=clock)
     for _ in range(40):
@@ -40,7 +40,7 @@ def test_a_line_at_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_line_after_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    """1000 units at one in 4 seconds: the third (12 s) is the first at which ten seconds have passed."""
+    """1000 units at one per 4 seconds: the third unit (12 s) is the first after ten seconds."""
     clock = Clock()
     bar = PlainProgress("rollouts", 1000, clock=clock)
     for _ in range(3):
@@ -81,7 +81,7 @@ class Terminal(io.StringIO):
 
 
 def test_bars_and_lines_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar inside a bar is a second line of it, and a log line does not break either."""
+    """A nested bar is a second line of the display, and a log line breaks neither."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -96,7 +96,7 @@ def test_bars_and_lines_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "2/2" in written
 
 
-def test_a_user_keeps_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_set_by_the_user_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "info")
     console.silence_libraries()
     import os

@@ -1,4 +1,4 @@
-"""What `gcsl doctor` finds, on made-up machines and on this one."""
+"""`gcsl doctor`, with fake hardware and on this machine."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
 
 
 def test_the_size_of_a_folder(tmp_path: Path) -> None:
-    """3 + 5 bytes in two files; a link is not counted twice."""
+    """Two files of 3 and 5 bytes; a link is not counted."""
     (tmp_path / "inner").mkdir()
     (tmp_path / "a").write_bytes(b"123")
     (tmp_path / "inner/b").write_bytes(b"12345")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, on a disk that is full, forbidden or in order."""
+"""Atomic writes on a disk that works, is full or is read-only."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ def test_json_is_readable_and_comes_back(tmp_path: Path) -> None:
     assert "grün 😀" in (tmp_path / "x.json").read_text(encoding="utf-8")
 
 
-def test_until_the_block_ends_the_old_file_stands(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     write_text(path, "old")
 
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, number: int) ->
     ids=["text", "json", "parquet"],
 )
 def test_a_device_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]) -> None:
-    """The temporary file is a link to /dev/full, so that the kernel itself refuses."""
+    """The temporary file is a link to /dev/full, so that the kernel itself reports a full disk."""
     path = tmp_path / "file"
     path.write_text("old", encoding="utf-8")
 
@@ -108,7 +108,7 @@ def test_a_device_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_device_or_a_folder_is_not_renamed_over(tmp_path: Path) -> None:
-    """A pipe stands for /dev/null, which root could replace."""
+    """A pipe stands in for /dev/null, which root could replace."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
@@ -129,7 +129,7 @@ def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
         write_text(tmp_path / "file" / "deeper" / "text.txt", "text")
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / ".00001.parquet.k1ll3d.part").touch()
     (tmp_path / ".model-k1ll3d.part" / "inner").mkdir(parents=True)
@@ -143,7 +143,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_a_folder_that_may_not_be_written(tmp_path: Path, number: int) -> None:
+def test_a_folder_without_write_permission(tmp_path: Path, number: int) -> None:
     with pytest.raises(StorageError, match=r"Cannot write .*runs_dir=PATH.*GCSL_CACHE"), storage_errors(tmp_path):
         raise OSError(number, os.strerror(number))
 
@@ -164,7 +164,7 @@ def test_other_errors_of_a_disk_are_not_reworded(tmp_path: Path) -> None:
         (b"[1]", "expected a JSON object, found list"),
     ],
 )
-def test_json_that_gcsl_has_not_written(tmp_path: Path, content: bytes, message: str) -> None:
+def test_json_that_gcsl_did_not_write(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
 

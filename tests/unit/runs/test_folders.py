@@ -1,4 +1,4 @@
-"""Run identity, and folders that are whose they say they are."""
+"""Run identities and run folders: done once, resumed, refused, locked."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def do(folder: Folder, force: bool = False) -> bool:
-    """Work on the folder as a stage does; returns whether there was work."""
+    """Work in the folder as a stage does; return True if there was work to do."""
     with folder.working(force) as todo:
         if todo:
             (folder.path / "result.txt").write_text("result", encoding="utf-8")
@@ -55,7 +55,7 @@ def test_another_kind_key_or_parent_is_another_identity(kind: str, keys: dict[st
 
 
 def test_the_identity_is_fixed_for_this_format_version() -> None:
-    """The first ten hex digits of sha256 of `[1, "training", "p", {"a": 1}]`: runs on disk are found by it."""
+    """The first ten hex digits of sha256 of `[1, "training", "p", {"a": 1}]`; runs on disk are found by it."""
     assert identity("training", {"a": 1}, "p") == "cabdac9f17"
 
 
@@ -65,7 +65,7 @@ def test_work_is_done_once(folder: Folder) -> None:
     assert folder.done()
 
 
-def test_the_manifest_says_what_and_with_what(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_records_identity_versions_and_facts(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCSL_COMMAND", "gcsl train seed=0")
     do(folder)
 
@@ -79,7 +79,7 @@ def test_the_manifest_says_what_and_with_what(folder: Folder, monkeypatch: pytes
     assert 0 <= written["seconds"] < 60
 
 
-def test_work_that_was_interrupted_goes_on(folder: Folder) -> None:
+def test_interrupted_work_resumes(folder: Folder) -> None:
     def interrupted() -> None:
         with folder.working():
             (folder.path / "half.txt").touch()
@@ -106,7 +106,7 @@ def test_force_empties_the_folder_first(folder: Folder) -> None:
     ]
 
 
-def test_a_manifest_that_was_being_written_when_gcsl_was_killed_does_not_bar_the_folder(folder: Folder) -> None:
+def test_a_partial_manifest_of_a_killed_process_does_not_block_the_folder(folder: Folder) -> None:
     folder.path.mkdir()
     (folder.path / ".manifest.json.k1ll3d.part").write_text("{", encoding="utf-8")
 
@@ -155,7 +155,7 @@ def test_another_format_version_is_refused(folder: Folder, version: Any, force: 
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
-def test_another_configs_run_is_refused_and_kept(folder: Folder, other: Folder, message: str, force: bool) -> None:
+def test_a_run_of_another_config_is_refused_and_kept(folder: Folder, other: Folder, message: str, force: bool) -> None:
     do(folder)
     here = Folder(folder.path, other.kind, other.keys, other.parent)
 
@@ -166,7 +166,7 @@ def test_another_configs_run_is_refused_and_kept(folder: Folder, other: Folder, 
     assert (folder.path / "result.txt").exists()
 
 
-def test_a_manifest_that_is_cut_off_is_refused(folder: Folder) -> None:
+def test_a_truncated_manifest_is_refused(folder: Folder) -> None:
     do(folder)
     path = folder.path / "manifest.json"
     path.write_text(path.read_text(encoding="utf-8")[:30], encoding="utf-8")
@@ -198,25 +198,25 @@ def test_a_full_disk_leaves_the_work_undone(folder: Folder, monkeypatch: pytest.
 
 
 def test_two_processes_do_not_both_work(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
-    """Another holder of the lock finishes the work; whoever waited says so, and then finds it done."""
+    """Another process holds the lock and finishes the work; the waiting one logs that and finds it done."""
     caplog.set_level(logging.INFO, "gcsl")
     do(folder)
     finished = (folder.path / "manifest.json").read_text(encoding="utf-8")
     (folder.path / "manifest.json").unlink()
     (folder.path / "result.txt").unlink()
-    told = threading.Event()
+    logged = threading.Event()
     found: list[bool] = []
 
-    class Told(logging.Handler):
+    class Notify(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.set()
+            logged.set()
 
-    handler = Told()
+    handler = Notify()
     logging.getLogger("gcsl").addHandler(handler)
     waiting = threading.Thread(target=lambda: found.append(do(folder)), daemon=True)
     with FileLock(folder.path / ".lock", thread_local=False):
         waiting.start()
-        assert told.wait(30)
+        assert logged.wait(30)
         (folder.path / "manifest.json").write_text(finished, encoding="utf-8")
     waiting.join(30)
     logging.getLogger("gcsl").removeHandler(handler)
@@ -235,7 +235,7 @@ def test_the_lock_is_free_after_an_error(folder: Folder) -> None:
     lock.release()
 
 
-def test_keys_that_are_no_json_are_written_as_text(tmp_path: Path) -> None:
+def test_keys_that_json_cannot_represent_are_written_as_text(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "run", "training", {"path": Path("a/b")})
     do(folder)
 

@@ -1,4 +1,4 @@
-"""What made a result."""
+"""Provenance: command, git commit and versions."""
 
 import platform
 import subprocess
