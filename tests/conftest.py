@@ -88,11 +88,11 @@ def small_run(tiny_model: Path, prompts: Path, texts: Path) -> Callable[[Path], 
 @pytest.fixture
 def remembered_composition(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same overrides over the same files are composed once a session; for tests of what happens around it."""
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-
+    from gcsl_cli.configs.hydra_internals import loader_class
     from tests.composing import remembering
 
-    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", remembering(ConfigLoaderImpl.load_configuration))
+    loader = loader_class()
+    monkeypatch.setattr(loader, "load_configuration", remembering(loader.load_configuration))
 
 
 @pytest.fixture(scope="session")

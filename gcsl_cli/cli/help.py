@@ -70,7 +70,7 @@ class StageCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Append the config groups found on disk and examples to Typer's help."""
-        from gcsl_cli.configs.folders import conf_dir, group_options
+        from gcsl_cli.configs.search_path import conf_dir, group_options
 
         super().format_help(ctx, formatter)
         groups = [(group, ", ".join(options)) for group, options in group_options(conf_dir()).items()]

@@ -92,7 +92,7 @@ def run_hydra(arguments: Sequence[str]) -> None:
     """Call Hydra's main as if from a shell: to run jobs, or to print for `--cfg`, `--info` and `--hydra-help`."""
     import hydra
 
-    from gcsl_cli.configs.folders import ROOT_CONFIG, conf_dir, register_schema
+    from gcsl_cli.configs.search_path import ROOT_CONFIG, conf_dir, register_schema
 
     register_schema()
     before = sys.argv

@@ -8,22 +8,20 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gcsl_cli.configs import folders, keys, overrides
-from gcsl_cli.configs.answers import answer, missing
+from gcsl_cli.configs import hydra_internals, overrides, search_path
+from gcsl_cli.configs.hydra_errors import message_for, missing_value
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.configs.targets import check_targets, typed
+from gcsl_cli.configs.target_classes import check_targets, typed
 from gcsl_cli.configs.validate import validate
 from gcsl_cli.errors import ConfigError
-
-BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class Composer:
     """Composes with Hydra's loader over our folder and the user's, as `hydra.main` does afterwards."""
 
     def __init__(self, config_dir: Path | None = None) -> None:
-        self.loader = folders.config_loader(config_dir)
-        self.groups = folders.all_groups(config_dir)
+        self.loader = search_path.config_loader(config_dir)
+        self.groups = search_path.all_groups(config_dir)
 
     def compose(self, lines: Sequence[str]) -> DictConfig:
         """Compose the config of one run, with its `hydra` node and with `task` and `method` typed; not yet resolved.
@@ -43,7 +41,7 @@ class Composer:
         check_targets(config, lines)
         type_nodes(config)
         for override in values[len(targets) :]:
-            keys.check_key(override, config, self.groups)
+            overrides.check_key(override, config, self.groups)
             self._apply(override, config)
         check_targets(config, lines)
         return config
@@ -53,13 +51,11 @@ class Composer:
 
         A sweeper other than Hydra's own chooses values as it goes: then one member stands for all.
         """
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
         parsed = overrides.parse(lines, self.groups)
         choices, _ = self._sorted(parsed)
         fixed = [choice.input_line for choice in choices if not choice.is_sweep_override()]
         sweeper = self._load(fixed, multirun=True).hydra.sweeper
-        if sweeper._target_ != BASIC_SWEEPER:
+        if sweeper._target_ != hydra_internals.BASIC_SWEEPER:
             return [[override.input_line for override in parsed if not override.is_sweep_override()]]
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         hydras = [override.input_line for override in parsed if override.is_hydra_override()]
@@ -70,8 +66,8 @@ class Composer:
                     f"{override.input_line}: Hydra's own sweeper takes lists (a,b,c), choice(...) and range(...); "
                     "an interval needs another sweeper, for example hydra/sweeper=optuna."
                 )
-        batches = BasicSweeper.split_arguments([*overrides.parse(params, self.groups), *swept], None)
-        return [hydras + list(member) for member in batches[0]]
+        members = hydra_internals.combinations([*overrides.parse(params, self.groups), *swept])
+        return [hydras + member for member in members]
 
     def _sorted(self, parsed: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         choices, values = [], []
@@ -104,18 +100,20 @@ class Composer:
 
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
         try:
-            loaded = self.loader.load_configuration(folders.ROOT_CONFIG, lines, mode, validate_sweep_overrides=False)
+            loaded = self.loader.load_configuration(
+                search_path.ROOT_CONFIG, lines, mode, validate_sweep_overrides=False
+            )
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise ConfigError(answer(error, None)) from error
+            raise ConfigError(message_for(error, None)) from error
         return cast(DictConfig, loaded)
 
     def _apply(self, override: Any, config: DictConfig) -> None:
         from hydra.errors import HydraException
 
         try:
-            type(self.loader)._apply_overrides_to_config([override], config)
+            hydra_internals.apply_override(override, config)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(answer(error, config, override)) from error
+            raise ConfigError(message_for(error, config, override)) from error
 
 
 def _each(override: Any) -> list[Any]:
@@ -140,13 +138,13 @@ def type_nodes(config: DictConfig) -> None:
         ConfigError: a key or a value that the dataclass does not have.
     """
     for name in TYPED:
-        if OmegaConf.is_missing(config, name) or not isinstance(config._get_node(name), DictConfig):
+        if OmegaConf.is_missing(config, name) or not isinstance(hydra_internals.child(config, name), DictConfig):
             raise ConfigError(f"{name} has no value. Choose one: {name}=NAME (gcsl train --help lists them).")
-        node = cast(DictConfig, config._get_node(name))
+        node = cast(DictConfig, hydra_internals.child(config, name))
         try:
             checked = typed(node)
         except OmegaConfBaseException as error:
-            raise ConfigError(answer(error, None, prefix=f"{name}.")) from error
+            raise ConfigError(message_for(error, None, prefix=f"{name}.")) from error
         with open_dict(config):
             config[name] = checked
     OmegaConf.set_struct(config, True)
@@ -173,10 +171,10 @@ def finish(config: DictConfig, lines: Sequence[str]) -> Config:
         type_nodes(config)
     try:
         for path in sorted(OmegaConf.missing_keys(config)):
-            raise ConfigError(missing(path))
+            raise ConfigError(missing_value(path))
         filled = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
-        raise ConfigError(answer(error, config)) from error
+        raise ConfigError(message_for(error, config)) from error
     assert isinstance(filled, Config)
     _check_goal_is_used(filled, lines)
     validate(filled)

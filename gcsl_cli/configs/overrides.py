@@ -1,23 +1,29 @@
-"""Override lines: their syntax, and the groups and options that they name, checked before anything is composed."""
+"""Check override lines: their syntax, the groups and options, and the keys that they name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from gcsl_cli.configs.hydra_internals import child, is_empty
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
+# The one group whose keys have another name: files in conf/trainer/ set the node `train`.
+NODES = {"trainer": "train"}
 
-def parse(overrides: Sequence[str], groups: dict[str, list[str]]) -> list[Any]:
-    """Hydra's `Override` objects, one a line.
+
+def parse(lines: Sequence[str], groups: dict[str, list[str]]) -> list[Any]:
+    """Parse override lines into Hydra's `Override` objects, one per line.
 
     Raises:
-        ConfigError: a line that is not `key=value`, or that has no value.
+        ConfigError: a line that is not `key=value` or has no value.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     parsed: list[Any] = []
-    for line in overrides:
+    for line in lines:
         try:
             parsed.extend(parser.parse_overrides([line]))
         except HydraException as error:
@@ -34,45 +40,119 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
         return f"{line!r} is not an override: write key=value.{hint}"
     key, value = line.split("=", 1)
     return (
-        f"{line!r} cannot be read as key=value. Put values with blanks, commas, colons, braces or equals signs "
+        f"{line!r} is not a valid key=value pair. Put values with spaces, commas, colons, braces or equals signs "
         f"in quotes: '{key.strip()}=\"{value}\"'."
     )
 
 
 def check_sweeps(parsed: Sequence[Any]) -> None:
-    """Refuse a sweep (`seed=0,1,2`) in a single run."""
+    """Reject a sweep (`seed=0,1,2`) in a single run.
+
+    Raises:
+        ConfigError: the sweep, with both ways to write it.
+    """
     for override in parsed:
         if override.is_sweep_override():
             key, value = override.get_key_element(), override.get_value_string()
             raise ConfigError(
-                f"{override.input_line}: several values make a multirun; add -m for one run a value "
+                f"{override.input_line}: several values need a multirun; add -m for one run per value "
                 f"(or write a list as '{key}=[{value}]')."
             )
 
 
 def check_group(override: Any, groups: dict[str, list[str]]) -> None:
-    """Check the option of a group, and that the group is chosen from and not changed.
+    """Check that an override of a group selects one of its options.
 
     Raises:
-        ConfigError: an unknown option, or a prefix that a group cannot have.
+        ConfigError: an unknown option, or a prefix that groups do not allow.
     """
     group, option = override.key_or_group, override.value()
     options = groups[group]
     if override.package is not None:
-        raise ConfigError(f"{override.input_line}: a group has one place. Write {group}=NAME: {listed(options)}.")
+        raise ConfigError(
+            f"{override.input_line}: the package of a group is fixed. Write {group}=NAME: {listed(options)}."
+        )
     if override.is_delete():
-        raise ConfigError(f"{override.input_line}: a group cannot be taken out. Choose one of: {listed(options)}.")
+        raise ConfigError(f"{override.input_line}: a group cannot be removed. Choose one of: {listed(options)}.")
     if override.is_add() or override.is_force_add():
         plain = override.input_line.lstrip("+")
-        raise ConfigError(f"{override.input_line}: {group} is there already; write {plain} without the +.")
+        raise ConfigError(f"{override.input_line}: {group} is already in the config; write {plain} without the +.")
     if option is None:
         return
     if not isinstance(option, str):
         raise ConfigError(
             f"{override.input_line}: {group} takes the name of one option: {listed(options)}. "
-            f"A single key is set as {group}.KEY=VALUE."
+            f"To set a single key, write {group}.KEY=VALUE."
         )
     if option not in options:
         raise ConfigError(
             f"{group}={option}: no such option.{did_you_mean(option, options)} Available: {listed(options)}."
         )
+
+
+def check_key(override: Any, config: DictConfig, groups: dict[str, list[str]]) -> None:
+    """Check that an override sets a key of the schema. Only free mappings accept new keys and deletions.
+
+    Raises:
+        ConfigError: an unknown key or group, `+key=...` or `~key`.
+    """
+    path, line = override.key_or_group, override.input_line
+    if not _is_known(config, path):
+        added = " New keys cannot be added with +: every key is in the schema." if line.startswith("+") else ""
+        raise ConfigError(f"{path}: {_unknown(path, config, groups)}{added}")
+    parent = OmegaConf.select(config, path.rpartition(".")[0]) if "." in path else config
+    if isinstance(parent, DictConfig) and _is_mapping(parent):
+        return
+    if override.is_delete():
+        raise ConfigError(f"{line}: a key cannot be removed. Set it instead, to {path}=null if it may be empty.")
+    if override.is_add() or override.is_force_add():
+        raise ConfigError(f"{line}: the key is already in the schema, so it needs no +. Write {line.lstrip('+')}.")
+
+
+def _key_names(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield every key as a dotted path, except Hydra's own: `seed`, `goal.levels.by`, ..."""
+    for key in config:
+        path = f"{prefix}{key!s}"
+        if path == "hydra":
+            continue
+        yield path
+        node = child(config, key)
+        if isinstance(node, DictConfig) and not is_empty(node):
+            yield from _key_names(node, f"{path}.")
+
+
+def _is_known(config: DictConfig, path: str) -> bool:
+    """Return True if a key is a field of the schema or an entry of a free mapping."""
+    node: Any = config
+    for part in path.split("."):
+        if not isinstance(node, DictConfig):
+            return False
+        if _is_mapping(node):
+            return True
+        if part not in list(node):
+            return False
+        node = child(node, part)
+    return True
+
+
+def _is_mapping(node: DictConfig) -> bool:
+    """Return True if a node accepts any key because it is declared as `dict[...]`."""
+    return OmegaConf.get_type(node) is dict
+
+
+def _unknown(path: str, config: DictConfig, groups: dict[str, list[str]]) -> str:
+    head, _, rest = path.partition(".")
+    if rest and head in NODES:
+        return f"no such key. Did you mean {NODES[head]}.{rest}?"
+    if not rest:
+        keys = [str(key) for key in config if key != "hydra" and key not in groups]
+        near = did_you_mean(path, [*groups, *_key_names(config)])
+        return f"no such key or group.{near or f' Groups: {listed(groups)}. Keys: {listed(keys)}.'}"
+    near = did_you_mean(path, _key_names(config))
+    parts = path.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        parent = OmegaConf.select(config, ".".join(parts[:cut]), throw_on_missing=False)
+        if isinstance(parent, DictConfig):
+            siblings = f" Keys of {'.'.join(parts[:cut])}: {listed(str(key) for key in parent)}."
+            return f"no such key.{near or siblings}"
+    return f"no such key.{near}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from gcsl_cli.configs import ranges
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
-from gcsl_cli.configs.goals import goal_problems, shown
+from gcsl_cli.configs.goal_checks import goal_problems, shown
 from gcsl_cli.configs.schema import BudgetConfig, Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 

@@ -1,4 +1,4 @@
-"""Composing the real conf/ with a small task of the tests' own: what is accepted, and the words for what is not."""
+"""Composing the real conf/ with a small test task: what is accepted, and the messages for what is not."""
 
 import math
 import shlex
@@ -11,7 +11,7 @@ import pytest
 
 from gcsl_cli import configs
 from gcsl_cli.configs.choices import LevelRule, Pairing
-from gcsl_cli.configs.folders import conf_dir, group_options
+from gcsl_cli.configs.search_path import conf_dir, group_options
 from gcsl_cli.errors import ConfigError, nearest
 
 pytestmark = pytest.mark.usefixtures("remembered_composition")
@@ -48,7 +48,7 @@ scorer: {_target_: gcsl_cli.tasks.probe.Scorer, cut: 0.25}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's config folder with the task `probe`, whose module stands where a task of gcsl would."""
+    """A user's config folder with the task `probe`, whose module poses as one of gcsl's tasks."""
     module = types.ModuleType("gcsl_cli.tasks.probe")
     for cls in (ProbeTask, Scorer):
         monkeypatch.setattr(cls, "__module__", module.__name__)
@@ -100,18 +100,18 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
         ("train.batch_size=null", "train.batch_size=null: expected a whole number."),
         ("seed=1.5", "seed=1.5: expected a whole number."),
         ("dry_run=maybe", "dry_run=maybe: expected true or false."),
-        ("run=[a]", "run=[a]: expected a text or null."),
+        ("run=[a]", "run=[a]: expected a string or null."),
         ("goal.pairing=al", "goal.pairing=al: expected one of: auto, all, sample. Did you mean all?"),
         ("goal.levels.quantiles=[1,a]", "goal.levels.quantiles=[1,a]: expected a list of numbers"),
         ("task.scorer.cut=high", "task.scorer.cut=high: expected a number."),
         ("train={lerning_rate: 1}", "train.lerning_rate: no such key. Did you mean train.learning_rate?"),
-        ("+foo=1", "Every key is in the schema already; one cannot be appended."),
-        ("+train.foo=1", "Every key is in the schema already; one cannot be appended."),
-        ("++train.foo=1", "Every key is in the schema already; one cannot be appended."),
-        ("+seed=1", "appending is refused. Write seed=1."),
+        ("+foo=1", "New keys cannot be added with +: every key is in the schema."),
+        ("+train.foo=1", "New keys cannot be added with +: every key is in the schema."),
+        ("++train.foo=1", "New keys cannot be added with +: every key is in the schema."),
+        ("+seed=1", "the key is already in the schema, so it needs no +. Write seed=1."),
         ("+goal=threshold", "write goal=threshold without the +"),
-        ("~goal", "a group cannot be taken out"),
-        ("~seed", "a key cannot be taken out"),
+        ("~goal", "a group cannot be removed"),
+        ("~seed", "a key cannot be removed"),
         ("goal={a: 1}", "goal takes the name of one option"),
         ("trainer@train=default", "Write trainer=NAME"),
         ("train.learning_rate=", "the value is missing"),
@@ -126,7 +126,7 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
         ("hydra.launchr=1", "Did you mean hydra.launcher?"),
     ],
 )
-def test_mistakes_are_answered_with_the_fix(folder: Path, override: str, said: str) -> None:
+def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: str) -> None:
     assert said in refused(folder, override)
 
 
@@ -152,8 +152,8 @@ def test_mistakes_are_answered_with_the_fix(folder: Path, override: str, said: s
         ("generation.guidance=inf", "at least 0"),
         ("generation.target=bst", "Did you mean best?"),
         ("goal.target=inf", "expected best, worst or a level"),
-        ("goal.levels.values=[0.9,0.5]", "ascending"),
-        ("goal.levels.values=[0.5,0.5]", "none twice"),
+        ("goal.levels.values=[0.9,0.5]", "in ascending order"),
+        ("goal.levels.values=[0.5,0.5]", "without duplicates"),
         ("evaluation.levels=[wurst]", "evaluation.levels=[wurst]: expected all"),
         ("adapter.dropout=1", "below 1"),
     ],
@@ -186,32 +186,32 @@ def test_a_method_has_its_own_keys_only(folder: Path) -> None:
 def test_quantiles_are_checked_when_they_are_used(folder: Path, quantiles: str) -> None:
     line = f"goal.levels.quantiles={quantiles}"
     for rule in ("auto", "quantile"):
-        assert "from 0 to 1, ascending" in refused(folder, f"goal.levels.by={rule}", line)
+        assert "from 0 to 1 in ascending order" in refused(folder, f"goal.levels.by={rule}", line)
     assert configs.load(["task=probe", "goal.levels.by=fixed", line], folder).goal.levels.by is LevelRule.fixed
 
 
 def test_values_are_needed_where_levels_are_fixed(folder: Path) -> None:
-    assert "at least one" in refused(folder, "goal.levels.by=fixed", "goal.levels.values=[]")
+    assert "one or more finite numbers" in refused(folder, "goal.levels.by=fixed", "goal.levels.values=[]")
     assert configs.load(["task=probe", "goal.levels.values=[]"], folder).goal.levels.values == []
 
 
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["goal.formulation=exact", "goal.pairing=all"], "an exact goal is one level a row"),
-        (["goal.levels.by=raw"], "only numbers name them all. Use goal.wording=number"),
+        (["goal.formulation=exact", "goal.pairing=all"], "a row has only one exact goal"),
+        (["goal.levels.by=raw"], "only numbers can express them all. Use goal.wording=number"),
         (["goal.levels.by=raw", "goal.wording=token"], "goal.levels.by=raw with goal.wording=token"),
-        (["goal.levels.by=raw", "goal.wording=number", "goal.pairing=all"], "reaches every smaller score"),
+        (["goal.levels.by=raw", "goal.wording=number", "goal.pairing=all"], "reaches every lower score"),
         (["goal.levels.by=raw", "goal.wording=number"], "Use goal.balance=none"),
         (
             ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none", "goal.weights=[1,2]"],
-            "weights belong to levels",
+            "raw scores have no levels to weight",
         ),
         (["goal.levels.per=prompt"], "goal.levels.per=prompt with goal.levels.by=auto: only quantiles"),
-        (["goal.levels.per=prompt", "goal.levels.by=distinct"], "only quantiles are taken within a prompt"),
-        (["goal.sentences=[a,b]", "goal.wording=number"], "a number has no sentence"),
-        (["goal.sentences=[a,b]", "goal.template='{level}'"], "Give one of them"),
-        (["goal.tokens=2"], "goal.tokens=2 with goal.wording=language: it is a number of control tokens"),
+        (["goal.levels.per=prompt", "goal.levels.by=distinct"], "only quantiles can be computed per prompt"),
+        (["goal.sentences=[a,b]", "goal.wording=number"], "numbers have no sentences"),
+        (["goal.sentences=[a,b]", "goal.template='{level}'"], "Set only one of them"),
+        (["goal.tokens=2"], "goal.tokens=2 with goal.wording=language: there are no control tokens"),
         (["goal.tokens=0", "goal.wording=token"], "goal.tokens=0: must be a whole number of at least 1"),
         (["train.control_token_learning_rate=0.1"], "without control tokens: nothing would have this rate"),
         (["train.control_token_learning_rate=0", "goal.wording=token"], "must be a finite number above 0"),
@@ -222,7 +222,7 @@ def test_values_are_needed_where_levels_are_fixed(folder: Path) -> None:
         (["goal.dropout=1"], "goal.dropout=1.0: must be at least 0 and below 1"),
         (["goal.dropout=-0.1"], "must be at least 0 and below 1"),
         (["goal.weights=[-1,1]"], "finite numbers of at least 0"),
-        (["goal.weights=[0,0]"], "at least one has to be above 0"),
+        (["goal.weights=[0,0]"], "at least one must be above 0"),
         (["generation.against=wrst"], "expected worst, none, or a level. Did you mean worst?"),
         (["generation.against=nan"], "generation.against=nan: expected worst, none, or a level"),
     ],
@@ -242,7 +242,7 @@ def test_goals_that_make_no_sense_are_refused_with_the_reason(folder: Path, line
         ["goal.tokens=8", "goal.wording=token", "train.control_token_learning_rate=0.1", "adapter=lora"],
     ],
 )
-def test_goals_that_make_sense_are_taken(folder: Path, lines: list[str]) -> None:
+def test_goals_that_make_sense_are_accepted(folder: Path, lines: list[str]) -> None:
     assert configs.load(["task=probe", *lines], folder).task == configs.load(["task=probe"], folder).task
 
 
@@ -254,7 +254,7 @@ def test_limits_themselves_are_allowed(folder: Path) -> None:
 
 
 def test_foreign_code_needs_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `_target_` elsewhere runs code: a YAML file alone may not ask for it, an override may."""
+    """A `_target_` outside gcsl runs foreign code: an override can allow that, a YAML file cannot."""
     module = types.ModuleType("elsewhere")
     monkeypatch.setitem(sys.modules, "elsewhere", module)
     module.Scorer = Scorer  # type: ignore[attr-defined]
@@ -304,7 +304,7 @@ def test_callable_entries_of_hydras_logging_are_foreign_code_too(folder: Path) -
             "trainer/mine.yaml",
             "# @package train\nbudget:\n  epochs: [1\n",
             ["trainer=mine"],
-            "A YAML file cannot be read",
+            "A YAML file is not valid",
         ),
         ("trainer/mine.yaml", "defaults: [nowhere]\n", ["trainer=mine"], "trainer/nowhere"),
     ],
@@ -314,7 +314,7 @@ def test_mistakes_in_a_users_file(folder: Path, name: str, text: str, overrides:
     assert said in refused(folder, *overrides)
 
 
-def test_a_folder_that_is_not_there() -> None:
+def test_a_missing_folder() -> None:
     with pytest.raises(ConfigError, match="no such folder"):
         configs.load([], Path("nowhere"))
 
@@ -356,14 +356,14 @@ def test_group_options_are_what_is_on_disk() -> None:
     ("group", "option"), [(group, option) for group, options in group_options(conf_dir()).items() for option in options]
 )
 def test_every_option_composes(group: str, option: str) -> None:
-    """Each file under conf/ by itself on top of the defaults, mandatory values given."""
+    """Each file under conf/ on top of the defaults, with mandatory values set."""
     mandatory = {"local": ["model.uri=somewhere"], "feedback": ["task.path=somewhere"]}
     configs.load([f"{group}={option}", *mandatory.get(option, [])])
 
 
 @pytest.mark.parametrize("name", sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")))
 def test_the_commands_of_every_header_compose(name: str) -> None:
-    """Each file shows at least one command, and its overrides are accepted."""
+    """Each file shows at least one command with valid overrides."""
     text = (conf_dir() / name).read_text(encoding="utf-8")
     commands = [shlex.split(line.removeprefix("#")) for line in text.splitlines() if line.startswith("#   gcsl ")]
     assert commands

@@ -1,4 +1,4 @@
-"""The experiment presets: they compose with every model and method that their headers name."""
+"""The experiment presets compose with every model and method named in their headers."""
 
 from itertools import product
 

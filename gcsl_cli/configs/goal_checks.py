@@ -1,4 +1,4 @@
-"""What can be said of goals: ranges of their values, and combinations that make no sense."""
+"""Check the `goal` group: ranges of values, and combinations that make no sense."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from gcsl_cli.configs.schema import GoalConfig, LevelsConfig
 
 
 def goal_problems(goal: GoalConfig) -> Iterator[str]:
-    """What is wrong with the goals, each with the fix."""
+    """Yield one message per problem with the goal config, each with the fix."""
     yield from _levels(goal.levels)
     yield from _combinations(goal)
 
@@ -21,75 +21,71 @@ def _levels(levels: LevelsConfig) -> Iterator[str]:
         quantiles = levels.quantiles
         if not quantiles or not all(0 <= value <= 1 for value in quantiles) or not _ascending(quantiles):
             yield (
-                f"goal.levels.quantiles={shown(quantiles)}: must be numbers from 0 to 1, ascending, none twice. "
-                "Example: goal.levels.quantiles=[0,0.2,0.4,0.6,0.8]"
+                f"goal.levels.quantiles={shown(quantiles)}: must be numbers from 0 to 1 in ascending order, "
+                "without duplicates. Example: goal.levels.quantiles=[0,0.2,0.4,0.6,0.8]"
             )
     if (auto and levels.values) or levels.by is LevelRule.fixed:
         values = levels.values
         if not values or not all(math.isfinite(value) for value in values) or not _ascending(values):
             yield (
-                f"goal.levels.values={shown(values)}: must be finite numbers, ascending, none twice, at least one. "
-                "Example: goal.levels.values=[0.5,0.9], or goal.levels.by=quantile."
+                f"goal.levels.values={shown(values)}: must be one or more finite numbers in ascending order, "
+                "without duplicates. Example: goal.levels.values=[0.5,0.9], or goal.levels.by=quantile."
             )
 
 
 def _combinations(goal: GoalConfig) -> Iterator[str]:
-    """Combinations that make no sense, with the reason."""
     levels, raw = goal.levels, goal.levels.by is LevelRule.raw
     exact, every = goal.formulation is Formulation.exact, goal.paired is Pairing.all
     if exact and every:
         yield (
-            "goal.formulation=exact with goal.pairing=all: an exact goal is one level a row, there is nothing to pair. "
+            "goal.formulation=exact with goal.pairing=all: a row has only one exact goal, so there is nothing to pair. "
             "Use goal.pairing=sample, or goal.formulation=threshold."
         )
     if raw and goal.wording is not Wording.number:
         yield (
-            f"goal.levels.by=raw with goal.wording={goal.wording}: every score is a goal of its own, and only numbers "
-            "name them all. Use goal.wording=number, or levels (goal.levels.by=quantile)."
+            f"goal.levels.by=raw with goal.wording={goal.wording}: every score is a separate goal, and only "
+            "numbers can express them all. Use goal.wording=number, or levels (goal.levels.by=quantile)."
         )
     if raw and every:
         yield (
-            "goal.levels.by=raw with goal.pairing=all: a row reaches every smaller score, far too many rows. "
+            "goal.levels.by=raw with goal.pairing=all: a row reaches every lower score, which makes far too many rows. "
             "Use goal.pairing=sample."
         )
     if raw and goal.balance is Balance.levels:
-        yield (
-            "goal.levels.by=raw with goal.balance=levels: raw scores are no levels to be balanced. "
-            "Use goal.balance=none."
-        )
+        yield ("goal.levels.by=raw with goal.balance=levels: there are no levels to balance. Use goal.balance=none.")
     if raw and goal.weights:
-        yield "goal.levels.by=raw with goal.weights: weights belong to levels. Leave goal.weights out."
+        yield "goal.levels.by=raw with goal.weights: raw scores have no levels to weight. Leave goal.weights out."
     if levels.per is LevelScope.prompt and levels.by is not LevelRule.quantile:
         yield (
-            f"goal.levels.per=prompt with goal.levels.by={levels.by}: only quantiles are taken within a prompt. "
+            f"goal.levels.per=prompt with goal.levels.by={levels.by}: only quantiles can be computed per prompt. "
             "Use goal.levels.by=quantile."
         )
     if goal.pairing_weight is PairingWeight.rows and goal.paired is not Pairing.all:
-        yield "goal.pairing_weight=rows: rows have one goal each and count once already. It is for goal.pairing=all."
+        yield "goal.pairing_weight=rows: each row has one goal and counts once already. Use it with goal.pairing=all."
     if goal.pairing_weight is PairingWeight.rows and goal.balance is Balance.levels:
         yield (
-            "goal.pairing_weight=rows with goal.balance=levels: balance says what share each level has. "
+            "goal.pairing_weight=rows with goal.balance=levels: balance already sets the share of each level. "
             "Use goal.balance=none."
         )
     if goal.tokens > 1 and goal.wording is not Wording.token:
         yield (
-            f"goal.tokens={goal.tokens} with goal.wording={goal.wording}: it is a number of control tokens. Use "
-            "goal.wording=token, or leave it out."
+            f"goal.tokens={goal.tokens} with goal.wording={goal.wording}: there are no control tokens. Use "
+            "goal.wording=token, or leave goal.tokens out."
         )
     if goal.sentences is not None and goal.wording is Wording.number:
-        yield "goal.sentences with goal.wording=number: a number has no sentence. goal.template puts words around it."
+        yield "goal.sentences with goal.wording=number: numbers have no sentences. goal.template can add text."
     if goal.sentences is not None and goal.template is not None:
-        yield "goal.sentences and goal.template both say how a level is worded. Give one of them."
+        yield "goal.sentences and goal.template are two ways to word a level. Set only one of them."
     if not 0 <= goal.dropout < 1:
         yield f"goal.dropout={goal.dropout}: must be at least 0 and below 1. 0 gives every row a goal."
     if goal.weights is not None and not all(math.isfinite(w) and w >= 0 for w in goal.weights):
-        yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0, one a level."
+        yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0, one per level."
     if goal.weights is not None and not any(goal.weights):
-        yield f"goal.weights={shown(goal.weights)}: at least one has to be above 0."
+        yield f"goal.weights={shown(goal.weights)}: at least one must be above 0."
 
 
 def shown(value: Any) -> str:
-    """A value as one writes it in an override."""
+    """Format a value as in an override."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""`_target_` in a config names code: ours is taken, foreign code only when the command line allows it."""
+"""Classes named by `_target_` in a config: decide which are allowed, import them, check nodes against them."""
 
 import importlib
 from collections.abc import Iterator, Sequence
@@ -8,76 +8,69 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gcsl_cli.configs.hydra_internals import child, is_empty
 from gcsl_cli.errors import ConfigError, DependencyError, did_you_mean
 
 ALLOW = "allow_custom_code"
 OURS = ("gcsl_cli.",)
-# Logging's dictConfig and Hydra's launchers name code as well; theirs is known.
+# Hydra's own node names code too, in launchers and in logging configs; these packages are known.
 HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.")
 
 
-def allowed(overrides: Sequence[str]) -> bool:
-    """Whether the command line itself says `allow_custom_code=true`; a YAML file cannot."""
-    given = [line.lstrip("+").partition("=")[2] for line in overrides if line.lstrip("+").startswith(f"{ALLOW}=")]
-    return bool(given) and given[-1].strip().lower() in {"true", "yes", "on"}
-
-
-def check_targets(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse code from outside gcsl anywhere in a config unless the command line allows it.
+def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
+    """Reject code from outside gcsl anywhere in a config, unless the command line allows it.
 
     Raises:
-        ConfigError: the key and the target, and what to add.
+        ConfigError: the key and the target, and how to allow it.
     """
-    if allowed(overrides):
+    if _is_allowed(lines):
         return
     for path, target in _targets(config, ""):
-        in_hydra = path.startswith("hydra.")
-        own = target.startswith(HYDRAS) if in_hydra else _is_ours(target)
-        if not own:
+        known = target.startswith(HYDRAS) if path.startswith("hydra.") else _is_ours(target)
+        if not known:
             raise ConfigError(
                 f"{path}={target}: this runs code from outside gcsl. If you trust it, add {ALLOW}=true "
                 "to the command line (a config file cannot allow it)."
             )
 
 
+def _is_allowed(lines: Sequence[str]) -> bool:
+    """Return True if the command line itself says `allow_custom_code=true`; a YAML file cannot."""
+    values = [line.lstrip("+").partition("=")[2] for line in lines if line.lstrip("+").startswith(f"{ALLOW}=")]
+    return bool(values) and values[-1].strip().lower() in {"true", "yes", "on"}
+
+
 def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    if not isinstance(node, DictConfig | ListConfig) or _is_empty(node):
+    """Yield path and value of every entry that names code."""
+    if not isinstance(node, DictConfig | ListConfig) or is_empty(node):
         return
-    children: list[tuple[str, Any]]
-    if isinstance(node, ListConfig):
-        children = [(f"{path}[{index}]", index) for index in range(len(node))]
-    else:
-        children = [(f"{path}.{key!s}".lstrip("."), key) for key in node]
-    for child_path, key in children:
-        # In Hydra's logging configs `class` and `()` are called as `_target_` is elsewhere.
-        names_code = key == "_target_" or (key in {"class", "()"} and child_path.startswith("hydra."))
-        if names_code:
-            yield child_path, str(_value(node, key))
+    for key in range(len(node)) if isinstance(node, ListConfig) else node:
+        inner = f"{path}[{key!s}]" if isinstance(node, ListConfig) else f"{path}.{key!s}".lstrip(".")
+        # In Hydra's logging configs, `class` and `()` name code as `_target_` does elsewhere.
+        if key == "_target_" or (key in ("class", "()") and inner.startswith("hydra.")):
+            yield inner, str(_value(node, key))
         else:
-            yield from _targets(node._get_node(key), child_path)
-
-
-def _is_empty(node: DictConfig | ListConfig) -> bool:
-    return node._is_none() or node._is_missing() or node._is_interpolation()
+            yield from _targets(child(node, key), inner)
 
 
 def _value(node: Any, key: Any) -> Any:
+    """Return a value, or its interpolation if that cannot be resolved."""
     try:
         return node[key]
     except OmegaConfBaseException:
-        return node._get_node(key)
+        return child(node, key)
 
 
 def _is_ours(target: str) -> bool:
-    """Ours by name and by origin: what one of our modules imported from elsewhere is not ours."""
+    """Return True if a class is defined in gcsl; something that a gcsl module merely imports is not."""
     return target.startswith(OURS) and str(getattr(locate(target), "__module__", "")).startswith(OURS)
 
 
 def locate(target: str) -> Any:
-    """The class or function that `package.module.Name` names.
+    """Import the class or function named `package.module.Name`.
 
     Raises:
-        ConfigError: no such module or name.
+        ConfigError: the module or the name does not exist.
         DependencyError: the module needs a package that is not installed.
     """
     module_name, _, name = target.rpartition(".")
@@ -96,23 +89,23 @@ def locate(target: str) -> Any:
 
 
 def typed(node: DictConfig) -> DictConfig:
-    """The node checked against the dataclass that its `_target_` names, and the nodes inside it likewise.
+    """Return a node, and the nodes inside it, checked against the dataclass named by its `_target_`.
 
-    A node without `_target_`, or whose target is no dataclass, is returned as it is.
+    A node without `_target_`, or whose target is not a dataclass, is returned unchanged.
 
     Raises:
-        OmegaConfBaseException: a key or a value that the dataclass has no place for (relative to the node).
+        OmegaConfBaseException: an unknown key or a value of the wrong type; its path is relative to the node.
     """
-    target = None if _is_empty(node) else node.get("_target_")
+    target = None if is_empty(node) else node.get("_target_")
     found = locate(str(target)) if target is not None else None
     if not (isinstance(found, type) and is_dataclass(found)):
         return node
     schema: DictConfig = OmegaConf.structured(found)
     plain: list[str] = []
     for key in node:
-        child = node._get_node(key)
-        inner = typed(child) if isinstance(child, DictConfig) else child
-        if inner is not child and key in schema:
+        value = child(node, key)
+        inner = typed(value) if isinstance(value, DictConfig) else value
+        if inner is not value and key in schema:
             schema[key] = inner
         elif key != "_target_":
             plain.append(str(key))

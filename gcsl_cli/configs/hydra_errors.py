@@ -1,0 +1,127 @@
+"""Turn errors of Hydra and OmegaConf into gcsl's messages: the value, what is allowed, the fix."""
+
+import re
+from enum import Enum
+from typing import Any, Union, get_args, get_origin
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from gcsl_cli.configs.hydra_internals import declared_type
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.errors import did_you_mean, listed
+
+
+def message_for(error: BaseException, config: DictConfig | None, override: Any = None, prefix: str = "") -> str:
+    """Return one message for an error raised while composing.
+
+    Args:
+        error: The error.
+        config: The config as far as it is composed, for declared types.
+        override: The override that was being applied.
+        prefix: Path of the node that was being typed, with a trailing dot.
+    """
+    cause = _omegaconf_cause(error)
+    if override is not None:
+        path = override.key_or_group
+        hint = _declared(config, path) if config is not None else None
+        if hint is not None and isinstance(cause, ValidationError):
+            return _wrong_value(path, _plain(override), hint)
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+            return _omegaconf(cause, config, "" if str(cause.full_key).startswith(path) else f"{path}.")
+        return f"{override.input_line}: {_first_line(cause or error)}"
+    if cause is None:
+        return _composition(error)
+    return _in_file(error) + _omegaconf(cause, config, prefix)
+
+
+def missing_value(path: str) -> str:
+    """Return the message for a mandatory key (`???`) without a value."""
+    return f"{path} has no value and needs one: add {path}=VALUE."
+
+
+def expected(hint: Any) -> str:
+    """Describe a declared type: `a whole number`, `one of: all, sample`, `a list of numbers, like [a, b]`."""
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", dict: "a mapping"}
+    if get_origin(hint) is Union or type(hint).__name__ == "UnionType":
+        return " or ".join("null" if part is type(None) else expected(part) for part in get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return f"one of: {listed(member.name for member in hint)}"
+    if get_origin(hint) is list:
+        inner = {int: "whole numbers", float: "numbers", str: "strings"}.get(get_args(hint)[0], "values")
+        return f"a list of {inner}, like [a, b]"
+    if get_origin(hint) is dict:
+        return "a mapping"
+    return names.get(hint, "a group of keys" if isinstance(hint, type) else "another value")
+
+
+def _wrong_value(path: str, value: Any, hint: Any) -> str:
+    """Return the message for a value of the wrong type; for enums it suggests the closest name."""
+    near = ""
+    for part in (hint, *get_args(hint)):
+        if isinstance(part, type) and issubclass(part, Enum):
+            near = did_you_mean(str(value), [member.name for member in part])
+    return f"{path}={'null' if value is None else value}: expected {expected(hint)}.{near}"
+
+
+def _declared(config: DictConfig, path: str) -> Any:
+    parent_path, _, name = path.rpartition(".")
+    parent = OmegaConf.select(config, parent_path, throw_on_missing=False) if parent_path else config
+    return declared_type(parent, name) if isinstance(parent, DictConfig) and name in parent else None
+
+
+def _omegaconf(cause: OmegaConfBaseException, config: DictConfig | None, prefix: str) -> str:
+    path = f"{prefix}{cause.full_key or ''}"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        names = [str(key) for key in cause.parent_node] if isinstance(cause.parent_node, DictConfig) else []
+        parent = path.rpartition(".")[0]
+        near = did_you_mean(path, [f"{parent}.{name}" if parent else name for name in names])
+        siblings = f" Keys of {parent or 'the config'}: {listed(names)}."
+        return f"{path}: no such key.{near or siblings}"
+    if isinstance(cause, InterpolationResolutionError):
+        return f"{path}: {_first_line(cause)}."
+    schema = config if config is not None else OmegaConf.structured(Config)
+    hint = cause.ref_type if prefix else _declared(schema, path)
+    value = re.search(r"[Vv]alue '(.*?)'", _first_line(cause))
+    if hint is not None and value:
+        return _wrong_value(path, value.group(1), hint)
+    return f"{path}: {_first_line(cause)}." if path else f"{_first_line(cause)}."
+
+
+def _composition(error: BaseException) -> str:
+    text = _first_line(error)
+    if "while scanning" in str(error) or "while parsing" in str(error) or "could not find expected" in str(error):
+        return "A YAML file is not valid: " + " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."
+
+
+def _in_file(error: BaseException) -> str:
+    """Return `In trainer/mine.yaml: ` if Hydra says which file the error is in."""
+    found = re.match(r"In '([^']+)'", str(error))
+    return f"In {found.group(1)}.yaml: " if found else ""
+
+
+def _omegaconf_cause(error: BaseException) -> OmegaConfBaseException | None:
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OmegaConfBaseException):
+            return link
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _plain(override: Any) -> Any:
+    value = override.value()
+    return override.get_value_string() if isinstance(value, (list, dict, str)) else value
+
+
+def _first_line(error: BaseException) -> str:
+    text = getattr(error, "msg", None) or str(error)
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
