@@ -12,7 +12,7 @@ import pytest
 from gcsl_cli import configs
 from gcsl_cli.configs.choices import LevelRule, Pairing
 from gcsl_cli.configs.search_path import conf_dir, group_options
-from gcsl_cli.errors import ConfigError, nearest
+from gcsl_cli.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("remembered_composition")
 
@@ -371,16 +371,3 @@ def test_the_commands_of_every_header_compose(name: str) -> None:
         assert stage in ("prepare", "train", "generate", "evaluate")
         for member in configs.Composer().members([argument for argument in arguments if "=" in argument]):
             configs.load(member)
-
-
-@pytest.mark.parametrize(
-    ("typed", "names", "expected"),
-    [
-        ("sed", ["seed", "force"], ["seed"]),
-        ("trian.epochs", ["train.budget.epochs", "goal.levels"], ["train.budget.epochs"]),
-        ("b.samples", ["a.samples", "b.c.samples"], ["a.samples", "b.c.samples"]),
-        ("zzz", ["seed"], []),
-    ],
-)
-def test_nearest(typed: str, names: list[str], expected: list[str]) -> None:
-    assert sorted(nearest(typed, names)) == expected
