@@ -1,4 +1,4 @@
-"""From override lines to a checked `Config`: composed by Hydra, answered in our own words.
+"""From override lines to a checked `Config`, composed by Hydra with gcsl's own error messages.
 
     load(["task=toxicity", "goal=threshold", "train.learning_rate=1e-4"]) -> Config(...)
     load(["train.lerning_rate=1"]) -> ConfigError: train.lerning_rate: no such key. Did you mean train.learning_rate?
@@ -17,9 +17,9 @@ __all__ = ["Composer", "finish", "load", "validate", "without_hydra"]
 
 
 def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
-    """The checked configuration of one job; `config_dir` is a folder of the user's own groups.
+    """Compose and check the config of one run; `config_dir` is a folder with the user's own groups.
 
     Raises:
-        ConfigError: an override, a key, an option or a value that cannot be used, with the fix.
+        ConfigError: an invalid override, key, option or value, with the fix.
     """
     return finish(without_hydra(Composer(config_dir).compose(overrides)), overrides)

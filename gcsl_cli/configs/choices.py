@@ -1,10 +1,10 @@
-"""What keys take that know a few words only."""
+"""Enums for config values."""
 
 from enum import StrEnum
 
 
 class Formulation(StrEnum):
-    """How the goal of a row follows from its score."""
+    """How the score of a row determines its goal."""
 
     threshold = "threshold"
     exact = "exact"
@@ -12,7 +12,7 @@ class Formulation(StrEnum):
 
 
 class Wording(StrEnum):
-    """What a goal looks like in the prompt."""
+    """How a goal is written in the prompt."""
 
     language = "language"
     token = "token"
@@ -20,7 +20,7 @@ class Wording(StrEnum):
 
 
 class Placement(StrEnum):
-    """Where the goal stands."""
+    """Where the goal is placed."""
 
     before_prompt = "before_prompt"
     after_prompt = "after_prompt"
@@ -30,7 +30,7 @@ class Placement(StrEnum):
 
 
 class Pairing(StrEnum):
-    """Which of the levels that a row reaches become training rows."""
+    """Which of the levels that a row reaches become its goals."""
 
     auto = "auto"
     all = "all"
@@ -38,14 +38,14 @@ class Pairing(StrEnum):
 
 
 class PairingWeight(StrEnum):
-    """How much a row under several goals counts."""
+    """How much weight a row with several goals gets: one per goal, or one in total."""
 
     pairs = "pairs"
     rows = "rows"
 
 
 class SharedPrefix(StrEnum):
-    """Whether rows that begin alike are computed as one sequence."""
+    """Whether rows with a common prefix are packed into one sequence."""
 
     auto = "auto"
     on = "on"
@@ -53,7 +53,7 @@ class SharedPrefix(StrEnum):
 
 
 class Balance(StrEnum):
-    """How the plan draws rows."""
+    """How the batch plan samples rows."""
 
     none = "none"
     levels = "levels"
@@ -70,14 +70,14 @@ class LevelRule(StrEnum):
 
 
 class LevelScope(StrEnum):
-    """Among which rows a quantile is taken."""
+    """Which rows a quantile is computed over."""
 
     dataset = "dataset"
     prompt = "prompt"
 
 
 class Precision(StrEnum):
-    """Arithmetic of training."""
+    """Numeric precision of training."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -85,4 +85,4 @@ class Precision(StrEnum):
 
 
 AFTER_PROMPT = (Placement.after_prompt, Placement.assistant_prefix)
-"""Goals of one row share the prompt before them."""
+"""Placements with which the goals of one row share the prompt in front of them."""

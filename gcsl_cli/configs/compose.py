@@ -1,4 +1,4 @@
-"""Composing: override lines to one typed config, with every mistake named before Hydra starts a job."""
+"""Compose override lines into one typed config, and report every mistake before Hydra starts a job."""
 
 import copy
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from gcsl_cli.errors import ConfigError
 
 
 class Composer:
-    """Composes with Hydra's loader over our folder and the user's, as `hydra.main` does afterwards."""
+    """Composes configs as `hydra.main` does later, from the shipped folder and the user's."""
 
     def __init__(self, config_dir: Path | None = None) -> None:
         self.loader = search_path.config_loader(config_dir)
@@ -27,7 +27,7 @@ class Composer:
         """Compose the config of one run, with its `hydra` node and with `task` and `method` typed; not yet resolved.
 
         Raises:
-            ConfigError: a line that cannot be used.
+            ConfigError: an invalid override, or a mistake in a config file.
         """
         parsed = overrides.parse(lines, self.groups)
         overrides.check_sweeps(parsed)
@@ -47,9 +47,10 @@ class Composer:
         return config
 
     def members(self, lines: Sequence[str]) -> list[list[str]]:
-        """The override lines of every run of a multirun, in order.
+        """Return the overrides of every run of a multirun, in order.
 
-        A sweeper other than Hydra's own chooses values as it goes: then one member stands for all.
+        A sweeper other than Hydra's default may choose values adaptively; then a single member without the swept keys
+        represents all runs.
         """
         parsed = overrides.parse(lines, self.groups)
         choices, _ = self._sorted(parsed)
@@ -58,16 +59,16 @@ class Composer:
         if sweeper._target_ != hydra_internals.BASIC_SWEEPER:
             return [[override.input_line for override in parsed if not override.is_sweep_override()]]
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        hydras = [override.input_line for override in parsed if override.is_hydra_override()]
+        hydra_lines = [override.input_line for override in parsed if override.is_hydra_override()]
         swept = [override for override in parsed if not override.is_hydra_override()]
         for override in swept:
             if override.is_sweep_override() and not override.is_discrete_sweep():
                 raise ConfigError(
-                    f"{override.input_line}: Hydra's own sweeper takes lists (a,b,c), choice(...) and range(...); "
-                    "an interval needs another sweeper, for example hydra/sweeper=optuna."
+                    f"{override.input_line}: Hydra's default sweeper takes lists (a,b,c), choice(...) and range(...). "
+                    "An interval needs another sweeper, such as hydra/sweeper=optuna."
                 )
         members = hydra_internals.combinations([*overrides.parse(params, self.groups), *swept])
-        return [hydras + member for member in members]
+        return [hydra_lines + member for member in members]
 
     def _sorted(self, parsed: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         choices, values = [], []
@@ -117,7 +118,7 @@ class Composer:
 
 
 def _each(override: Any) -> list[Any]:
-    """The single choices of a sweep over a group."""
+    """Return one override per option in a sweep over a group."""
     if not override.is_discrete_sweep():
         return [override]
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -128,7 +129,7 @@ def _each(override: Any) -> list[Any]:
 
 
 TYPED = ("task", "method")
-"""Nodes that are typed by the dataclass that their `_target_` names."""
+"""Nodes whose schema is the dataclass named by their `_target_`."""
 
 
 def type_nodes(config: DictConfig) -> None:
@@ -138,9 +139,9 @@ def type_nodes(config: DictConfig) -> None:
         ConfigError: a key or a value that the dataclass does not have.
     """
     for name in TYPED:
-        if OmegaConf.is_missing(config, name) or not isinstance(hydra_internals.child(config, name), DictConfig):
+        node = hydra_internals.child(config, name)
+        if OmegaConf.is_missing(config, name) or not isinstance(node, DictConfig):
             raise ConfigError(f"{name} has no value. Choose one: {name}=NAME (gcsl train --help lists them).")
-        node = cast(DictConfig, hydra_internals.child(config, name))
         try:
             checked = typed(node)
         except OmegaConfBaseException as error:
@@ -151,7 +152,7 @@ def type_nodes(config: DictConfig) -> None:
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
-    """A copy of a composed config as a job gets it: without the `hydra` node."""
+    """Return a copy of a composed config without its `hydra` node, as a job receives it."""
     config = copy.deepcopy(composed)
     with open_dict(config):
         del config["hydra"]
@@ -159,12 +160,14 @@ def without_hydra(composed: DictConfig) -> DictConfig:
 
 
 def finish(config: DictConfig, lines: Sequence[str]) -> Config:
-    """The resolved and checked `Config` of a composed config without its `hydra` node.
+    """Resolve and check a composed config without its `hydra` node.
 
-    `lines` are the override lines of the command line: only they can allow code from outside.
+    Args:
+        config: The composed config.
+        lines: The overrides of the command line; nothing else can allow code from outside gcsl.
 
     Raises:
-        ConfigError: a value that is missing, of the wrong type or out of its range.
+        ConfigError: a value that is missing, of the wrong type or out of range.
     """
     check_targets(config, lines)
     if any(OmegaConf.get_type(config, name) is dict for name in TYPED):
@@ -182,14 +185,10 @@ def finish(config: DictConfig, lines: Sequence[str]) -> Config:
 
 
 def _check_goal_is_used(config: Config, lines: Sequence[str]) -> None:
-    """Refuse a goal that is asked for together with a method that has none.
-
-    Raises:
-        ConfigError: see above.
-    """
+    """Raise `ConfigError` if the command line sets a goal for a method that trains without goals."""
     if config.method.uses_goals:
         return
     name = config.method.name
-    asked = [line for line in lines if line.lstrip("+~").startswith(("goal=", "goal.")) and line != "goal=none"]
-    if asked:
-        raise ConfigError(f"{asked[0]} with method={name}: it trains without goals. Leave one of them out.")
+    goals = [line for line in lines if line.lstrip("+~").startswith(("goal=", "goal.")) and line != "goal=none"]
+    if goals:
+        raise ConfigError(f"{goals[0]} with method={name}, which trains without goals. Leave one of them out.")

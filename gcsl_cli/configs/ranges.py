@@ -1,22 +1,22 @@
-"""Ranges of numbers in a config, each with the message for a value outside it."""
+"""Allowed ranges of numbers in a config, each with the message for a value outside it."""
 
 import math
 from collections.abc import Iterator
 
 
 def count(path: str, value: float | None) -> Iterator[str]:
-    """Yield a message unless the value is at least 1; `None` is no value."""
+    """Yield a message unless the value is at least 1; `None` is not checked."""
     if value is not None and not value >= 1:
         yield f"{path}={value}: must be a whole number of at least 1. Try {path}=1 or leave it out."
 
 
 def not_negative(path: str, value: float | None) -> Iterator[str]:
-    """Yield a message unless the value is finite and at least 0; `None` is no value."""
+    """Yield a message unless the value is finite and at least 0; `None` is not checked."""
     if value is not None and not (math.isfinite(value) and value >= 0):
         yield f"{path}={value}: must be a finite number of at least 0. Try {path}=0 or leave it out."
 
 
 def positive(path: str, value: float | None) -> Iterator[str]:
-    """Yield a message unless the value is finite and above 0; `None` is no value."""
+    """Yield a message unless the value is finite and above 0; `None` is not checked."""
     if value is not None and not (math.isfinite(value) and value > 0):
         yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."

@@ -1,8 +1,7 @@
-"""The typed shape of every config: Hydra checks overrides against it before any work starts.
+"""The schema of every config: Hydra checks overrides against it before any work starts.
 
-The `task` and `method` nodes are not here: each is a dataclass in its own module, whose fields are its schema
-(`tasks/base.py`, `methods/base.py`).
-No torch in this module.
+The nodes `task` and `method` are missing here: each is a dataclass in its own module, whose fields are its schema (see
+`tasks/base.py` and `methods/base.py`). The keys are explained in the YAML files in `conf/`.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from gcsl_cli.configs.choices import (
 
 @dataclass
 class LevelsConfig:
-    """Where the thresholds lie."""
+    """How the levels are chosen."""
 
     by: LevelRule = LevelRule.auto
     per: LevelScope = LevelScope.dataset
@@ -35,7 +34,7 @@ class LevelsConfig:
 
 @dataclass
 class GoalConfig:
-    """What the model is asked to reach, and how it is told."""
+    """What the model is asked to reach, and how the goal is written into the prompt."""
 
     formulation: Formulation = Formulation.threshold
     wording: Wording = Wording.language
@@ -54,7 +53,7 @@ class GoalConfig:
 
     @property
     def paired(self) -> Pairing:
-        """The pairing that `auto` stands for: every level where rows can share their prompts."""
+        """The pairing, with `auto` resolved: all levels if the goals of a row can share its prompt, else one."""
         if self.pairing is not Pairing.auto:
             return self.pairing
         several = self.formulation is Formulation.threshold and self.levels.by is not LevelRule.raw
@@ -85,13 +84,13 @@ class AdapterConfig:
 
     @property
     def drops(self) -> bool:
-        """Whether every row is trained under random values of its own."""
+        """True if the adapter uses dropout, which differs from row to row."""
         return self.name != "none" and self.dropout > 0
 
 
 @dataclass
 class BudgetConfig:
-    """How much is trained: one of them; none is one epoch. Tokens are counted without padding."""
+    """Length of training: at most one key is set, and none means one epoch. Padding tokens do not count."""
 
     epochs: float | None = None
     tokens: int | None = None
@@ -101,7 +100,7 @@ class BudgetConfig:
 
 @dataclass
 class TrainConfig:
-    """The optimisation."""
+    """Optimization."""
 
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     max_steps: int | None = None
@@ -131,7 +130,7 @@ class TrainConfig:
 
 @dataclass
 class GenerationConfig:
-    """Sampling: what is asked for, and how."""
+    """Sampling: the goal to ask for, guidance and decoding."""
 
     target: Any = None
     guidance: float = 0.0
@@ -148,7 +147,7 @@ class GenerationConfig:
 
 @dataclass
 class EvaluationConfig:
-    """What is measured, against what."""
+    """What is evaluated, and how."""
 
     base: bool = True
     generations: bool = True
@@ -163,7 +162,7 @@ class EvaluationConfig:
 
 @dataclass
 class Config:
-    """The whole configuration of one job."""
+    """The complete config of one run."""
 
     task: Any = "???"
     goal: GoalConfig = field(default_factory=GoalConfig)
@@ -182,20 +181,20 @@ class Config:
 
     @property
     def pairs_together(self) -> bool:
-        """Whether the goals of a row follow one another in the plan: they could share the prompt before them."""
+        """True if the goals of a row are consecutive in the plan, so that they could share its prompt."""
         return self.method.uses_goals and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
 
     @property
     def rows_together(self) -> int:
-        """How many rows of one prompt follow one another in the plan; pairs and labelled rows are drawn one by one."""
+        """Maximum number of consecutive rows of one prompt in the plan."""
         return self.train.rows_per_prompt if self.method.plans_batches else 1
 
     @property
     def together(self) -> bool:
-        """Whether rows that could share a prompt follow one another in the plan."""
+        """True if rows that could share a prompt are consecutive in the plan."""
         return self.pairs_together or self.rows_together > 1
 
     @property
     def shares_prompts(self) -> bool:
-        """Whether rows that begin alike are trained as one sequence, if the model can."""
+        """True if rows with a common prefix are packed into one sequence, provided that the model allows it."""
         return self.together and self.train.shared_prefix is not SharedPrefix.off and not self.adapter.drops

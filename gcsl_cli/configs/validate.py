@@ -1,4 +1,4 @@
-"""Ranges of values that need no data to be checked, so that a typing slip costs a second and not a run."""
+"""Check all values that can be checked without data, so that a typo costs a second and not a run."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from gcsl_cli.configs.goal_checks import goal_problems, shown
 from gcsl_cli.configs.schema import BudgetConfig, Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
-# transformers.SchedulerType (transformers 5), those that need no further arguments.
+# The members of transformers.SchedulerType (transformers 5) that need no further arguments.
 SCHEDULES = (
     "linear",
     "cosine",
@@ -68,7 +68,7 @@ POSITIVE = (
 
 
 def validate(config: Config) -> None:
-    """Check every value whose range is known without data.
+    """Check all values whose range is known without data.
 
     Raises:
         ConfigError: the first value out of range, with what is allowed and the fix.
@@ -93,9 +93,9 @@ def _problems(config: Config) -> Iterator[str]:
         near = did_you_mean(train.lr_schedule, SCHEDULES)
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
     if not 0 < generation.top_p <= 1:
-        yield f"generation.top_p={generation.top_p}: must be above 0 and at most 1. 1 samples from every token."
+        yield f"generation.top_p={generation.top_p}: must be above 0 and at most 1. 1 samples from all tokens."
     if not 0 <= adapter.dropout < 1:
-        yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 drops nothing."
+        yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
     yield from goal_problems(config.goal)
     yield from _token_rate(config)
     yield from _budget(config.train.budget)
@@ -104,10 +104,10 @@ def _problems(config: Config) -> Iterator[str]:
     if not config.method.uses_goals and (config.generation.guidance or config.generation.target is not None):
         key = "target" if config.generation.target is not None else "guidance"
         yield (
-            f"generation.{key}={getattr(config.generation, key)} with a model that is trained without goals: there is "
-            "nothing to ask for. Leave it out, or choose a goal (method=gcsl goal=threshold)."
+            f"generation.{key}={getattr(config.generation, key)} with a model trained without goals: it has no goal to "
+            "ask for. Leave it out, or choose a goal (method=gcsl goal=threshold)."
         )
-    yield from _asked(config)
+    yield from _targets(config)
 
 
 def _numbers(config: Config) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _token_rate(config: Config) -> Iterator[str]:
         return
     if config.goal.wording is not Wording.token:
         yield (
-            f"train.control_token_learning_rate={rate} without control tokens: nothing would have this rate. Use "
+            f"train.control_token_learning_rate={rate} without control tokens has no effect. Use "
             "goal.wording=token, or train.learning_rate."
         )
     if config.adapter.name == "none":
@@ -133,31 +133,34 @@ def _token_rate(config: Config) -> Iterator[str]:
 
 
 def _budget(budget: BudgetConfig) -> Iterator[str]:
-    given = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(budget, name)) is not None]
-    if len(given) > 1:
-        yield f"{' and '.join(given)}: a run has one budget. Give one of them."
+    budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(budget, name)) is not None]
+    if len(budgets) > 1:
+        yield f"{' and '.join(budgets)}: a run has one budget. Set only one of them."
 
 
 def _batches(config: Config) -> Iterator[str]:
     train = config.train
     if train.tokens_per_batch and train.micro_batch_size:
-        yield "train.tokens_per_batch and train.micro_batch_size both say what a forward pass takes. Give one of them."
+        yield "train.tokens_per_batch and train.micro_batch_size both size a forward pass. Set only one of them."
     if train.tokens_per_batch and not config.method.plans_batches:
-        yield f"train.tokens_per_batch with method={config.method.name}: it takes rows. Use train.micro_batch_size."
+        yield (
+            f"train.tokens_per_batch with method={config.method.name}: its batches are sized in rows. "
+            "Use train.micro_batch_size."
+        )
     if train.batches_per_step > 1 and not train.tokens_per_batch:
         yield (
             f"train.batches_per_step={train.batches_per_step} without train.tokens_per_batch: rows are split by "
-            "train.micro_batch_size. Use that, or give train.tokens_per_batch."
+            "train.micro_batch_size. Use that, or set train.tokens_per_batch."
         )
     if train.shared_prefix is SharedPrefix.on and config.adapter.drops:
         yield (
-            f"train.shared_prefix=on with adapter.dropout={config.adapter.dropout}: it drops other values in every "
-            "row. Use adapter.dropout=0, or train.shared_prefix=auto."
+            f"train.shared_prefix=on with adapter.dropout={config.adapter.dropout}: dropout differs from row to "
+            "row, so a prefix cannot be shared. Use adapter.dropout=0, or train.shared_prefix=auto."
         )
     if train.shared_prefix is SharedPrefix.on and not config.shares_prompts:
         yield (
-            "train.shared_prefix=on: there is nothing to share. It takes a goal after the prompt "
-            "(goal.placement=after_prompt or assistant_prefix) and every level that a row reaches "
+            "train.shared_prefix=on: there is nothing to share. Sharing requires a goal after the prompt "
+            "(goal.placement=after_prompt or assistant_prefix) with all levels that a row reaches "
             "(goal.formulation=threshold goal.pairing=all), or train.rows_per_prompt above 1."
         )
 
@@ -168,13 +171,13 @@ def _method(config: Config) -> Iterator[str]:
         yield f"train.score_below={below}: must be a finite grade, or null for all rows."
     if method.uses_goals and config.goal.formulation is Formulation.none:
         yield (
-            f"goal.formulation=none with method={method.name}, which trains under goals. Use method=sft, or choose a "
+            f"goal.formulation=none with method={method.name}, which trains with goals. Use method=sft, or choose a "
             "goal (goal=threshold)."
         )
     yield from method.problems(config.train.micro_batch_size or config.train.batch_size)
 
 
-def _asked(config: Config) -> Iterator[str]:
+def _targets(config: Config) -> Iterator[str]:
     targets = {"goal.target": config.goal.target, "generation.target": config.generation.target}
     for path, target in targets.items():
         allowed = "best, worst or a level"

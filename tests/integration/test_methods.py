@@ -87,10 +87,10 @@ def test_it_is_evaluated_beside_base_and_by_likelihood(lines: list[str]) -> None
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["method=sft", "goal=exact"], "goal=exact with method=sft: it trains without goals"),
+        (["method=sft", "goal=exact"], "goal=exact with method=sft, which trains without goals"),
         (["method=sft", "goal.wording=token"], "goal.wording=token with method=sft"),
-        (["method=sft", "generation.guidance=2"], "generation.guidance=2.0 with a model that is trained without goals"),
-        (["goal=none", "generation.target=best"], "generation.target=best with a model that is trained without goals"),
+        (["method=sft", "generation.guidance=2"], "generation.guidance=2.0 with a model trained without goals"),
+        (["goal=none", "generation.target=best"], "generation.target=best with a model trained without goals"),
         (["method=sft", "method.select=min_score"], "method.select=min_score needs the lowest grade"),
         (["method=sft", "method.top_fraction=0"], "method.top_fraction=0.0: must be above 0"),
         (["method=sft", "method.select=min_score", "method.min_score=2"], "No row has a score of 2 or more"),
@@ -188,10 +188,10 @@ def test_a_dry_run_tells_the_completions_apart(sampled: list[str], method: str) 
     [
         (["method=dpo", "train.batch_size=400"], "preference pairs, but one optimizer step takes 400: "),
         (["method=dpo", "method.margin=5"], "differences of at least method.margin=5"),
-        (["method=dpo", "goal=exact"], "goal=exact with method=dpo: it trains without goals"),
+        (["method=dpo", "goal=exact"], "goal=exact with method=dpo, which trains without goals"),
         (["method=kto", "method.threshold=2"], "No rows have a score of at least 2"),
         (["method=kto", "train.batch_size=1"], "it compares each row with another row of the pass"),
-        (["method=kto", "generation.guidance=1"], "a model that is trained without goals"),
+        (["method=kto", "generation.guidance=1"], "a model trained without goals"),
         (["method=sft", "train.score_below=-1"], "train.score_below=-1: no training row is below it"),
     ],
 )

@@ -178,7 +178,7 @@ def test_prompts_are_not_shared_where_that_is_not_exact(tmp_path: Path, small_ru
     lines += ["adapter.r=4", "adapter.dropout=0.1"]
     refused = gcsl("train", *lines, "train.shared_prefix=on")
     assert refused.code == 2
-    assert "train.shared_prefix=on with adapter.dropout=0.1: it drops other values in every row." in refused.err
+    assert "train.shared_prefix=on with adapter.dropout=0.1: dropout differs from row to row" in refused.err
     ended = gcsl("train", *lines, "--json")
     assert ended.code == 0, ended.err
     run = Path(json.loads(ended.out)["run"])

@@ -141,7 +141,7 @@ def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: s
         ("train.budget.epochs=-1", "must be a finite number above 0"),
         ("train.budget.seconds=0", "must be a finite number above 0"),
         ("train.budget.tokens=0", "must be a whole number of at least 1"),
-        ("train.budget={tokens: 9, epochs: 2}", "train.budget.tokens=9: a run has one budget. Give one of them."),
+        ("train.budget={tokens: 9, epochs: 2}", "train.budget.tokens=9: a run has one budget. Set only one of them."),
         ("train.lr_schedule=cosin", "Did you mean cosine?"),
         ("generation.top_p=0", "must be above 0 and at most 1"),
         ("generation.top_p=1.1", "must be above 0 and at most 1"),
@@ -213,7 +213,7 @@ def test_values_are_needed_where_levels_are_fixed(folder: Path) -> None:
         (["goal.sentences=[a,b]", "goal.template='{level}'"], "Set only one of them"),
         (["goal.tokens=2"], "goal.tokens=2 with goal.wording=language: there are no control tokens"),
         (["goal.tokens=0", "goal.wording=token"], "goal.tokens=0: must be a whole number of at least 1"),
-        (["train.control_token_learning_rate=0.1"], "without control tokens: nothing would have this rate"),
+        (["train.control_token_learning_rate=0.1"], "without control tokens has no effect"),
         (["train.control_token_learning_rate=0", "goal.wording=token"], "must be a finite number above 0"),
         (
             ["train.control_token_learning_rate=0.1", "goal.wording=token", "adapter=none"],

@@ -55,8 +55,8 @@ def test_another_kind_key_or_parent_is_another_identity(kind: str, keys: dict[st
 
 
 def test_the_identity_is_fixed_for_this_format_version() -> None:
-    """The first ten hex digits of sha256 of `[1, "training", "p", {"a": 1}]`; runs on disk are found by it."""
-    assert identity("training", {"a": 1}, "p") == "cabdac9f17"
+    """The first ten hex digits of sha256 of `[2, "training", "p", {"a": 1}]`; runs on disk are found by it."""
+    assert identity("training", {"a": 1}, "p") == "1b0277044f"
 
 
 def test_work_is_done_once(folder: Folder) -> None:
@@ -71,7 +71,7 @@ def test_the_manifest_records_identity_versions_and_facts(folder: Folder, monkey
 
     written = manifest(folder)
 
-    assert written["format_version"] == 1
+    assert written["format_version"] == 2
     assert (written["kind"], written["parent"], written["keys"]) == ("training", "f00d", KEYS)
     assert written["identity"] == folder.identity
     assert (written["rows"], written["command"]) == (3, "gcsl train seed=0")
@@ -126,13 +126,13 @@ def test_a_folder_with_other_files_is_left_alone(folder: Folder, force: bool) ->
 
 
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("version", [2, None, "1"])
+@pytest.mark.parametrize("version", [1, None, "2"])
 def test_another_format_version_is_refused(folder: Folder, version: Any, force: bool) -> None:
     do(folder)
     changed = manifest(folder) | {"format_version": version}
     (folder.path / "manifest.json").write_text(json.dumps(changed), encoding="utf-8")
 
-    with pytest.raises(RunError, match=rf"format version {version}; this gcsl .* reads 1\. Update gcsl"):
+    with pytest.raises(RunError, match=rf"format version {version}; this gcsl .* reads 2\. Use the gcsl that wrote it"):
         do(folder, force)
     assert (folder.path / "result.txt").exists()
 
@@ -241,4 +241,4 @@ def test_keys_that_json_cannot_represent_are_written_as_text(tmp_path: Path) -> 
 
     assert manifest(folder)["keys"] == {"path": "a/b"}
     assert Folder(tmp_path / "run", "training", {"path": Path("a/b")}).done()
-    assert runs.FORMAT_VERSION == 1
+    assert runs.FORMAT_VERSION == 2
