@@ -52,7 +52,7 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
             "Use goal.pairing=sample."
         )
     if raw and goal.balance is Balance.levels:
-        yield ("goal.levels.by=raw with goal.balance=levels: there are no levels to balance. Use goal.balance=none.")
+        yield "goal.levels.by=raw with goal.balance=levels: there are no levels to balance. Use goal.balance=none."
     if raw and goal.weights:
         yield "goal.levels.by=raw with goal.weights: raw scores have no levels to weight. Leave goal.weights out."
     if levels.per is LevelScope.prompt and levels.by is not LevelRule.quantile:

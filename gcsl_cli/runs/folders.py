@@ -78,7 +78,7 @@ class Folder:
         if version != FORMAT_VERSION:
             raise RunError(
                 f"{path}: format version {version}; this gcsl ({__version__}) reads {FORMAT_VERSION}. "
-                "Use the gcsl that wrote it, or choose another folder (run=PATH)."
+                "Use the version of gcsl that wrote it, or choose another folder (run=PATH)."
             )
         if manifest.get("identity") != self.identity or manifest.get("kind") != self.kind:
             raise RunError(

@@ -132,7 +132,9 @@ def test_another_format_version_is_refused(folder: Folder, version: Any, force: 
     changed = manifest(folder) | {"format_version": version}
     (folder.path / "manifest.json").write_text(json.dumps(changed), encoding="utf-8")
 
-    with pytest.raises(RunError, match=rf"format version {version}; this gcsl .* reads 2\. Use the gcsl that wrote it"):
+    with pytest.raises(
+        RunError, match=rf"format version {version}; this gcsl .* reads 2\. Use the version of gcsl that wrote it"
+    ):
         do(folder, force)
     assert (folder.path / "result.txt").exists()
 
