@@ -1,8 +1,7 @@
-"""The command line with fake stages: exit codes, stdout, multiruns, imports at startup."""
+"""The command line with fake stages: exit codes, stdout, multiruns."""
 
 import errno
 import json
-import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -15,18 +14,12 @@ from gcsl_cli import __version__
 from gcsl_cli.cli import commands as cli
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import DataError, TrainingError
+from tests.commands import Ended
 
 pytestmark = pytest.mark.usefixtures("remembered_composition")
 
 Stage = Callable[[Config], dict[str, Any]]
-Run = Callable[..., "Ended"]
-
-
-class Ended:
-    """Exit code and output of a command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+Run = Callable[..., Ended]
 
 
 def done(config: Config) -> dict[str, Any]:
@@ -308,75 +301,3 @@ def test_a_full_disk_while_an_outcome_is_written(
     ended = train(run)
     assert ended.code == 2
     assert "The disk is full" in ended.err
-
-
-def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"import sys; sys.path.insert(0, {str(Path(cli.__file__).parents[1])!r})\n"
-    return subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, cwd=cwd, check=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "heavy"),
-    [
-        (["--help"], ["torch", "transformers", "trl", "hydra", "numpy", "pyarrow"]),
-        (["train", "--help"], ["torch", "transformers", "trl", "hydra", "numpy", "pyarrow"]),
-        (["train", "--cfg", "job"], ["torch", "transformers", "trl"]),
-        (["train", "goal=treshold"], ["torch", "transformers", "trl"]),
-    ],
-)
-def test_startup_imports_no_heavy_packages(tmp_path: Path, arguments: list[str], heavy: list[str]) -> None:
-    """`gcsl --help` and `--cfg job` are fast because they do not import heavy packages."""
-    ended = python(
-        f"""
-from gcsl_cli.cli.commands import main
-try:
-    main({arguments!r})
-except SystemExit:
-    loaded = [name for name in {heavy!r} if name in sys.modules]
-    sys.exit(f"loaded: {{loaded}}")
-""",
-        tmp_path,
-    )
-    assert "loaded: []" in ended.stderr
-
-
-def test_child_processes_cannot_write_on_stdout(tmp_path: Path) -> None:
-    """Even at the level of file descriptor 1, stdout contains only the JSON document."""
-    (tmp_path / "conf/task").mkdir(parents=True)
-    (tmp_path / "conf/task/tiny.yaml").write_text("_target_: tiny.TinyTask\n")
-    ended = python(
-        """
-import os, types
-from dataclasses import dataclass
-
-@dataclass
-class TinyTask:
-    name: str = "tiny"
-    levels: list[float] | None = None
-
-def run(config):
-    print("noise of a library")
-    os.system("echo noise of a child")
-    return {"stage": "train", "status": "done", "run": "runs/x"}
-
-sys.modules["tiny"] = types.ModuleType("tiny")
-sys.modules["tiny"].TinyTask = TinyTask
-sys.modules["gcsl_cli.stages.train"] = types.ModuleType("train")
-sys.modules["gcsl_cli.stages.train"].run = run
-from gcsl_cli.cli.commands import main
-overrides = "task=tiny goal.levels.by=distinct goal.levels.values=[] allow_custom_code=true"
-main(["train", *overrides.split(), "--config-dir", "conf", "--json"])
-""",
-        tmp_path,
-    )
-    assert ended.returncode == 0
-    assert json.loads(ended.stdout) == {"stage": "train", "status": "done", "run": "runs/x", "exit_code": 0}
-    assert "noise of a child" in ended.stderr
-
-
-def test_a_closed_pipe(tmp_path: Path) -> None:
-    """`gcsl train --help | head -1` prints nothing on stderr."""
-    repo = str(Path(cli.__file__).parents[1])
-    command = f"PYTHONPATH={repo} {sys.executable} -m gcsl_cli train --help | head -1"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")

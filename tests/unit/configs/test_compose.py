@@ -1,10 +1,6 @@
 """Composing the real conf/ with a small test task: what is accepted, and the messages for what is not."""
 
-import math
 import shlex
-import sys
-import types
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,62 +9,9 @@ from gcsl_cli import configs
 from gcsl_cli.configs.choices import LevelRule, Pairing
 from gcsl_cli.configs.search_path import conf_dir, group_options
 from gcsl_cli.errors import ConfigError
+from tests.unit.configs.probe import PROBE, Feedback, ProbeTask, Scorer, refused, write
 
 pytestmark = pytest.mark.usefixtures("remembered_composition")
-
-
-@dataclass
-class Scorer:
-    name: str = "one"
-    cut: float = 0.5
-
-
-@dataclass
-class Feedback:
-    samples: int = 4
-    path: str | None = None
-
-
-@dataclass
-class ProbeTask:
-    name: str = "probe"
-    levels: list[float] = field(default_factory=list)
-    feedback_from: Feedback = field(default_factory=Feedback)
-    scorer: Scorer = field(default_factory=Scorer)
-    columns: dict[str, str] = field(default_factory=dict)
-
-
-PROBE = """
-_target_: gcsl_cli.tasks.probe.ProbeTask
-levels: [0.25, 0.5]
-feedback_from: {samples: 2}
-scorer: {_target_: gcsl_cli.tasks.probe.Scorer, cut: 0.25}
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's config folder with the task `probe`, whose module poses as one of gcsl's tasks."""
-    module = types.ModuleType("gcsl_cli.tasks.probe")
-    for cls in (ProbeTask, Scorer):
-        monkeypatch.setattr(cls, "__module__", module.__name__)
-        setattr(module, cls.__name__, cls)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    write(tmp_path, "task/probe.yaml", PROBE)
-    return tmp_path
-
-
-def write(folder: Path, name: str, text: str) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def refused(folder: Path, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as error:
-        configs.load(["task=probe", *overrides], folder)
-    assert error.value.exit_code == 2
-    return str(error.value)
 
 
 def test_load_fills_dataclasses(folder: Path) -> None:
@@ -130,162 +73,10 @@ def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: s
     assert said in refused(folder, override)
 
 
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        ("train.batch_size=0", "train.batch_size=0: must be a whole number of at least 1."),
-        ("train.micro_batch_size=5", "does not divide train.batch_size=16. Use one of 1, 2, 4, 8, 16."),
-        ("train.learning_rate=0", "must be a finite number above 0"),
-        ("train.learning_rate=.nan", "expected a number"),
-        ("train.learning_rate=nan", "must be a finite number above 0"),
-        ("train.budget.epochs=-1", "must be a finite number above 0"),
-        ("train.budget.seconds=0", "must be a finite number above 0"),
-        ("train.budget.tokens=0", "must be a whole number of at least 1"),
-        ("train.budget={tokens: 9, epochs: 2}", "train.budget.tokens=9: a run has one budget. Set only one of them."),
-        ("train.lr_schedule=cosin", "Did you mean cosine?"),
-        ("generation.top_p=0", "must be above 0 and at most 1"),
-        ("generation.top_p=1.1", "must be above 0 and at most 1"),
-        ("generation.temperature=0", "must be a finite number above 0"),
-        ("generation.samples=0", "at least 1"),
-        ("generation.max_new_tokens=0", "at least 1"),
-        ("generation.guidance=-1", "at least 0"),
-        ("generation.guidance=inf", "at least 0"),
-        ("generation.target=bst", "Did you mean best?"),
-        ("goal.target=inf", "expected best, worst or a level"),
-        ("goal.levels.values=[0.9,0.5]", "in ascending order"),
-        ("goal.levels.values=[0.5,0.5]", "without duplicates"),
-        ("evaluation.levels=[wurst]", "evaluation.levels=[wurst]: expected all"),
-        ("adapter.dropout=1", "below 1"),
-    ],
-)
-def test_values_out_of_range_are_refused(folder: Path, override: str, said: str) -> None:
-    assert said in refused(folder, override)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        ("method=dpo method.beta=0", "method.beta=0.0: must be a finite number above 0"),
-        ("method=dpo method.margin=-1", "method.margin=-1.0: must be a finite number of at least 0"),
-        ("method=dpo method.max_pairs=0", "method.max_pairs=0: must be a whole number of at least 1"),
-        ("method=kto method.threshold=nan", "must be a finite grade, or null for the median"),
-        ("method=dpo method.pairs=some", "best_worst, all, adjacent"),
-    ],
-)
-def test_a_methods_values_out_of_range_are_refused(folder: Path, overrides: str, said: str) -> None:
-    assert said in refused(folder, *overrides.split())
-
-
 def test_a_method_has_its_own_keys_only(folder: Path) -> None:
     said = refused(folder, "method=dpo", "method.select=all")
 
     assert said.startswith("method.select: no such key. Keys of method: name, learning_rate, pairs")
-
-
-@pytest.mark.parametrize("quantiles", ["[0.2,0.1]", "[0,1.5]", "[0.5,0.5]", "[]"])
-def test_quantiles_are_checked_when_they_are_used(folder: Path, quantiles: str) -> None:
-    line = f"goal.levels.quantiles={quantiles}"
-    for rule in ("auto", "quantile"):
-        assert "from 0 to 1 in ascending order" in refused(folder, f"goal.levels.by={rule}", line)
-    assert configs.load(["task=probe", "goal.levels.by=fixed", line], folder).goal.levels.by is LevelRule.fixed
-
-
-def test_values_are_needed_where_levels_are_fixed(folder: Path) -> None:
-    assert "one or more finite numbers" in refused(folder, "goal.levels.by=fixed", "goal.levels.values=[]")
-    assert configs.load(["task=probe", "goal.levels.values=[]"], folder).goal.levels.values == []
-
-
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
-        (["goal.formulation=exact", "goal.pairing=all"], "a row has only one exact goal"),
-        (["goal.levels.by=raw"], "only numbers can express them all. Use goal.wording=number"),
-        (["goal.levels.by=raw", "goal.wording=token"], "goal.levels.by=raw with goal.wording=token"),
-        (["goal.levels.by=raw", "goal.wording=number", "goal.pairing=all"], "reaches every lower score"),
-        (["goal.levels.by=raw", "goal.wording=number"], "Use goal.balance=none"),
-        (
-            ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none", "goal.weights=[1,2]"],
-            "raw scores have no levels to weight",
-        ),
-        (["goal.levels.per=prompt"], "goal.levels.per=prompt with goal.levels.by=auto: only quantiles"),
-        (["goal.levels.per=prompt", "goal.levels.by=distinct"], "only quantiles can be computed per prompt"),
-        (["goal.sentences=[a,b]", "goal.wording=number"], "numbers have no sentences"),
-        (["goal.sentences=[a,b]", "goal.template='{level}'"], "Set only one of them"),
-        (["goal.tokens=2"], "goal.tokens=2 with goal.wording=language: there are no control tokens"),
-        (["goal.tokens=0", "goal.wording=token"], "goal.tokens=0: must be a whole number of at least 1"),
-        (["train.control_token_learning_rate=0.1"], "without control tokens has no effect"),
-        (["train.control_token_learning_rate=0", "goal.wording=token"], "must be a finite number above 0"),
-        (
-            ["train.control_token_learning_rate=0.1", "goal.wording=token", "adapter=none"],
-            "with adapter=none: full fine-tuning trains all embeddings at train.learning_rate",
-        ),
-        (["goal.dropout=1"], "goal.dropout=1.0: must be at least 0 and below 1"),
-        (["goal.dropout=-0.1"], "must be at least 0 and below 1"),
-        (["goal.weights=[-1,1]"], "finite numbers of at least 0"),
-        (["goal.weights=[0,0]"], "at least one must be above 0"),
-        (["generation.against=wrst"], "expected worst, none, or a level. Did you mean worst?"),
-        (["generation.against=nan"], "generation.against=nan: expected worst, none, or a level"),
-    ],
-)
-def test_goals_that_make_no_sense_are_refused_with_the_reason(folder: Path, lines: list[str], said: str) -> None:
-    assert said in refused(folder, *lines)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none"],
-        ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none", "goal.formulation=exact"],
-        ["goal.levels.per=prompt", "goal.levels.by=quantile", "goal.wording=token", "goal.pairing=all"],
-        ["goal.formulation=exact", "goal.weights=[0,1]", "goal.dropout=0.5", "generation.against=none"],
-        ["goal.sentences=[a,b,c]", "goal.wording=token", "generation.against=0.5"],
-        ["goal.tokens=8", "goal.wording=token", "train.control_token_learning_rate=0.1", "adapter=lora"],
-    ],
-)
-def test_goals_that_make_sense_are_accepted(folder: Path, lines: list[str]) -> None:
-    assert configs.load(["task=probe", *lines], folder).task == configs.load(["task=probe"], folder).task
-
-
-def test_limits_themselves_are_allowed(folder: Path) -> None:
-    lines = ["generation.top_p=1", "generation.guidance=0", "train.micro_batch_size=16", "evaluation.levels=all"]
-    config = configs.load(["task=probe", *lines], folder)
-    assert (config.generation.top_p, config.train.micro_batch_size) == (1.0, 16)
-    assert math.isfinite(config.generation.guidance)
-
-
-def test_foreign_code_needs_the_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `_target_` outside gcsl runs foreign code: an override can allow that, a YAML file cannot."""
-    module = types.ModuleType("elsewhere")
-    monkeypatch.setitem(sys.modules, "elsewhere", module)
-    module.Scorer = Scorer  # type: ignore[attr-defined]
-    write(folder, "task/probe.yaml", PROBE.replace("gcsl_cli.tasks.probe.Scorer", "elsewhere.Scorer"))
-    write(folder, "experiment/sly.yaml", "# @package _global_\nallow_custom_code: true\n")
-    assert "task.scorer._target_=elsewhere.Scorer: this runs code from outside" in refused(folder)
-    assert "allow_custom_code=true" in refused(folder, "experiment=sly")
-    config = configs.load(["task=probe", "allow_custom_code=true"], folder)
-    assert config.task.scorer == Scorer(cut=0.25)
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "task._target_=os.system",
-        "task._target_=gcsl_cli.runs.files.contextmanager",
-        "hydra.launcher._target_=os.system",
-    ],
-)
-def test_foreign_targets_of_overrides_are_refused(folder: Path, override: str) -> None:
-    assert "this runs code from outside gcsl" in refused(folder, override)
-
-
-def test_a_target_that_passes_through_our_module_is_not_ours(folder: Path) -> None:
-    assert "there is no module gcsl_cli.runs.files.os" in refused(folder, "task._target_=gcsl_cli.runs.files.os.system")
-
-
-def test_callable_entries_of_hydras_logging_are_foreign_code_too(folder: Path) -> None:
-    handlers = "{handlers: {x: {class: subprocess.Popen, args: [id]}}}"
-    write(folder, "experiment/sly.yaml", f"# @package _global_\nhydra:\n  job_logging: {handlers}\n")
-    assert "hydra.job_logging.handlers.x.class=subprocess.Popen" in refused(folder, "experiment=sly")
 
 
 @pytest.mark.parametrize(
