@@ -35,9 +35,10 @@ from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal
 from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.branches import Branched
-from gcsl_cli.training.loop import TrainSettings, _head_on_supervised_positions, common_arguments
+from gcsl_cli.training.loop import TrainSettings, common_arguments
 from gcsl_cli.training.rows import IGNORED, PlannedBatches
 from gcsl_cli.training.sft import sft_arguments, sft_trainer
+from gcsl_cli.training.trl_internals import head_on_supervised_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -190,7 +191,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             make = sft_trainer(load_model(self.experiment.base_path), self.experiment.tokenizer, given, None, None)
             trainer = make(self._arguments(len(items), folder), [])
-            with _head_on_supervised_positions():
+            with head_on_supervised_positions():
                 return _timed(trainer)
 
     def _trl(self, rows: list[EncodedRow], size: int) -> tuple[float, float]:

@@ -201,14 +201,14 @@ def test_guidance_against_the_prompt_without_a_goal_and_against_a_level(run: Run
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["generation.target=2.5"], "target=2.5: no level of this model. The nearest: 2 and 3"),
-        (["generation.guidance=1", "generation.against=9"], "target=9: no level of this model. The nearest: 5 and 4"),
-        (["evaluation.levels=[worst,6]"], "target=6: no level"),
+        (["generation.target=2.5"], "target=2.5: not a level of this model. Nearest: 2 and 3"),
+        (["generation.guidance=1", "generation.against=9"], "target=9: not a level of this model. Nearest: 5 and 4"),
+        (["evaluation.levels=[worst,6]"], "target=6: not a level"),
         (["task.format=plain", "goal.placement=system"], "a plain text has no system turn"),
         (["task.format=plain", "goal.placement=role"], "a plain text has no roles"),
-        (["goal.template='be good'"], "no placeholder says which level it is"),
+        (["goal.template='be good'"], "no placeholder identifies the level"),
         (["goal.template='{grade}'"], "{grade}: no such placeholder"),
-        (["goal.sentences=[a,b]"], "There are 5 levels and 2 sentences"),
+        (["goal.sentences=[a,b]"], "There are 5 levels but only 2 sentences"),
         (["goal.weights=[1,2]"], "2 weights for 5 levels"),
         (["goal.levels.values=[9]"], "no row reaches the level 9"),
         (["goal.template='{level} " + "very " * 200 + "'"], "exceeds the model's context of 512"),
@@ -233,8 +233,8 @@ def test_goals_that_were_edited_or_are_newer_are_refused(run: Run, runs: Path) -
     newer = run("generate", *lines)
 
     assert (edited.code, newer.code) == (2, 2)
-    assert "It was edited" in json.loads(edited.out)["message"]
-    assert "format version 3; this gcsl reads 2. Update gcsl" in json.loads(newer.out)["message"]
+    assert "The file was edited" in json.loads(edited.out)["message"]
+    assert "format version 3; this gcsl reads version 2. Update gcsl" in json.loads(newer.out)["message"]
 
 
 def test_a_file_without_a_scorer_is_evaluated_by_likelihood(run: Run) -> None:

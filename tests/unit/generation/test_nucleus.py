@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import TopPLogitsWarper
 
-from gcsl_cli.generation.nucleus import FIRST_LOOK, Nucleus
+from gcsl_cli.generation.nucleus import FIRST_TOP_K, Nucleus
 
 NO_IDS = torch.empty(0, dtype=torch.long)
 
@@ -48,7 +48,7 @@ def test_temperature_comes_before_the_share() -> None:
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("spread", [5.0, 1.0, 0.1], ids=["peaked", "normal", "nearly flat"])
-@pytest.mark.parametrize("vocabulary", [7, FIRST_LOOK, FIRST_LOOK * 8 + 5])
+@pytest.mark.parametrize("vocabulary", [7, FIRST_TOP_K, FIRST_TOP_K * 8 + 5])
 def test_it_equals_the_sorting_one(vocabulary: int, spread: float, top_p: float) -> None:
     logits = spread * torch.randn(6, vocabulary, generator=torch.Generator().manual_seed(0))
     ours = Nucleus(1.0, top_p)(NO_IDS, logits)

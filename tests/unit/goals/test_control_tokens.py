@@ -97,7 +97,7 @@ def test_tokens_are_whole_and_left_out_of_text(tokenizer: "PreTrainedTokenizerBa
 def test_a_name_that_is_a_token_already_is_refused(tokenizer: "PreTrainedTokenizerBase") -> None:
     add_tokens(tokenizer, NAMES[:1])
 
-    with pytest.raises(ConfigError, match=r"has a token '<\|goal_0\|>' already.*goal\.wording=language"):
+    with pytest.raises(ConfigError, match=r"already has a token '<\|goal_0\|>'.*goal\.wording=language"):
         add_tokens(tokenizer, NAMES)
 
 

@@ -174,7 +174,7 @@ def test_quantiles_within_prompts_are_levels_by_themselves() -> None:
 def test_prompts_of_one_score_each_have_no_quantiles(prompts: list[int]) -> None:
     scores = np.array([1.0, 2, 2, 4])
 
-    with pytest.raises(ConfigError, match=r"per=prompt: no prompt has completions of different scores"):
+    with pytest.raises(ConfigError, match=r"per=prompt: no prompt has completions with different scores"):
         make_levels(scores, np.array(prompts), by="quantile", per="prompt", quantiles=[0.5], values=[])
 
 

@@ -30,7 +30,7 @@ def test_the_target_of_the_spec_is_the_default() -> None:
     ("target", "nearest"), [(-0.01, "0 and 0.5"), (0.49, "0.5 and 0.9"), (0.8, "0.9 and 0.5"), (7, "0.9 and 0.5")]
 )
 def test_a_level_that_the_spec_does_not_know_is_refused_with_the_nearest(target: float, nearest: str) -> None:
-    with pytest.raises(ConfigError, match=rf"target={target}: no level of this model. The nearest: {nearest}; all: "):
+    with pytest.raises(ConfigError, match=rf"target={target}: not a level of this model. Nearest: {nearest}; all: "):
         toy_spec().goal(target)
 
 
@@ -39,7 +39,7 @@ def test_a_level_of_many_digits_goes_by_its_short_name_too() -> None:
 
     assert spec.labels == ("0", "0.123", "0.9")
     assert spec.goal(0.123) == spec.goal(0.12345) == 0.12345
-    with pytest.raises(ConfigError, match="no level"):
+    with pytest.raises(ConfigError, match="not a level"):
         spec.goal(0.1234)
 
 
@@ -52,9 +52,9 @@ def test_a_number_that_is_not_finite_is_no_goal(target: float) -> None:
 
 @pytest.mark.parametrize("target", ["bset", [0.5]])
 def test_a_target_that_is_no_goal_is_refused(target: Any) -> None:
-    with pytest.raises(ConfigError, match=r"not a goal; ask for best, worst or 0, 0\.5, 0\.9"):
+    with pytest.raises(ConfigError, match=r"not a goal; use best, worst or 0, 0\.5, 0\.9"):
         toy_spec().goal(target)
-    with pytest.raises(ConfigError, match="not a goal; ask for best, worst or a number, like 1"):
+    with pytest.raises(ConfigError, match="not a goal; use best, worst or a number such as 1"):
         toy_spec(**RAW).goal(target)
 
 
@@ -86,7 +86,7 @@ def test_a_model_without_goals_has_nothing_to_ask_for() -> None:
 
     assert not spec.has_goal
     for target in (None, "best", 0.5):
-        with pytest.raises(ConfigError, match="trained without goals; there is nothing to ask for"):
+        with pytest.raises(ConfigError, match="trained without goals, so it takes no target"):
             spec.goal(target)
 
 
@@ -147,17 +147,17 @@ def test_a_missing_goal_json_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 3}, "format version 3; this gcsl reads 2. Update gcsl"),
-        ({"format_version": 1}, "format version 1; this gcsl reads 2. Train again"),
+        ({"format_version": 3}, "format version 3; this gcsl reads version 2. Update gcsl"),
+        ({"format_version": 1}, "format version 1; this gcsl reads version 2. Train again"),
         ({"format_version": ...}, "format version None"),
-        ({"colour": "red"}, "key 'colour' is unknown. It was edited"),
-        ({"levels": ...}, "key 'levels' is missing. It was edited"),
-        ({"checksum": ...}, "its checksum is another. It was edited"),
-        ({"levels": [0.0, 0.5]}, "its checksum is another"),
-        ({"levels": 3}, "its checksum is another"),
-        ({"texts": ["Bad text.", "Fair text.", "Superb text."]}, "its checksum is another"),
-        ({"target": 0.5}, r"Train again, or ask for another goal with generation\.target"),
-        ({"scale": None}, "its checksum is another"),
+        ({"colour": "red"}, "key 'colour' is unknown. The file was edited"),
+        ({"levels": ...}, "key 'levels' is missing. The file was edited"),
+        ({"checksum": ...}, "the checksum does not match. The file was edited"),
+        ({"levels": [0.0, 0.5]}, "the checksum does not match"),
+        ({"levels": 3}, "the checksum does not match"),
+        ({"texts": ["Bad text.", "Fair text.", "Superb text."]}, "the checksum does not match"),
+        ({"target": 0.5}, r"Train again, or request another goal with generation\.target"),
+        ({"scale": None}, "the checksum does not match"),
     ],
 )
 def test_an_edited_goal_json_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -139,7 +139,7 @@ def test_a_template_without_names_of_roles_has_no_place_for_a_goal_before_them(
     tokenizer.chat_template = "{% for message in messages %}# {{ message['content'] }}\n{% endfor %}"
     spec = toy_spec(prompt_format="chat", placement="role")
 
-    with pytest.raises(ConfigError, match=r"goal\.placement=role: .* writes no name of a role"):
+    with pytest.raises(ConfigError, match=r"goal\.placement=role: .* writes no role names"):
         exported(tokenizer, spec, "Hi")
 
 

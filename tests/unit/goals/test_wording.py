@@ -87,18 +87,18 @@ def test_formats_and_indices_and_braces() -> None:
 @pytest.mark.parametrize(
     ("template", "per", "rule", "message"),
     [
-        ("", "dataset", "fixed", "no placeholder says which level"),
-        ("be good", "dataset", "fixed", "no placeholder says which level"),
-        ("from {low} to {high}", "dataset", "fixed", "no placeholder says which level"),
+        ("", "dataset", "fixed", "no placeholder identifies the level"),
+        ("be good", "dataset", "fixed", "no placeholder identifies the level"),
+        ("from {low} to {high}", "dataset", "fixed", "no placeholder identifies the level"),
         ("{levle}", "dataset", "fixed", "{levle}: no such placeholder. Did you mean level"),
         ("{}", "dataset", "fixed", "{}: no such placeholder"),
         ("{0}", "dataset", "fixed", "{0}: no such placeholder"),
         ("{level.real}", "dataset", "fixed", "{level.real}: no such placeholder"),
-        ("{level", "dataset", "fixed", "Write {{ and }} for braces"),
-        ("{level} }", "dataset", "fixed", "Write {{ and }} for braces"),
-        ("{level!r}", "dataset", "fixed", "leave out the !r"),
-        ("{percent}", "dataset", "quantile", "{percent}: not to be had with these levels"),
-        ("{index}", "dataset", "raw", "{index}: not to be had with these levels"),
+        ("{level", "dataset", "fixed", "Write {{ and }} for literal braces"),
+        ("{level} }", "dataset", "fixed", "Write {{ and }} for literal braces"),
+        ("{level!r}", "dataset", "fixed", "remove the !r"),
+        ("{percent}", "dataset", "quantile", "{percent}: not available with these levels"),
+        ("{index}", "dataset", "raw", "{index}: not available with these levels"),
         ("{level}", "dataset", "raw", "raw scores need a number of digits"),
     ],
 )
@@ -111,7 +111,7 @@ def test_templates_that_cannot_name_levels_are_refused(template: str, per: str, 
 
 @pytest.mark.parametrize("template", ["{level:q}", "{index:.2q}", "{name:d} {level}"])
 def test_a_format_that_does_not_fit_its_value_is_refused(template: str) -> None:
-    with pytest.raises(ConfigError, match="a format does not fit its value"):
+    with pytest.raises(ConfigError, match="a format does not suit its value"):
         fill_template(template, [1.0, 2.0], STARS)
 
 
@@ -137,7 +137,7 @@ def test_sentences_are_spread_over_the_levels(count: int, picked: str) -> None:
 def test_picked_sentences_keep_order_and_ends_and_none_twice(available: int, count: int) -> None:
     sentences = [f"{index:02}" for index in range(available)]
     if count > available:
-        with pytest.raises(ConfigError, match=f"{count} levels and {available} sentences"):
+        with pytest.raises(ConfigError, match=f"{count} levels but only {available} sentences"):
             pick_sentences(sentences, count)
         return
     picked = list(pick_sentences(sentences, count))

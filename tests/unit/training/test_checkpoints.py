@@ -59,7 +59,7 @@ def test_a_checkpoint_that_was_cut_off_is_dropped_for_the_one_before(
 
     assert newest_complete(tmp_path) == before
     assert names(tmp_path) == ["checkpoint-10"]
-    assert "checkpoint-20 was cut off" in caplog.text
+    assert "checkpoint-20 is incomplete" in caplog.text
 
 
 @pytest.mark.parametrize("mark", ["[]", "null", '{"files": ["model.safetensors"]}', "{}"])

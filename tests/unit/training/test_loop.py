@@ -105,7 +105,7 @@ def test_a_saved_checkpoint_is_marked_and_older_ones_go(watch: PlanCallback, tmp
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_ends_the_training(watch: PlanCallback, loss: float) -> None:
     with pytest.raises(
-        TrainingError, match=rf"loss of step 2 is {loss}\. A smaller train\.learning_rate \(now 0\.01\)"
+        TrainingError, match=rf"loss of step 2 is {loss}\. Try a smaller train\.learning_rate \(now 0\.01\)"
     ):
         watch.on_log(None, state(2), control(), {"loss": loss})
 

@@ -352,11 +352,9 @@ def test_rows_of_similar_length_share_a_step() -> None:
 
 
 def test_fewer_pairs_than_a_batch_are_refused() -> None:
-    with pytest.raises(
-        DataError, match=r"There are 11 training pairs, fewer than one step takes \(train\.batch_size=12\)"
-    ):
+    with pytest.raises(DataError, match=r"Training pairs: 11, fewer than one step needs \(train\.batch_size=12\)"):
         plan(batch_size=12)
-    with pytest.raises(DataError, match=r"There are 1 training pairs, .* \(train\.batches_per_step=2\)"):
+    with pytest.raises(DataError, match=r"Training pairs: 1, .* \(train\.batches_per_step=2\)"):
         plan(np.array([0]), tokens_per_batch=50, batches_per_step=2)
 
 

@@ -283,8 +283,8 @@ def test_a_convolution_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
-        ("_attn_implementation", "flash_attention_2", "flash_attention_2 takes no mask of branches"),
-        ("output_router_logits", True, "its auxiliary loss counts every token once"),
+        ("_attn_implementation", "flash_attention_2", "flash_attention_2 does not support branch masks"),
+        ("output_router_logits", True, "its auxiliary loss would count shared tokens only once"),
     ],
 )
 def test_what_no_comparison_would_show_is_known(
