@@ -30,7 +30,7 @@ def test_trl_asks_use_triton_where_to_compute_logits(
     trained(network, tokenizer, batches(tokenizer, toy_spec(), steps=1), tmp_path)
 
     assert devices == [network.device.type], (
-        "TRL no longer calls trl.trainer.utils._use_triton, so CPU training computes logits at every position, which is "
+        "TRL no longer calls trl.trainer.utils._use_triton, so CPU training computes logits at every position and is "
         "slower: update gcsl_cli/training/trl_internals.py."
     )
 
