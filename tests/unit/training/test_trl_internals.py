@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def test_trl_asks_use_triton_where_to_compute_logits(
+def test_trl_uses_use_triton_to_decide_where_to_compute_logits(
     tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gcsl_cli.models.loading import load_model
@@ -35,7 +35,7 @@ def test_trl_asks_use_triton_where_to_compute_logits(
     )
 
 
-def test_logits_are_limited_to_supervised_positions_on_cpus_and_restored() -> None:
+def test_triton_switch_is_on_for_cpus_and_restored() -> None:
     before = trl_utils._use_triton
     with head_on_supervised_positions():
         assert trl_utils._use_triton(torch.device("cpu"))
@@ -43,7 +43,7 @@ def test_logits_are_limited_to_supervised_positions_on_cpus_and_restored() -> No
     assert trl_utils._use_triton is before
 
 
-def test_transformers_names_the_attention_of_a_model() -> None:
+def test_attention_implementation_is_readable() -> None:
     network = model("llama", "eager")
 
     assert attention_of(network.config) == "eager", "config._attn_implementation moved: update models/attention.py."
