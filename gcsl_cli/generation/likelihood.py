@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
 
 TOKENS_PER_BATCH = 2048
-CHECKED = 8
-"""Rows on which a model is checked to compute shared prefixes exactly."""
+CHECKED_ROWS = 8
+"""Number of rows used to check that a model computes shared prefixes exactly."""
 BRANCH_TOKENS = 384
 """Maximum tokens of all branches of a sequence. Attention scores between branches are computed and then masked, so many
 branches are split into several sequences, which continue from the same cached prefix."""
-
 
 log = logging.getLogger("gcsl")
 
@@ -30,30 +29,33 @@ log = logging.getLogger("gcsl")
 def row_log_probs(
     model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Summed log-probability (nats) and token count of each row's completion, both `(rows,)`.
+    """Compute the summed log-probability (nats) and token count of each row's completion, both `(rows,)`.
 
-    Rows with the same `index` are neighbours; their common prefix is computed once if the model allows it.
+    Rows with the same `index` are adjacent; their common prefix is computed once if the model supports it.
     """
-    texts = [(row.prompt_ids, row.completion_ids) for row in rows]
+    pairs = [(row.prompt_ids, row.completion_ids) for row in rows]
     reason = unshared_reason(model, rows, index, pad_id)
     if reason is None:
-        return shared_log_probs(model, texts, index)
+        return shared_log_probs(model, pairs, index)
     if reason:
         log.warning("common prefixes are computed once per row: %s", reason)
-    return completion_log_probs(model, texts)
+    return completion_log_probs(model, pairs)
 
 
 def unshared_reason(
     model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
 ) -> str | None:
-    """Why rows of one `index` cannot share their prefix, tried on the first few; empty if all differ in index."""
+    """Return the reason why rows of one `index` cannot share their prefix, based on the first few such rows.
+
+    The result is `None` if they can, and empty if every row has a different index.
+    """
     from gcsl_cli.training.shared_prefix import why_not_shared
 
     repeated = np.flatnonzero(np.diff(index) == 0)
     if not len(repeated):
         return ""
-    chosen = np.flatnonzero(index == index[repeated[0]])[:CHECKED]
-    sequences = branched([rows[place] for place in chosen.tolist()], index[chosen], math.inf)
+    chosen = np.flatnonzero(index == index[repeated[0]])[:CHECKED_ROWS]
+    sequences = branched([rows[row] for row in chosen.tolist()], index[chosen], math.inf)
     return why_not_shared(model, [{"sequences": sequences}], pad_id)
 
 

@@ -56,7 +56,7 @@ class Levels:
 
 
 def levels_of(spec: "GoalSpec") -> Levels:
-    """The levels of a saved goal spec; a raw goal has none."""
+    """Return the levels of a saved goal spec; there are none under the raw rule."""
     return Levels(spec.level_rule, spec.per, np.array(spec.levels))
 
 

@@ -31,7 +31,7 @@ class Scale:
         return 0.0 - grade if self.lower_is_better else float(grade)
 
 
-def names(values: Sequence[float]) -> tuple[str, ...]:
+def short_numbers(values: Sequence[float]) -> tuple[str, ...]:
     """Format numbers briefly: three significant digits, or more where distinct numbers would look the same."""
     distinct = len(set(values))
     for digits in range(3, 18):
@@ -41,9 +41,9 @@ def names(values: Sequence[float]) -> tuple[str, ...]:
     return tuple(repr(value) for value in values)
 
 
-def name(value: float) -> str:
+def short_number(value: float) -> str:
     """Format one number briefly."""
-    return names([value])[0]
+    return short_numbers([value])[0]
 
 
 def _rounded(value: float, digits: int) -> str:

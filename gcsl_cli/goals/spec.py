@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.errors import ConfigError, RunError
-from gcsl_cli.goals.scale import Scale, name, names
+from gcsl_cli.goals.scale import Scale, short_number, short_numbers
 from gcsl_cli.goals.wording import fill_template
 from gcsl_cli.runs.files import read_json, write_json
 
@@ -99,34 +99,34 @@ class GoalSpec:
         scale = self.scale
         if scale.closed and self.per == "dataset" and not scale.low <= value <= scale.high:
             raise ConfigError(
-                f"target={target}: the scale of {scale.name} runs from {name(scale.low)} to {name(scale.high)}. Use "
-                "best, worst or a value in that range."
+                f"target={target}: the scale of {scale.name} runs from {short_number(scale.low)} to "
+                f"{short_number(scale.high)}. Use best, worst or a value in that range."
             )
         if not self.levels:
             return self.scale.score(value)
         for level, short in zip(self.levels, self.labels, strict=True):
-            if value in (self.shown(level), float(short)):
+            if value in (self.grade(level), float(short)):
                 return level
         raise ConfigError(
             f"target={target}: not a level of this model. Nearest: {self._nearest(value)}; all: best, worst, "
             f"{self._allowed()}."
         )
 
-    def shown(self, goal: float) -> float:
+    def grade(self, goal: float) -> float:
         """Convert a goal to a grade; quantiles stay as they are."""
         return goal if self.per == "prompt" else self.scale.grade(goal)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The grade of each level as a short number."""
-        return names([self.shown(level) for level in self.levels])
+        return short_numbers([self.grade(level) for level in self.levels])
 
     def label(self, goal: float) -> str:
         """Label a goal: `best`, `worst`, or a short number."""
         if self.levels:
             ends = {self.worst: "worst", self.best: "best"}
             return ends.get(goal) or self.labels[self._index(goal)]
-        return name(self.scale.grade(goal))
+        return short_number(self.scale.grade(goal))
 
     def text(self, goal: float) -> str:
         """Render the goal as it appears in the prompt."""
@@ -160,10 +160,10 @@ class GoalSpec:
         return bisect(self.levels, goal) - 1
 
     def _allowed(self) -> str:
-        return ", ".join(self.labels) if self.levels else f"a number such as {name(self.scale.grade(self.best))}"
+        return ", ".join(self.labels) if self.levels else f"a number such as {self.label(self.best)}"
 
     def _nearest(self, value: float) -> str:
-        nearest = sorted(zip(self.levels, self.labels, strict=True), key=lambda pair: abs(self.shown(pair[0]) - value))
+        nearest = sorted(zip(self.levels, self.labels, strict=True), key=lambda pair: abs(self.grade(pair[0]) - value))
         return " and ".join(label for _, label in nearest[:2])
 
 

@@ -148,11 +148,11 @@ def _choice(spec: GoalSpec) -> str:
     goals: dict[str | float, str] = {"best": spec.text(spec.best), "worst": spec.text(spec.worst)}
     allowed = ["best", "worst", *spec.labels] if spec.levels else ["best", "worst", "a number"]
     for level, label in zip(spec.levels, spec.labels, strict=True):
-        goals |= {spec.shown(level): spec.text(level), float(label): spec.text(level)}
+        goals |= {spec.grade(level): spec.text(level), float(label): spec.text(level)}
     raw = ""
     if not spec.levels:
         raw = f"{{%- elif gcsl_asked is number -%}}{{%- set gcsl_goal = {_raw_goal(spec)} -%}}\n"
-    target = spec.target if spec.target in ("best", "worst") else spec.shown(spec.goal())
+    target = spec.target if spec.target in ("best", "worst") else spec.grade(spec.goal())
     return _CHOOSE.format(
         goals=", ".join(f"{_literal(key)}: {_quote(text)}" for key, text in goals.items()),
         default=_literal(target),

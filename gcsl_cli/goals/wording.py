@@ -12,7 +12,7 @@ from string import Formatter
 from typing import Any
 
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
-from gcsl_cli.goals.scale import Scale, names
+from gcsl_cli.goals.scale import Scale, short_numbers
 
 RAW = "{level:.2f}"
 _LANGUAGE = {
@@ -90,7 +90,7 @@ def check_template(template: str, per: str, rule: str) -> None:
 
 def scale_values(scale: Scale) -> dict[str, Any]:
     """Values of the placeholders that are the same for every level."""
-    low, high = names([scale.low, scale.high])
+    low, high = short_numbers([scale.low, scale.high])
     return {"low": _Number(scale.low, low), "high": _Number(scale.high, high), "name": scale.name}
 
 
@@ -100,7 +100,7 @@ def fill_template(template: str, grades: Sequence[float], scale: Scale) -> tuple
     Raises:
         ConfigError: a format does not suit its value.
     """
-    percents = names([100 * grade for grade in grades])
+    percents = short_numbers([100 * grade for grade in grades])
     try:
         return tuple(
             template.format(
@@ -109,7 +109,7 @@ def fill_template(template: str, grades: Sequence[float], scale: Scale) -> tuple
                 percent=_Number(100 * grade, percent),
                 **scale_values(scale),
             )
-            for index, (grade, short, percent) in enumerate(zip(grades, names(grades), percents, strict=True))
+            for index, (grade, short, percent) in enumerate(zip(grades, short_numbers(grades), percents, strict=True))
         )
     except (ValueError, IndexError) as error:
         raise ConfigError(

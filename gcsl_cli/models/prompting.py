@@ -32,7 +32,7 @@ class EncodedRow:
 
     @property
     def prompt_ids(self) -> list[int]:
-        """Tokens of the prompt, goal included."""
+        """Tokens of the prompt, including the goal."""
         return self.input_ids[: self.prompt_tokens]
 
     @property
@@ -96,7 +96,7 @@ class Prompter:
             chat_template=self.template,
             tokenize=False,
             add_generation_prompt=True,
-            goal="none" if goal is None else self.spec.shown(goal),
+            goal="none" if goal is None else self.spec.grade(goal),
         )
         return str(rendered)
 

@@ -13,6 +13,7 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import Levels, levels_of
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import ExampleInputs
+from gcsl_cli.models.attention import attention_of
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.branches import branched, shared_tokens
@@ -161,7 +162,7 @@ def possible_share(experiment: Experiment, model: "PreTrainedModel", examples: E
         return None
     from gcsl_cli.training.shared_prefix import attend_by_blocks, why_not_shared
 
-    attention = model.config._attn_implementation
+    attention = attention_of(model.config)
     attend_by_blocks(model)
     reason = why_not_shared(model, examples.planned(plan, limit), experiment.tokenizer.pad_token_id)
     if reason is None:

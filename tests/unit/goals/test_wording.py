@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.scale import Scale, names
+from gcsl_cli.goals.scale import Scale, short_numbers
 from gcsl_cli.goals.wording import (
     check_template,
     control_tokens,
@@ -33,12 +33,12 @@ SECONDS = Scale("run time", 0.0, 30.0, lower_is_better=True)
     ],
 )
 def test_numbers_are_short_and_distinct(values: list[float], written: tuple[str, ...]) -> None:
-    assert names(values) == written
+    assert short_numbers(values) == written
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20, unique=True))
 def test_distinct_numbers_have_distinct_texts(values: list[float]) -> None:
-    assert len(set(names(values))) == len(set(values))
+    assert len(set(short_numbers(values))) == len(set(values))
 
 
 def test_lower_is_better_scale_negates_grades() -> None:
