@@ -107,7 +107,7 @@ def _of_task(experiment: Experiment, count: int, generator: np.random.Generator)
 
 
 def _row(prompt: list[int], completion: list[int]) -> EncodedRow:
-    return EncodedRow(prompt + completion, len(prompt), cut=False, seam=False)
+    return EncodedRow(prompt + completion, len(prompt), truncated=False, retokenized=False)
 
 
 def shared(group: Group) -> Branched:

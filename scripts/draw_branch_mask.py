@@ -21,7 +21,9 @@ COLOURS = ["#ffffff", "#4c78a8", "#f58518", "#54a24b", "#b279a2"]
 def main() -> None:
     prompt = list(range(PROMPT))
     rows = tuple(
-        EncodedRow([*prompt, *[10 + number] * GOAL, *[20] * COMPLETION], PROMPT + GOAL, cut=False, seam=False)
+        EncodedRow(
+            [*prompt, *[10 + number] * GOAL, *[20] * COMPLETION], PROMPT + GOAL, truncated=False, retokenized=False
+        )
         for number in range(GOALS)
     )
     batch = PlanCollator(0)([{"sequences": [Branched(rows, PROMPT)]}])

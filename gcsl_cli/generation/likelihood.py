@@ -107,7 +107,9 @@ def shared_log_probs(
     """Compute the same as `completion_log_probs`, computing the common prefix of adjacent rows of one `index` once."""
     import torch
 
-    encoded = [EncodedRow(prompt + completion, len(prompt), cut=False, seam=False) for prompt, completion in rows]
+    encoded = [
+        EncodedRow(prompt + completion, len(prompt), truncated=False, retokenized=False) for prompt, completion in rows
+    ]
     groups = branched(encoded, index, math.inf)
     parts = [_parts(group) for group in groups]
     ends = np.cumsum([len(group.rows) for group in groups], dtype=np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.goals.scale import Scale, short_numbers
 
-RAW = "{level:.2f}"
+RAW_TEMPLATE = "{level:.2f}"
 _LANGUAGE = {
     ("threshold", "dataset"): "Give a response whose {name} is at RELATION {level} on a scale from {low} to {high}.",
     ("exact", "dataset"): "Give a response whose {name} is {level} on a scale from {low} to {high}.",
@@ -53,7 +53,7 @@ def control_tokens(text: str) -> list[str]:
 def default_template(wording: str, formulation: str, per: str, rule: str, scale: Scale) -> str:
     """Return the template for goals that neither the task nor the config words."""
     if wording == "number":
-        return RAW if rule == "raw" else "{level}"
+        return RAW_TEMPLATE if rule == "raw" else "{level}"
     relation = "most" if scale.lower_is_better else "least"
     return _LANGUAGE[formulation, per].replace("RELATION", relation)
 

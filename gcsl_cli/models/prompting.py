@@ -25,9 +25,9 @@ class EncodedRow:
 
     input_ids: list[int]
     prompt_tokens: int
-    cut: bool
+    truncated: bool
     """The row was truncated at the length limit."""
-    seam: bool
+    retokenized: bool
     """The boundary between prompt and completion retokenizes: as one text they have other tokens than apart."""
 
     @property
@@ -145,14 +145,14 @@ class Prompter:
 
     def _row(self, row: FeedbackRow, ids: list[int], whole: list[int], max_length: int | None) -> EncodedRow:
         self._check_fits(row.prompt, ids, 0)
-        seam = whole[: len(ids)] != ids
-        completion = self._ids([row.completion])[0] if seam else whole[len(ids) :]
+        retokenized = whole[: len(ids)] != ids
+        completion = self._ids([row.completion])[0] if retokenized else whole[len(ids) :]
         if row.finished:
             completion = [*completion, *self.end]
         tokens = ids + completion
         limit = min(length for length in (max_length, self.context, len(tokens)) if length is not None)
         kept = tokens[:limit]
-        return EncodedRow(kept, min(len(ids), len(kept)), len(kept) < len(tokens), seam)
+        return EncodedRow(kept, min(len(ids), len(kept)), len(kept) < len(tokens), retokenized)
 
     def _check_fits(self, prompt: str, ids: list[int], room: int) -> None:
         if self.context is not None and len(ids) + room > self.context:

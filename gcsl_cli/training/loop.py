@@ -82,7 +82,7 @@ def train_plan(
     return Trained(trainer.accelerator.unwrap_model(trainer.model), history, watch.interrupted)
 
 
-def merged(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
+def merge_adapter(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
     """Merge the adapter of `trained` into `base`, which may have a higher precision than the model trained on."""
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 

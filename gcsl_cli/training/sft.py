@@ -6,7 +6,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from gcsl_cli.training.rows import PlanCollator, PlannedBatches
-from gcsl_cli.training.shared_prefix import block_masks, branch_masks
+from gcsl_cli.training.shared_prefix import branch_masks, uses_flex_attention
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -90,7 +90,9 @@ def sft_trainer(
             args=sft_arguments(arguments),
             train_dataset=batches.dataset(),
             eval_dataset=None if validation is None else validation.dataset(),
-            data_collator=PlanCollator(tokenizer.pad_token_id, packed=block_masks(model.config.get_text_config())),
+            data_collator=PlanCollator(
+                tokenizer.pad_token_id, packed=uses_flex_attention(model.config.get_text_config())
+            ),
             processing_class=tokenizer,
             peft_config=peft_config,
             callbacks=callbacks,

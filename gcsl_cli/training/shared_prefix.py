@@ -51,14 +51,14 @@ def branch_masks(
                 mask = mask & (positions[batch, query] - positions[batch, key] < window)
             return mask
 
-        return _block_mask(visible, branches) if block_masks(config) else _dense_mask(config, visible, branches)
+        return _block_mask(visible, branches) if uses_flex_attention(config) else _dense_mask(config, visible, branches)
 
     if window is None or (kinds and SLIDING not in kinds):
         return mask_of(None)
     return {FULL: mask_of(None), SLIDING: mask_of(window)} if kinds else mask_of(window)
 
 
-def block_masks(config: "PreTrainedConfig") -> bool:
+def uses_flex_attention(config: "PreTrainedConfig") -> bool:
     """Return True if the model uses FlexAttention, so that packing sequences has no cost."""
     return attention_of(config) == "flex_attention"
 
@@ -81,7 +81,7 @@ def _dense_mask(config: "PreTrainedConfig", visible: "Callable[..., Any]", branc
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
 
 
-def attend_by_blocks(model: "PreTrainedModel") -> None:
+def enable_flex_attention(model: "PreTrainedModel") -> None:
     """Switch the model to FlexAttention if it supports it and the device is a CUDA GPU, where it is fast."""
     if model.device.type == "cuda" and supports_flex_attention(model):
         model.set_attn_implementation("flex_attention")
@@ -100,7 +100,7 @@ def why_not_shared(model: "PreTrainedModel", batches: "Iterable[dict[str, Any]]"
         return "its auxiliary loss would count shared tokens only once"
     if others := sorted(set(getattr(config, "layer_types", None) or ()) - {FULL, SLIDING}):
         return f"layers of type {', '.join(others)} mix neighboring tokens"
-    packed, collate = PlanCollator(pad_id, packed=block_masks(config)), PlanCollator(pad_id)
+    packed, collate = PlanCollator(pad_id, packed=uses_flex_attention(config)), PlanCollator(pad_id)
     for item in batches:
         shared = packed([item])
         if "branches" in shared:

@@ -13,7 +13,7 @@ from gcsl_cli.goals.control_tokens import add_tokens, extend_model
 from gcsl_cli.goals.wording import goal_texts
 from gcsl_cli.models.loading import export_model, load_model, load_tokenizer
 from gcsl_cli.stages.trainer import peft_config
-from gcsl_cli.training.loop import merged
+from gcsl_cli.training.loop import merge_adapter
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import batches, trained
 
@@ -161,7 +161,7 @@ def test_logits_survive_training_merging_saving_and_reloading(folder: Path, tmp_
     result = trained(model, tokenizer, batches(tokenizer, SPEC, steps=3), tmp_path / "run", adapter=config)
     prompt = tokenizer("<|goal_2|>I wanted")["input_ids"]
     expected = logits(result.model, prompt)
-    whole = merged(result.model, extended(folder, untie=True)[0]) if lora else result.model
+    whole = merge_adapter(result.model, extended(folder, untie=True)[0]) if lora else result.model
     export_model(whole, tokenizer, tmp_path / "model", None)
     again = load_model(tmp_path / "model").to("cpu")
 
@@ -183,7 +183,7 @@ def test_embeddings_are_trained_with_bf16_and_gradient_checkpointing(tiny_model:
     base = extended(tiny_model, untie=True)[0]
     start = embeddings(base)
 
-    whole = merged(result.model, base)
+    whole = merge_adapter(result.model, base)
 
     assert (embeddings(whole) != start).any(dim=1).nonzero().flatten().tolist() == ids
 

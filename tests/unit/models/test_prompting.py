@@ -111,40 +111,40 @@ def test_finished_completion_is_followed_by_the_end_token(prompter: Prompter) ->
     encoded = row(prompter)
 
     assert encoded.input_ids == [*ids(prompter, "Good text.\nI wanted to go"), END]
-    assert (encoded.prompt_tokens, encoded.supervised, encoded.cut, encoded.seam) == (22, 4, False, False)
+    assert (encoded.prompt_tokens, encoded.supervised, encoded.truncated, encoded.retokenized) == (22, 4, False, False)
 
 
 def test_completion_truncated_in_sampling_has_no_end_token(prompter: Prompter) -> None:
     encoded = row(prompter, finished=False)
 
     assert encoded.input_ids == ids(prompter, "Good text.\nI wanted to go")
-    assert (encoded.supervised, encoded.cut) == (3, False)
+    assert (encoded.supervised, encoded.truncated) == (3, False)
 
 
 def test_completion_truncated_at_the_limit_has_no_end_token(prompter: Prompter) -> None:
     encoded = row(prompter, max_length=24)
 
     assert encoded.input_ids == ids(prompter, "Good text.\nI wanted to g")
-    assert (encoded.supervised, encoded.cut) == (2, True)
+    assert (encoded.supervised, encoded.truncated) == (2, True)
 
 
 def test_losing_only_the_end_token_counts_as_truncated(prompter: Prompter) -> None:
     encoded = row(prompter, max_length=25)
 
-    assert (encoded.supervised, encoded.cut, encoded.input_ids[-1]) == (3, True, ids(prompter, "o")[0])
+    assert (encoded.supervised, encoded.truncated, encoded.input_ids[-1]) == (3, True, ids(prompter, "o")[0])
 
 
 def test_context_limits_a_row(prompter: Prompter) -> None:
     """22 prompt tokens leave 8 of the context of 30."""
     encoded = row(prompter, completion=" 0123456789")
 
-    assert (len(encoded.input_ids), encoded.supervised, encoded.cut) == (30, 8, True)
+    assert (len(encoded.input_ids), encoded.supervised, encoded.truncated) == (30, 8, True)
 
 
 def test_limit_inside_the_prompt_leaves_nothing_supervised(prompter: Prompter) -> None:
     encoded = row(prompter, max_length=20)
 
-    assert (len(encoded.input_ids), encoded.prompt_tokens, encoded.supervised, encoded.cut) == (20, 20, 0, True)
+    assert (len(encoded.input_ids), encoded.prompt_tokens, encoded.supervised, encoded.truncated) == (20, 20, 0, True)
 
 
 def test_empty_unfinished_completion_has_nothing_supervised(prompter: Prompter) -> None:
@@ -179,8 +179,8 @@ def test_tokens_do_not_merge_across_prompt_and_completion(tokenizer: "PreTrained
     merged = prompter.row("xa", None, "b", finished=False, max_length=None)
     whole = prompter.row("x", None, "ab", finished=False, max_length=None)
 
-    assert (merged.input_ids, merged.prompt_tokens, merged.seam) == ([*prompt, *ids(prompter, "b")], 2, True)
-    assert (whole.input_ids, whole.prompt_tokens, whole.seam) == (ids(prompter, "xab"), 1, False)
+    assert (merged.input_ids, merged.prompt_tokens, merged.retokenized) == ([*prompt, *ids(prompter, "b")], 2, True)
+    assert (whole.input_ids, whole.prompt_tokens, whole.retokenized) == (ids(prompter, "xab"), 1, False)
 
 
 def test_batch_of_rows_matches_single_rows(prompter: Prompter) -> None:

@@ -13,7 +13,7 @@ INF = float("inf")
 
 
 def row(ids: Sequence[int], prompt: int) -> EncodedRow:
-    return EncodedRow(list(ids), prompt, cut=False, seam=False)
+    return EncodedRow(list(ids), prompt, truncated=False, retokenized=False)
 
 
 ONE = row([1, 2, 3, 7, 9], 4)

@@ -76,7 +76,7 @@ def test_rows_are_truncated_at_the_length_limit(batches: PlannedBatches) -> None
     """ "Good text.\\nI wanted" are 19 tokens."""
     row = batches.prompter.rows(FEEDBACK[:1], [0.9], 21)[0]
 
-    assert (len(row.input_ids), row.supervised, row.cut) == (21, 2, True)
+    assert (len(row.input_ids), row.supervised, row.truncated) == (21, 2, True)
 
 
 def test_micro_batch_is_padded_right_and_only_completions_are_supervised() -> None:

@@ -14,7 +14,7 @@ from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
-from gcsl_cli.training.shared_prefix import attend_by_blocks, block_masks, branch_masks, why_not_shared
+from gcsl_cli.training.shared_prefix import branch_masks, enable_flex_attention, uses_flex_attention, why_not_shared
 from tests.architectures import MODELS, SIZES, model
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import FEEDBACK, trained
@@ -32,7 +32,9 @@ def rows(count: int = 4, seed: int = 0) -> tuple[list[EncodedRow], Any]:
         completion = generator.integers(3, 97, 5 + example).tolist()
         for number in range(goals):
             goal = [*generator.integers(3, 97, 2 + number).tolist(), 3 + number]
-            encoded.append(EncodedRow([*prompt, *goal, *completion], len(prompt) + len(goal), cut=False, seam=False))
+            encoded.append(
+                EncodedRow([*prompt, *goal, *completion], len(prompt) + len(goal), truncated=False, retokenized=False)
+            )
             index.append(example)
     return encoded, np.array(index)
 
@@ -164,7 +166,7 @@ def test_block_masks_match_dense_masks(name: str) -> None:
         with torch.compiler.set_stance("force_eager"):
             blocks = loss_of(network, packed)
 
-    assert block_masks(network.config)
+    assert uses_flex_attention(network.config)
     assert blocks.item() == pytest.approx(dense.item(), rel=1e-6)
 
 
@@ -176,7 +178,7 @@ def test_flex_attention_is_enabled_only_on_cuda(device: str, supports: bool, exp
     double: Any = SimpleNamespace(
         device=SimpleNamespace(type=device), _supports_flex_attn=supports, set_attn_implementation=set_to.append
     )
-    attend_by_blocks(double)
+    enable_flex_attention(double)
 
     assert set_to == expected
 
