@@ -1,8 +1,8 @@
-"""What guidance costs: python scripts/bench_guidance.py [--prompts 64] [--samples 4].
+"""Measure the cost of guidance: python scripts/bench_guidance.py [--prompts 64] [--samples 4].
 
-Samples 20 tokens for each of the toxicity task's own prompts from the real model under a goal, plainly and guided
-against another goal, in turn. Guidance runs the model twice a token. Prints the median time a token of each and the
-median ratio of the rounds.
+Samples 20 tokens per completion for prompts of the toxicity task from the real model, alternating between plain
+sampling under a goal and guidance against another goal, which runs the model twice per token. Prints the median time
+per token of each and the median ratio over rounds.
 """
 
 import argparse
@@ -24,23 +24,23 @@ def main() -> None:
     model, tokenizer, task = experiment.base_model, experiment.tokenizer, experiment.config.task
     texts = [prompt.text for prompt in task.prompts()[: arguments.prompts]]
     prompter = experiment.plain_prompter
-    asked, against = (
+    target, against = (
         [prompter.prompt_ids(f"{sentence}\n{text}", None) for text in texts]
         for sentence in (task.sentences[-1], task.sentences[0])
     )
 
     def seconds(guidance: float) -> float:
-        """Wall time of a sampled token; no completion ends early, so both do the same number of steps."""
+        """Wall time per sampled token; no completion ends early, so both variants take the same number of steps."""
         sampling = Sampling(arguments.samples, 20, 1.0, 0.9, guidance, 256)
         started = time.perf_counter()
-        found = sample_prompts(model, tokenizer, asked, against if guidance else None, [], sampling, seed=0)
-        return (time.perf_counter() - started) / sum(sample.tokens for samples in found for sample in samples)
+        sampled = sample_prompts(model, tokenizer, target, against if guidance else None, [], sampling, seed=0)
+        return (time.perf_counter() - started) / sum(sample.tokens for samples in sampled for sample in samples)
 
     seconds(2.0)  # the first call compiles and allocates
     rounds = [(seconds(0.0), seconds(2.0)) for _ in range(arguments.rounds)]
     plain, guided = (statistics.median(times) * 1000 for times in zip(*rounds, strict=True))
     ratio = statistics.median(second / first for first, second in rounds)
-    print(f"plain {plain:.2f} ms a token, guided {guided:.2f} ms a token, median of {arguments.rounds} rounds")
+    print(f"plain {plain:.2f} ms per token, guided {guided:.2f} ms per token, median of {arguments.rounds} rounds")
     print(f"ratio {ratio:.2f} (two forward passes: 2)")
 
 

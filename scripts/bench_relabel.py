@@ -1,7 +1,7 @@
-"""Relabelling speed and memory: python scripts/bench_relabel.py.
+"""Measure the speed and memory of relabelling: python scripts/bench_relabel.py.
 
-Prints goal rows a second on one core (scores to (row, level) indices) and the peak memory of writing the goal rows of
-100,000 and of 1,000,000 scores with five data-set-wide levels.
+Prints goal rows per second on one core (scores to (row, level) indices) and the peak memory of writing the goal rows of
+100,000 and of 1,000,000 scores with five levels over the whole dataset.
 """
 
 import resource
@@ -22,7 +22,7 @@ QUANTILES = [0.0, 0.2, 0.4, 0.6, 0.8]
 
 
 def rows_per_second(count: int = 1_000_000, rounds: int = 7) -> float:
-    """Median goal rows a second from scores to indices, levels included."""
+    """Median goal rows per second from scores to indices, including the computation of levels."""
     scores = np.random.default_rng(0).random(count)
     rates = []
     for _ in range(rounds):
@@ -33,7 +33,7 @@ def rows_per_second(count: int = 1_000_000, rounds: int = 7) -> float:
 
 
 def peak_memory(count: int) -> int:
-    """Peak resident memory in MiB of writing the goal rows of `count` scores, in this process."""
+    """Peak resident memory (MiB) of this process after writing the goal rows of `count` scores."""
     scores = np.random.default_rng(0).random(count)
     with tempfile.TemporaryDirectory() as folder:
         highest = highest_reached(scores, quantile_levels(scores, QUANTILES))
@@ -45,7 +45,7 @@ def main() -> None:
     if len(sys.argv) == 2:
         print(peak_memory(int(sys.argv[1])))
         return
-    print(f"goal rows a second, one core, median of 7: {rows_per_second():,.0f}")
+    print(f"goal rows per second, one core, median of 7: {rows_per_second():,.0f}")
     small, large = (
         int(subprocess.run([sys.executable, __file__, str(n)], capture_output=True, check=True, text=True).stdout)
         for n in (100_000, 1_000_000)

@@ -1,7 +1,7 @@
-"""Rollout speed against plain `model.generate`: python scripts/bench_rollouts.py [--samples 8] [--prompts 64].
+"""Compare rollout speed with plain `model.generate`: python scripts/bench_rollouts.py [--samples 8] [--prompts 64].
 
-Both sample 20 tokens with top-p 0.9 from the real model and the task's own prompts, in turn, at several batch sizes.
-Prints tokens a second of each and the ratio at the best batch size of each (above 1: ours is faster).
+Both sample 20 tokens per completion with top-p 0.9 from the real model and prompts of the task, alternating, at several
+batch sizes. Prints tokens per second of each and the ratio at the best batch size of each (above 1: gcsl is faster).
 """
 
 import argparse
@@ -35,8 +35,8 @@ def main() -> None:
     def ours(batch_size: int) -> float:
         sampling = Sampling(arguments.samples, 20, 1.0, 0.9, 0.0, batch_size)
         started = time.perf_counter()
-        found = sample_prompts(model, tokenizer, prompts, None, ends, sampling, seed=0)
-        return sum(sample.tokens for samples in found for sample in samples) / (time.perf_counter() - started)
+        sampled = sample_prompts(model, tokenizer, prompts, None, ends, sampling, seed=0)
+        return sum(sample.tokens for samples in sampled for sample in samples) / (time.perf_counter() - started)
 
     def plain(batch_size: int) -> float:
         config = GenerationConfig(
@@ -53,8 +53,8 @@ def main() -> None:
         for start in range(0, len(expanded), batch_size):
             batch = tokenizer.pad({"input_ids": expanded[start : start + batch_size]}, return_tensors="pt")
             with torch.inference_mode():
-                made = model.generate(**batch, generation_config=config)[:, batch["input_ids"].shape[1] :]
-            ended = torch.isin(made, torch.tensor(ends))
+                generated = model.generate(**batch, generation_config=config)[:, batch["input_ids"].shape[1] :]
+            ended = torch.isin(generated, torch.tensor(ends))
             tokens += int((ended.cumsum(dim=1) - ended.int() == 0).sum())
         return tokens / (time.perf_counter() - started)
 

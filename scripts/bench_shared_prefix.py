@@ -1,10 +1,10 @@
-"""What shared prompts save in training: python scripts/bench_shared_prefix.py [--rounds 3] [--settings 200/15/12/5].
+"""Measure what prompt sharing saves: python scripts/bench_shared_prefix.py [--rounds 3] [--settings 200/15/12/5].
 
-Trains the real model, all weights, on the same feedback rows under k goals each, once with prompts shared and once with
-every row written out (TRL's SFTTrainer, as it is and with the head on supervised positions only), and on the raw rows
-without goals. The arms take turns; each uses the micro-batch size that was fastest for it. Beside the median of the
-rounds stands the bound: linear layers on all tokens, the head on supervised ones, attention for nothing. Then the
-largest difference of a loss, peak memory, and what `score_completions` gains.
+Trains all weights of the real model on the same feedback rows under k goals each: with shared prompts, with separate
+rows (TRL's SFTTrainer, both as is and with the head on supervised positions only), and on plain rows without goals. The
+arms alternate, each at its fastest micro-batch size. Prints the median over rounds next to the theoretical bound
+(linear layers on all tokens, head on supervised tokens, attention free), then the largest difference between losses,
+peak memory, and the speedup of `score_completions`.
 """
 
 import argparse
@@ -35,16 +35,17 @@ from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import make_goal
 from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.branches import Branched
-from gcsl_cli.training.loop import TrainSettings, _head_on_supervised_positions, common_arguments
+from gcsl_cli.training.loop import TrainSettings, common_arguments
 from gcsl_cli.training.rows import IGNORED, PlannedBatches
 from gcsl_cli.training.sft import sft_arguments, sft_trainer
+from gcsl_cli.training.trl_internals import head_on_supervised_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SETTINGS = ("200/15/12/5", "200/15/12/quantiles", "400/15/12/5", "200/1/12/5", "toxicity")
 ROWS_PER_PASS = (2, 8)
-"""Micro-batch sizes that each arm tries, in written-out rows; the shared arm takes feedback rows instead."""
+"""Micro-batch sizes that each arm tries: separate rows, or feedback rows in the shared arm."""
 Group = tuple[EncodedRow, ...]
 """A feedback row under its goals."""
 
@@ -52,7 +53,7 @@ Group = tuple[EncodedRow, ...]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=5, help="feedback rows of a step")
+    parser.add_argument("--rows", type=int, default=5, help="feedback rows per step")
     parser.add_argument("--settings", default=",".join(SETTINGS), help="prompt/goal/completion/k, or toxicity")
     parser.add_argument("--memory", metavar="ARM", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: runs_dir=FOLDER ...")
@@ -65,17 +66,17 @@ def main() -> None:
         bench.arms(group)[arguments.memory](4 if arguments.memory == "shared" else 6)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
-    print("setting: bound, shared prompts against rows written out (supervised head; TRL as it is)")
+    print("setting: bound, shared prompts against separate rows (supervised head; TRL as is)")
     for setting in arguments.settings.split(","):
         bench.compare(setting, groups(setting, arguments.rows, experiment), arguments.rounds)
     peaks = {arm: memory(arm, arguments.overrides) for arm in ("shared", "written out")}
-    told = ", ".join(f"{arm} {peak} MiB" for arm, peak in peaks.items())
-    print(f"peak memory, 4 rows of 335 tokens against 6 of 227 in a pass: {told}")
+    peaks_text = ", ".join(f"{arm} {peak} MiB" for arm, peak in peaks.items())
+    print(f"peak memory, 4 rows of 335 tokens against 6 of 227 per pass: {peaks_text}")
     scoring(experiment.base_model.float(), len(experiment.tokenizer), arguments.rounds)
 
 
 def groups(setting: str, count: int, experiment: Experiment) -> list[Group]:
-    """Feedback rows under their goals: random tokens of the given lengths, or those of the toxicity task."""
+    """Feedback rows under their goals: random tokens of the given lengths, or rows of the toxicity task."""
     generator = np.random.default_rng(0)
     if setting == "toxicity":
         return _of_task(experiment, count * 4, generator)
@@ -84,12 +85,12 @@ def groups(setting: str, count: int, experiment: Experiment) -> list[Group]:
     def tokens(length: str) -> list[int]:
         return cast("list[int]", generator.integers(3, len(experiment.tokenizer), int(length)).tolist())
 
-    made = []
-    for place in range(count):
+    rows = []
+    for index in range(count):
         first, last = tokens(prompt), tokens(completion)
-        k = place % 5 + 1 if goals == "quantiles" else int(goals)
-        made.append(tuple(_row(first + tokens(goal), last) for _ in range(k)))
-    return made
+        k = index % 5 + 1 if goals == "quantiles" else int(goals)
+        rows.append(tuple(_row(first + tokens(goal), last) for _ in range(k)))
+    return rows
 
 
 def _of_task(experiment: Experiment, count: int, generator: np.random.Generator) -> list[Group]:
@@ -100,50 +101,47 @@ def _of_task(experiment: Experiment, count: int, generator: np.random.Generator)
     highest = levels.highest(rows.scores, rows.prompts)[chosen]
     prompter = experiment.prompter(spec)
     return [
-        tuple(prompter.rows([rows[int(row)]] * (most + 1), list(spec.levels[: most + 1]), None))
-        for row, most in zip(chosen, highest.tolist(), strict=True)
+        tuple(prompter.rows([rows[int(row)]] * (level + 1), list(spec.levels[: level + 1]), None))
+        for row, level in zip(chosen, highest.tolist(), strict=True)
     ]
 
 
 def _row(prompt: list[int], completion: list[int]) -> EncodedRow:
-    return EncodedRow(prompt + completion, len(prompt), cut=False, seam=False)
+    return EncodedRow(prompt + completion, len(prompt), truncated=False, retokenized=False)
 
 
 def shared(group: Group) -> Branched:
-    """The rows of a group as one sequence."""
+    """Pack the rows of a group into one sequence."""
     if len(group) == 1:
         return Branched(group, 0)
-    most = min(row.prompt_tokens for row in group) - 1
-    common = next(
-        (place for place in range(most) if len({row.input_ids[place] for row in group}) > 1),
-        most,
-    )
-    return Branched(group, common)
+    limit = min(row.prompt_tokens for row in group) - 1
+    prefix = next((index for index in range(limit) if len({row.input_ids[index] for row in group}) > 1), limit)
+    return Branched(group, prefix)
 
 
 @dataclass(frozen=True)
-class Given:
-    """Micro-batches that are there already, in place of `PlannedBatches`."""
+class FixedBatches:
+    """Precomputed micro-batches in place of `PlannedBatches`."""
 
     items: Sequence[Sequence[Branched]]
     share: float | None
     weighted: bool = False
 
     def dataset(self) -> Dataset:
-        """The items as TRL asks for them."""
-        index = Dataset.from_dict({"place": range(len(self.items))})
-        return index.with_transform(lambda given: {"sequences": [self.items[place] for place in given["place"]]})
+        """Wrap the items in the dataset that TRL requires."""
+        index = Dataset.from_dict({"index": range(len(self.items))})
+        return index.with_transform(lambda rows: {"sequences": [self.items[index] for index in rows["index"]]})
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One step of training over all rows, timed."""
+    """Time one training step over all rows."""
 
     experiment: Experiment
     settings: TrainSettings
 
     def arms(self, rows: list[Group]) -> dict[str, Callable[[int], tuple[float, float]]]:
-        """What is compared: from a micro-batch size to seconds and loss."""
+        """The arms: functions from a micro-batch size to seconds and loss."""
         alone = [Branched((row,), 0) for group in rows for row in group]
         return {
             "shared": partial(self._ours, [shared(group) for group in rows], 1.0),
@@ -152,7 +150,7 @@ class Bench:
         }
 
     def compare(self, setting: str, rows: list[Group], rounds: int) -> None:
-        """Print one line."""
+        """Compare the arms in one setting and print one line."""
         arms = self.arms(rows)
         plain = [_row(group[0].input_ids[: shared(group).shared or 1], _completion(group[0])) for group in rows]
         arms["plain"] = partial(self._ours, [Branched((row,), 0) for row in plain], None)
@@ -174,10 +172,10 @@ class Bench:
         def ratio(one: str, other: str) -> float:
             return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))
 
-        most, saved = cost["written out"] / cost["shared"], ratio("written out", "shared")
+        bound_ratio, saved = cost["written out"] / cost["shared"], ratio("written out", "shared")
         difference = abs(losses["shared"] - losses["written out"]) / losses["written out"]
         print(
-            f"{setting}: bound {most:.2f}, measured {saved:.2f} ({saved / most:.0%} of it), TRL as it is "
+            f"{setting}: bound {bound_ratio:.2f}, measured {saved:.2f} ({saved / bound_ratio:.0%} of it), TRL as is "
             f"{ratio('TRL', 'shared'):.2f}; against plain rows {ratio('shared', 'plain'):.2f}, bound "
             f"{cost['shared'] / cost['plain']:.2f}; losses differ by {difference:.0e}; micro-batches {best}",
             flush=True,
@@ -186,11 +184,11 @@ class Bench:
     def _ours(self, sequences: list[Branched], share: float | None, size: int) -> tuple[float, float]:
         ordered = sorted(sequences, key=lambda sequence: sequence.tokens)
         items = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-        given = cast("PlannedBatches", Given(items, share))
+        batches = cast("PlannedBatches", FixedBatches(items, share))
         with tempfile.TemporaryDirectory() as folder:
-            make = sft_trainer(load_model(self.experiment.base_path), self.experiment.tokenizer, given, None, None)
+            make = sft_trainer(load_model(self.experiment.base_path), self.experiment.tokenizer, batches, None, None)
             trainer = make(self._arguments(len(items), folder), [])
-            with _head_on_supervised_positions():
+            with head_on_supervised_positions():
                 return _timed(trainer)
 
     def _trl(self, rows: list[EncodedRow], size: int) -> tuple[float, float]:
@@ -210,7 +208,7 @@ class Bench:
             return _timed(trainer)
 
     def _arguments(self, passes: int, folder: str) -> dict[str, Any]:
-        """One step of so many forward passes, and nothing written."""
+        """Arguments for one step of `passes` forward passes without checkpoints."""
         settings = replace(self.settings, accumulation=passes, gradient_checkpointing=False)
         return common_arguments(settings, Path(folder), validated=False) | {"save_strategy": "no"}
 
@@ -226,21 +224,21 @@ def _completion(row: EncodedRow) -> list[int]:
 
 
 def bound(model: "PreTrainedModel", tokens: Sequence[int], rows: Sequence[Group]) -> float:
-    """Multiplications of a forward pass: linear layers on all tokens, the head on supervised ones."""
+    """Multiplications of a forward pass: linear layers on all tokens, the head on supervised tokens."""
     head = model.get_output_embeddings().weight.numel()
     linear = sum(module.weight.numel() for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
     return float(sum(tokens) * (linear - head) + sum(row.supervised for group in rows for row in group) * head)
 
 
 def memory(arm: str, overrides: Sequence[str]) -> int:
-    """Peak memory, MiB, of a step in a process of its own."""
+    """Peak memory (MiB) of a step, measured in a subprocess."""
     command = [sys.executable, __file__, "--memory", arm, *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
 
 
 def scoring(model: "PreTrainedModel", vocabulary: int, rounds: int) -> None:
-    """Twenty candidates of twelve tokens after a prompt of two hundred, against one forward pass each."""
+    """Compare scoring 20 candidates of 12 tokens after a prompt of 200 tokens with one forward pass per candidate."""
     generator = np.random.default_rng(0)
     prompt = generator.integers(3, vocabulary, 200).tolist()
     candidates = generator.integers(3, vocabulary, (20, 12)).tolist()

@@ -1,8 +1,8 @@
-"""gcsl's training against a bare TRL script on the same plan: python scripts/bench_training.py [--steps 20].
+"""Compare training with a bare TRL script on the same plan: python scripts/bench_training.py [--steps 20].
 
-Both run SFTTrainer on the real model and the same micro-batches, interleaved; the bare script gives TRL the tokens and
-its own collator. Prints the ratio of seconds with the interval over rounds, the largest difference of a logged loss,
-and the share of a step that our plan, collator and callbacks take.
+Both run SFTTrainer on the real model and the same micro-batches, alternating; the bare script passes tokens to TRL and
+uses TRL's collator. Prints the ratio of wall times with its confidence interval over rounds, the largest difference
+between logged losses, and the share of a step spent in our plan and collator.
 """
 
 import argparse
@@ -42,9 +42,9 @@ def main() -> None:
     feedback = ensure_feedback(experiment)
     rows = feedback.of_split("train")
     spec, levels = make_goal(experiment.config, feedback, rows)
-    given = RowExamples(rows, experiment.prompter(spec), experiment.config.train.max_length)
-    plan = make_plan(experiment, given, spec, levels, Budget(steps=arguments.steps))
-    batches = given.planned(plan)
+    row_examples = RowExamples(rows, experiment.prompter(spec), experiment.config.train.max_length)
+    plan = make_plan(experiment, row_examples, spec, levels, Budget(steps=arguments.steps))
+    batches = row_examples.planned(plan)
     settings = train_settings(experiment.config.train, experiment.config.seed)
 
     def ours(folder: Path) -> tuple[float, list[float]]:
@@ -80,9 +80,9 @@ def main() -> None:
     for number in range(arguments.rounds):
         order: list[Any] = [ours, bare] if number % 2 == 0 else [bare, ours]
         with tempfile.TemporaryDirectory() as folder:
-            found = {run.__name__: run(Path(folder) / run.__name__) for run in order}
-        ratios.append(found["ours"][0] / found["bare"][0])
-        differences.append(float(np.abs(np.subtract(found["ours"][1], found["bare"][1])).max()))
+            results = {run.__name__: run(Path(folder) / run.__name__) for run in order}
+        ratios.append(results["ours"][0] / results["bare"][0])
+        differences.append(float(np.abs(np.subtract(results["ours"][1], results["bare"][1])).max()))
         print(
             f"round {number + 1}: ours / bare TRL {ratios[-1]:.3f}, losses differ by {differences[-1]:.1e}", flush=True
         )
@@ -97,7 +97,7 @@ def main() -> None:
     for item in batches:
         collator([item])
     per_step = (time.perf_counter() - started) / plan.steps
-    step = float(np.median([found["ours"][0]])) / plan.steps
+    step = float(np.median([results["ours"][0]])) / plan.steps
     print(
         f"plan and collator: {1000 * per_step:.2f} ms of a step of {1000 * step:.0f} ms: {100 * per_step / step:.2f} %"
     )

@@ -1,4 +1,4 @@
-"""The picture of docs/prompt_sharing.md: python scripts/draw_branch_mask.py. Draws what `branch_masks` gives."""
+"""Draw the figure of docs/prompt_sharing.md from the output of `branch_masks`: python scripts/draw_branch_mask.py."""
 
 from pathlib import Path
 
@@ -15,13 +15,15 @@ from gcsl_cli.training.shared_prefix import branch_masks
 OUTPUT = Path(__file__).parents[1] / "docs" / "prompt_sharing.svg"
 PROMPT, GOAL, COMPLETION, GOALS = 6, 2, 3, 3
 COLOURS = ["#ffffff", "#4c78a8", "#f58518", "#54a24b", "#b279a2"]
-"""Not seen, the prompt, and each branch."""
+"""Masked, the prompt, and each branch."""
 
 
 def main() -> None:
     prompt = list(range(PROMPT))
     rows = tuple(
-        EncodedRow([*prompt, *[10 + number] * GOAL, *[20] * COMPLETION], PROMPT + GOAL, cut=False, seam=False)
+        EncodedRow(
+            [*prompt, *[10 + number] * GOAL, *[20] * COMPLETION], PROMPT + GOAL, truncated=False, retokenized=False
+        )
         for number in range(GOALS)
     )
     batch = PlanCollator(0)([{"sequences": [Branched(rows, PROMPT)]}])
@@ -34,17 +36,16 @@ def main() -> None:
     figure = Figure(figsize=(5.4, 5.4), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shown.numpy(), cmap=mpl.colors.ListedColormap(COLOURS), vmin=0, vmax=4)
-    places = list(range(len(names)))
-    axes.set_xticks([place + 0.5 for place in places], minor=True)
-    axes.set_yticks([place + 0.5 for place in places], minor=True)
+    ticks = list(range(len(names)))
+    axes.set_xticks([tick + 0.5 for tick in ticks], minor=True)
+    axes.set_yticks([tick + 0.5 for tick in ticks], minor=True)
     axes.grid(which="minor", color="#dddddd", linewidth=0.5)
-    axes.set_xticks(places, names)
+    axes.set_xticks(ticks, names)
     axes.xaxis.tick_top()
-    axes.set_yticks(
-        places, [f"{name}  {place}" for name, place in zip(names, batch["position_ids"][0].tolist(), strict=True)]
-    )
+    positions = batch["position_ids"][0].tolist()
+    axes.set_yticks(ticks, [f"{name}  {position}" for name, position in zip(names, positions, strict=True)])
     axes.tick_params(which="both", length=0)
-    axes.set_xlabel("sees (p: prompt, g: goal, c: completion)")
+    axes.set_xlabel("attends to (p: prompt, g: goal, c: completion)")
     axes.set_ylabel("token and its position")
     figure.savefig(OUTPUT, metadata={"Date": None})
 

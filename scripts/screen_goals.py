@@ -1,11 +1,12 @@
-r"""Which words for a goal does the base model understand? Goal discrimination before training, on rows for training.
+r"""Screen goal wordings before training: measure goal discrimination of the base model on training rows.
 
     python scripts/screen_goals.py experiment=small/code task.feedback.solutions=samples.jsonl.gz
     python scripts/screen_goals.py experiment=small/code task.feedback.solutions=samples.jsonl.gz \
         'task.sentences=["# Wrong.","# Correct."]' goal.placement=after_prompt
 
-Words are chosen by rows for training, so that held-out rows, which are not read here, still judge the trained model. Of
-each prompt with good and poor rows up to `--each` of either kind are rated under the best goal and under the worst.
+Choosing the wording on training rows keeps held-out rows, which this script does not read, a fair test of the trained
+model. For each prompt with good and poor rows, up to `--each` of either kind are scored under the best and the worst
+goal.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from gcsl_cli.stages.held_out import HeldOut
 
 
 def both_kinds(rows: FeedbackRows, cut: float, each: int) -> NDArray[np.int64]:
-    """Places of at most `each` good and poor rows of every prompt that has both, drawn at random; by prompt."""
+    """Draw the indices of up to `each` good and poor rows of every prompt that has both, grouped by prompt."""
     order = np.random.default_rng(0).permutation(len(rows))
     prompts, good = rows.prompts[order], rows.scores[order] >= cut
     chosen = []
@@ -37,22 +38,22 @@ def both_kinds(rows: FeedbackRows, cut: float, each: int) -> NDArray[np.int64]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--each", type=int, default=4, help="good and poor rows a prompt, at most")
+    parser.add_argument("--each", type=int, default=4, help="maximum number of good and of poor rows per prompt")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     console.setup()
-    config = load(given.overrides)
-    config.goal.wording = Wording.language  # the untouched model cannot read control tokens
+    config = load(arguments.overrides)
+    config.goal.wording = Wording.language  # the base model cannot read control tokens
     experiment = Experiment(config)
     feedback = ensure_feedback(experiment)
     training = feedback.of_split("train")
     experiment.spec, _ = make_goal(experiment.config, feedback, training)
-    rows = training.take(both_kinds(training, HeldOut(experiment, training).cut, given.each))
-    found = HeldOut(experiment, rows).auc(experiment.base_model)
+    rows = training.take(both_kinds(training, HeldOut(experiment, training).cut, arguments.each))
+    auc = HeldOut(experiment, rows).auc(experiment.base_model)
     spec = experiment.spec
     print(f"worst: {spec.text(spec.worst)!r}\nbest:  {spec.text(spec.best)!r}\n{spec.placement}, {len(rows)} rows")
     for name in ("pooled", "within"):
-        print(f"AUC {name}: {found[name]['value']:.3f} [{found[name]['low']:.3f}, {found[name]['high']:.3f}]")
+        print(f"AUC {name}: {auc[name]['value']:.3f} [{auc[name]['low']:.3f}, {auc[name]['high']:.3f}]")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small random models of several architectures, with sliding windows and without."""
+"""Small random models of several architectures, with and without sliding windows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ SIZES: dict[str, Any] = {
     "bos_token_id": 2,
 }
 WINDOW = 7
-"""Shorter than the prompts: a branch does not see all of what it continues."""
+"""Shorter than the prompts, so a branch does not see all of its prefix."""
 MODELS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
@@ -50,20 +50,20 @@ MODELS = {
 
 
 def model(name: str, attention: str = "sdpa") -> "PreTrainedModel":
-    """In training mode, the same weights each time."""
+    """Make a model in training mode, with the same weights every time."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        made = MODELS[name]()
-    made.set_attn_implementation(attention)
-    return made.train()
+        network = MODELS[name]()
+    network.set_attn_implementation(attention)
+    return network.train()
 
 
 def lively(name: str, attention: str) -> "PreTrainedModel":
-    """In evaluation mode; weights are so large that the next token depends on all that a token sees."""
-    made = model(name, attention).eval()
+    """Make a model in evaluation mode, with weights large enough for predictions to depend on all visible tokens."""
+    network = model(name, attention).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in network.parameters():
             if parameter.dim() == 2:
                 parameter.normal_(std=0.4, generator=generator)
-    return made
+    return network

@@ -1,17 +1,14 @@
-"""Chat templates that do what those of well-known models do, written for the tests.
-
-The special tokens are those of the tiny tokenizer.
-"""
+"""Chat templates that behave like those of well-known models, with the special tokens of the tiny tokenizer."""
 
 from tests.tiny import CHAT_TEMPLATE
 
-# SmolLM2: puts in a system prompt of its own where the conversation has none.
+# SmolLM2: adds a default system prompt if the conversation has none.
 SMOLLM2 = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|system|>\\nYou are a "
     "helpful AI assistant<|end|>\\n' }}{% endif %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + "
     "'<|end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
-# Llama 3: takes the system message off the list, has a system turn always, trims every content.
+# Llama 3: removes the system message from the list, always has a system turn, trims every content.
 LLAMA3 = """{{- '<|pad|>' }}
 {%- if messages[0]['role'] == 'system' %}
     {%- set system_message = messages[0]['content']|trim %}
@@ -27,7 +24,7 @@ LLAMA3 = """{{- '<|pad|>' }}
     {{- '<|assistant|>\\n\\n' }}
 {%- endif %}
 """
-# Qwen3: looks for the last question from the end, writes the roles that it knows and leaves out all others.
+# Qwen3: searches for the last user query from the end and skips roles that it does not know.
 QWEN3 = """{%- if messages[0].role == 'system' %}
     {{- '<|system|>\\n' + messages[0].content + '<|end|>\\n' }}
 {%- endif %}
@@ -56,7 +53,7 @@ QWEN3 = """{%- if messages[0].role == 'system' %}
         {{- '<think>\\n\\n</think>\\n\\n' }}
     {%- endif %}
 {%- endif %}"""
-# Gemma: refuses a system turn and turns that do not alternate, calls the assistant `model`, trims.
+# Gemma: rejects system turns and non-alternating turns, names the assistant `model`, trims content.
 GEMMA = (
     "{{ '<|pad|>' }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
     "{% endif %}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
@@ -65,12 +62,12 @@ GEMMA = (
     "{% endif %}{{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<|end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
 )
-# OpenChat, without its conditions: names of roles in plain words.
+# OpenChat without its conditions: role names in plain text.
 OPENCHAT = (
     "{{ '<|pad|>' }}{% for message in messages %}{{ message['role'].title() + ': ' + message['content'] + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-# White space at both ends is part of what the model has seen.
+# Whitespace at both ends is part of the template.
 SPACED = "\n \n  {% for message in messages %}\n [{{ message['role'] }}] {{ message['content'] }}{% endfor %}\n  \n"
 
 TEMPLATES = {

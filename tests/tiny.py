@@ -1,4 +1,4 @@
-"""A tiny random Llama with a byte-level tokenizer, made in code: everything that the real model has, in a megabyte."""
+"""A tiny random Llama with a byte-level tokenizer, created in code: everything a real model has, in a megabyte."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tiny_model(folder: Path, *, context: int = 512, chat_template: str | None = CHAT_TEMPLATE) -> Path:
-    """Save model and tokenizer into `folder`, the same weights each time; returns the folder."""
+    """Save model and tokenizer to `folder`, with the same weights every time; return the folder."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

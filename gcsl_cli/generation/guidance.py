@@ -1,7 +1,8 @@
 """Goal guidance: contrast two goals of one model at every decoding step.
 
-The next token is drawn from log-probabilities worst + (1 + w)(best - worst): classifier-free guidance (Ho and Salimans
-2022; Sanchez et al. 2023 for language models) between two goals. At w = 0 it is plain sampling under the best goal.
+The next token is drawn from the log-probabilities worst + (1 + w)(best - worst). This is classifier-free guidance (Ho
+and Salimans 2022; Sanchez et al. 2023 for language models) between two goals; w = 0 is plain sampling under the best
+goal.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class GoalGuidance(LogitsProcessor):
-    """Runs the same continuation under the other goal beside generation, with a KV cache of its own."""
+    """Run the continuation under the contrasted goal in parallel, with a separate KV cache, and adjust the logits."""
 
     def __init__(
         self,
@@ -24,7 +25,15 @@ class GoalGuidance(LogitsProcessor):
         attention_mask: "torch.Tensor",
         weight: float,
     ) -> None:
-        """`cache` holds the other prompt but for its last token `last_ids` `(batch, 1)`; the mask covers all of it."""
+        """Initialize with the prefilled prompt under the contrasted goal.
+
+        Args:
+            model: the policy.
+            cache: KV cache of that prompt without its last token.
+            last_ids: last token of that prompt, `(batch, 1)`.
+            attention_mask: mask of the whole prompt, `(batch, prompt tokens)`.
+            weight: guidance weight w.
+        """
         self.model = model
         self.cache = cache
         self.ids = last_ids
@@ -33,7 +42,7 @@ class GoalGuidance(LogitsProcessor):
         self.started = False
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
-        """Guided logits `(batch, vocabulary)`."""
+        """Return guided logits `(batch, vocabulary)`."""
         import torch
 
         if self.started:
@@ -48,7 +57,7 @@ class GoalGuidance(LogitsProcessor):
             past_key_values=self.cache,
             use_cache=True,
         )
-        other = output.logits[:, -1].float().log_softmax(dim=-1)
-        asked = scores.float().log_softmax(dim=-1)
-        # The same as worst + (1 + w)(best - worst) but for a constant, and exactly the plain scores at w = 0.
-        return scores.float() + self.weight * (asked - other)
+        against = output.logits[:, -1].float().log_softmax(dim=-1)
+        target = scores.float().log_softmax(dim=-1)
+        # Equals worst + (1 + w)(best - worst) up to a constant, and exactly the plain scores at w = 0.
+        return scores.float() + self.weight * (target - against)

@@ -1,4 +1,4 @@
-"""Log-likelihoods of given completions under a model: row by row, or several after one prompt that is computed once."""
+"""Log-likelihoods of given completions: of separate rows, or of several rows whose common prefix is computed once."""
 
 import logging
 import math
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gcsl_cli.models.attention import attention_of
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched, branched
 
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedModel
 
 TOKENS_PER_BATCH = 2048
-CHECKED = 8
-"""Rows on which a model is checked to compute shared prefixes exactly."""
+CHECKED_ROWS = 8
+"""Number of rows used to check that a model computes shared prefixes exactly."""
 BRANCH_TOKENS = 384
-"""Tokens of the branches of a sequence. Attention is computed between branches too, though they do not see each other,
-so many branches are several sequences, which go on from the same cached prompt."""
-
+"""Maximum tokens of all branches of a sequence. Attention scores between branches are computed and then masked, so many
+branches are split into several sequences, which continue from the same cached prefix."""
 
 log = logging.getLogger("gcsl")
 
@@ -29,39 +29,42 @@ log = logging.getLogger("gcsl")
 def row_log_probs(
     model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Summed log-probability (nats) and token count of each row's completion, both `(rows,)`.
+    """Compute the summed log-probability (nats) and token count of each row's completion, both `(rows,)`.
 
-    Rows with the same `index` are neighbours; their common prefix is computed once if the model allows it.
+    Rows with the same `index` are adjacent; their common prefix is computed once if the model supports it.
     """
-    texts = [(row.prompt_ids, row.completion_ids) for row in rows]
+    pairs = [(row.prompt_ids, row.completion_ids) for row in rows]
     reason = unshared_reason(model, rows, index, pad_id)
     if reason is None:
-        return shared_log_probs(model, texts, index)
+        return shared_log_probs(model, pairs, index)
     if reason:
         log.warning("common prefixes are computed once per row: %s", reason)
-    return completion_log_probs(model, texts)
+    return completion_log_probs(model, pairs)
 
 
 def unshared_reason(
     model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
 ) -> str | None:
-    """Why rows of one `index` cannot share their prefix, tried on the first few; empty if all differ in index."""
+    """Return the reason why rows of one `index` cannot share their prefix, based on the first few such rows.
+
+    The result is `None` if they can, and empty if every row has a different index.
+    """
     from gcsl_cli.training.shared_prefix import why_not_shared
 
     repeated = np.flatnonzero(np.diff(index) == 0)
     if not len(repeated):
         return ""
-    chosen = np.flatnonzero(index == index[repeated[0]])[:CHECKED]
-    sequences = branched([rows[place] for place in chosen.tolist()], index[chosen], math.inf)
+    chosen = np.flatnonzero(index == index[repeated[0]])[:CHECKED_ROWS]
+    sequences = branched([rows[row] for row in chosen.tolist()], index[chosen], math.inf)
     return why_not_shared(model, [{"sequences": sequences}], pad_id)
 
 
 def completion_log_probs(
     model: "PreTrainedModel", rows: Sequence[tuple[list[int], list[int]]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Summed log-probability (nats) and token count of each completion, both `(rows,)`.
+    """Compute the summed log-probability (nats) and token count of each completion, both `(rows,)`.
 
-    A row is (prompt ids, completion ids); an empty completion has log-probability 0 over 0 tokens.
+    A row is (prompt ids, completion ids). An empty completion has log-probability 0 and 0 tokens.
     """
     import torch
 
@@ -80,52 +83,55 @@ def score_completions(
     completions: Sequence[Sequence[int]],
     goals: Sequence[Sequence[int]] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Log-likelihoods of completions of one prompt, which is computed once: candidates, or one text under many goals.
+    """Score completions of one prompt, which is computed once: several candidates, or one text under several goals.
 
-    The model has to be exact under branches (`gcsl_cli.training.shared_prefix.why_not_shared`).
+    The model has to support exact prefix sharing (`gcsl_cli.training.shared_prefix.why_not_shared`).
 
     Args:
-        model: in evaluation mode.
-        prompt: token ids; at least one.
-        completions: token ids of each, which are scored.
-        goals: token ids between the prompt and each completion, which are not.
+        model: the model, in evaluation mode.
+        prompt: token ids of the prompt; at least one.
+        completions: token ids of each completion.
+        goals: token ids between the prompt and each completion, which are not scored.
 
     Returns:
         Summed log-probability (nats) and token count of each completion, both `(completions,)`.
     """
-    asked = [()] * len(completions) if goals is None else goals
-    rows = [([*prompt, *goal], list(completion)) for goal, completion in zip(asked, completions, strict=True)]
+    infixes = [()] * len(completions) if goals is None else goals
+    rows = [([*prompt, *infix], list(completion)) for infix, completion in zip(infixes, completions, strict=True)]
     return shared_log_probs(model, rows, np.zeros(len(rows), dtype=np.int64))
 
 
 def shared_log_probs(
     model: "PreTrainedModel", rows: Sequence[tuple[list[int], list[int]]], index: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What `completion_log_probs` gives, with the tokens computed once that neighbours of one `index` begin with."""
+    """Compute the same as `completion_log_probs`, computing the common prefix of adjacent rows of one `index` once."""
     import torch
 
-    encoded = [EncodedRow(prompt + completion, len(prompt), cut=False, seam=False) for prompt, completion in rows]
+    encoded = [
+        EncodedRow(prompt + completion, len(prompt), truncated=False, retokenized=False) for prompt, completion in rows
+    ]
     groups = branched(encoded, index, math.inf)
     parts = [_parts(group) for group in groups]
     ends = np.cumsum([len(group.rows) for group in groups], dtype=np.int64)
-    places = np.split(np.arange(len(rows)), ends[:-1])
-    whole = [number for number, of_group in enumerate(parts) if len(of_group) == 1]
+    row_indices = np.split(np.arange(len(rows)), ends[:-1])
+    undivided = [number for number, group_parts in enumerate(parts) if len(group_parts) == 1]
     totals = np.zeros(len(rows))
     with torch.inference_mode():
-        for batch in _batches([parts[number][0].tokens for number in whole]):
-            chosen = [whole[place] for place in batch]
-            of_rows = _branch_log_probs(model, [parts[number][0] for number in chosen])
-            totals[np.concatenate([places[number] for number in chosen])] = of_rows
-        for number in set(range(len(groups))) - set(whole):
-            cache = _cached(model, groups[number])
-            totals[places[number]] = np.concatenate([_branch_log_probs(model, [part], cache) for part in parts[number]])
+        for batch in _batches([parts[number][0].tokens for number in undivided]):
+            chosen = [undivided[index] for index in batch]
+            log_probs = _branch_log_probs(model, [parts[number][0] for number in chosen])
+            totals[np.concatenate([row_indices[number] for number in chosen])] = log_probs
+        for number in set(range(len(groups))) - set(undivided):
+            cache = _prefix_cache(model, groups[number])
+            log_probs = np.concatenate([_branch_log_probs(model, [part], cache) for part in parts[number]])
+            totals[row_indices[number]] = log_probs
     return totals, np.array([row.supervised for row in encoded], dtype=np.int64)
 
 
 def _parts(group: Branched) -> list[Branched]:
-    """The rows in order as sequences whose branches have at most `BRANCH_TOKENS`, or one row that has more.
+    """Split a group into sequences with at most `BRANCH_TOKENS` branch tokens; a longer row gets its own sequence.
 
-    A prompt that all rows have in common is shared to its last token.
+    If all rows have the same prompt, its last token is shared too.
     """
     common = len(group.rows) > 1 and len({row.input_ids[group.shared] for row in group.rows}) == 1
     shared = group.shared + common
@@ -141,82 +147,81 @@ def _parts(group: Branched) -> list[Branched]:
     return [Branched(tuple(rows), shared) for rows in parts]
 
 
-def _cached(model: "PreTrainedModel", group: Branched) -> "DynamicCache | None":
-    """Keys and values of the shared tokens in every layer; `None` where each part has to compute these tokens again."""
+def _prefix_cache(model: "PreTrainedModel", group: Branched) -> "DynamicCache | None":
+    """Compute the KV cache of the shared tokens; `None` if the model cannot continue branches from a cache."""
     import torch
     from transformers import DynamicCache
 
-    # Block masks (FlexAttention) cannot be cut to the queries that a cache leaves.
-    if model.config.get_text_config()._attn_implementation not in ("sdpa", "eager"):
+    # Block masks (FlexAttention) cannot be restricted to the queries after the cache.
+    if attention_of(model.config.get_text_config()) not in ("sdpa", "eager"):
         return None
-    # Without a config, layers with a sliding window keep all tokens too: the window is in the masks of branches.
+    # Without a config the cache keeps all tokens in sliding-window layers too; branch masks apply the window.
     cache = DynamicCache()
     ids = torch.tensor([group.rows[0].input_ids[: group.shared]], device=model.device)
     model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    # A model that keeps nothing, or something else, leaves it empty.
+    # Models without this kind of cache leave it empty.
     return cache if {layer.get_seq_length() for layer in cache.layers} == {group.shared} else None
 
 
 def _branch_log_probs(
     model: "PreTrainedModel", sequences: Sequence[Branched], cache: "DynamicCache | None" = None
 ) -> NDArray[np.float64]:
-    """Of each row of the sequences in order; a cache has the first tokens of one sequence."""
+    """Log-probability of each row, in order; `cache` holds the first tokens of a single sequence."""
     import torch
 
     from gcsl_cli.training.rows import IGNORED, PlanCollator
 
-    made = PlanCollator(0)([{"sequences": sequences}])
-    batch = {key: value.to(model.device) for key, value in made.items()}
+    batch = {key: value.to(model.device) for key, value in PlanCollator(0)([{"sequences": sequences}]).items()}
     labels, branches = batch.pop("labels"), batch.get("branches", torch.ones_like(batch["input_ids"]))
     counts = [len(sequence.rows) for sequence in sequences]
     totals = torch.zeros(sum(counts), dtype=torch.double, device=model.device)
     sequence, before = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
     if len(sequence):
-        # A token is predicted by the one before it in its branch, the first of a branch by the last shared one.
+        # A token is predicted by the token before it in its branch; the first of a branch by the last shared token.
         same = branches[:, 1:] == branches[:, :-1]
-        shared = torch.tensor([of.shared for of in sequences], device=model.device)
+        shared = torch.tensor([sequence.shared for sequence in sequences], device=model.device)
         predicting = torch.where(same[sequence, before], before, shared[sequence] - 1)
-        # The last one of a branch predicts nothing.
+        # The last token of a branch predicts nothing and is dropped.
         needed = (same | (branches[:, :-1] == 0)).any(dim=0).nonzero().squeeze(-1)
-        # The head is needed where some sequence predicts a supervised token only.
-        places, place = torch.unique(torch.searchsorted(needed, predicting), return_inverse=True)
-        logits = _logits(model, {key: value[:, needed] for key, value in batch.items()}, places, cache).float()
+        # Logits are only computed at columns where some sequence predicts a supervised token.
+        columns, column = torch.unique(torch.searchsorted(needed, predicting), return_inverse=True)
+        logits = _logits(model, {key: value[:, needed] for key, value in batch.items()}, columns, cache).float()
         supervised = labels[sequence, before + 1]
-        log_probs = logits[sequence, place, supervised] - logits.logsumexp(dim=-1)[sequence, place]
-        firsts = torch.tensor(np.cumsum([0, *counts[:-1]]), device=model.device)
-        totals.index_add_(0, firsts[sequence] + branches[sequence, before + 1] - 1, log_probs.double())
+        log_probs = logits[sequence, column, supervised] - logits.logsumexp(dim=-1)[sequence, column]
+        first_rows = torch.tensor(np.cumsum([0, *counts[:-1]]), device=model.device)
+        totals.index_add_(0, first_rows[sequence] + branches[sequence, before + 1] - 1, log_probs.double())
     return np.asarray(totals.cpu().numpy())
 
 
 def _logits(
-    model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], places: "torch.Tensor", cache: "DynamicCache | None"
+    model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], columns: "torch.Tensor", cache: "DynamicCache | None"
 ) -> "torch.Tensor":
-    """Of the given places of the sequences, `(sequences, places, vocabulary)`; the cache is left as it was."""
+    """Compute logits at the given columns, `(sequences, columns, vocabulary)`; the cache is restored afterwards."""
     from gcsl_cli.training.shared_prefix import branch_masks
 
-    kept = 0 if cache is None else cache.get_seq_length()
-    given: dict[str, Any] = {"input_ids": batch["input_ids"][:, kept:], "attention_mask": batch["attention_mask"]}
+    cached = 0 if cache is None else cache.get_seq_length()
+    inputs: dict[str, Any] = {"input_ids": batch["input_ids"][:, cached:], "attention_mask": batch["attention_mask"]}
     if "branches" in batch:
         masks = branch_masks(model.config.get_text_config(), batch["branches"], batch["position_ids"])
-        given["attention_mask"] = _queries(masks, kept) if kept else masks
-        given["position_ids"] = batch["position_ids"][:, kept:]
+        inputs["attention_mask"] = _without_queries(masks, cached) if cached else masks
+        inputs["position_ids"] = batch["position_ids"][:, cached:]
     if cache is not None:
-        given["past_key_values"] = cache
-    logits: torch.Tensor = model(**given, use_cache=cache is not None, logits_to_keep=places - kept).logits
+        inputs["past_key_values"] = cache
+    logits: torch.Tensor = model(**inputs, use_cache=cache is not None, logits_to_keep=columns - cached).logits
     if cache is not None:
-        cache.crop(-given["input_ids"].shape[1])
+        cache.crop(-inputs["input_ids"].shape[1])
     return logits
 
 
-def _queries(masks: Any, first: int) -> Any:
-    """Masks in four dimensions, by kind of layer if there are two, of the tokens from `first` on."""
+def _without_queries(masks: Any, count: int) -> Any:
+    """Drop the first `count` query positions from four-dimensional masks."""
     if isinstance(masks, dict):
-        return {kind: mask[:, :, first:] for kind, mask in masks.items()}
-    return masks[:, :, first:]
+        return {kind: mask[:, :, count:] for kind, mask in masks.items()}
+    return masks[:, :, count:]
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Row indices in batches of similar length and at most `TOKENS_PER_BATCH` padded tokens."""
+    """Batch row indices by similar length, with at most `TOKENS_PER_BATCH` padded tokens per batch."""
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
         if not batches or (len(batches[-1]) + 1) * lengths[index] > TOKENS_PER_BATCH:
@@ -235,14 +240,14 @@ def _batch_log_probs(model: "PreTrainedModel", batch: Sequence[tuple[list[int], 
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
     mask = torch.zeros(len(batch), longest, dtype=torch.long)
     supervised = torch.zeros(len(batch), tail, dtype=torch.bool)
-    for place, (prompt, completion) in enumerate(batch):
+    for index, (prompt, completion) in enumerate(batch):
         tokens = torch.tensor(prompt + completion)
-        ids[place, longest - len(tokens) :] = tokens
-        mask[place, longest - len(tokens) :] = 1
-        supervised[place, tail - len(completion) :] = True
+        ids[index, longest - len(tokens) :] = tokens
+        mask[index, longest - len(tokens) :] = 1
+        supervised[index, tail - len(completion) :] = True
     ids, mask, supervised = (tensor.to(model.device) for tensor in (ids, mask, supervised))
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    # Completions stand at the right end, so the head is needed on the last positions only.
+    # Completions are aligned on the right, so logits are only needed at the last positions.
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=tail + 1)
     log_probs = output.logits[:, :-1].float().log_softmax(dim=-1)
     chosen = log_probs.gather(-1, ids[:, -tail:, None]).squeeze(-1)

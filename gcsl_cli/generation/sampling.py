@@ -1,7 +1,6 @@
-"""Sampling with `model.generate`: each prompt is computed once for all its samples, similar lengths go together.
+"""Sample with `model.generate`, computing each prompt once for all its samples and batching similar lengths.
 
-A shard of prompts is sampled from a seed of its own, so that the same run gives the same completions whether it was
-interrupted or not.
+Every call has its own seed, so that a run gives the same completions whether or not it was interrupted between calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How completions are drawn."""
+    """Sampling settings."""
 
     samples: int
     max_new_tokens: int
@@ -28,12 +27,12 @@ class Sampling:
     guidance: float
     batch_size: int
     suppress: tuple[int, ...] = ()
-    """Tokens that are never drawn: control tokens are read only."""
+    """Tokens that are never sampled, such as control tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One completion; `tokens` counts the end of text."""
+    """One completion; `tokens` includes the end token, `finished` says whether there was one."""
 
     text: str
     tokens: int
@@ -49,30 +48,30 @@ def sample_prompts(
     sampling: Sampling,
     seed: int,
 ) -> list[list[Sampled]]:
-    """Completions of each prompt, `sampling.samples` of them, in the order of `prompts`.
+    """Sample `sampling.samples` completions of each prompt, in the order of `prompts`.
 
     Args:
         model: the policy, in evaluation mode.
-        tokenizer: decodes; its pad token fills the left of shorter prompts.
+        tokenizer: decodes completions; its pad token pads shorter prompts on the left.
         prompts: token ids of each prompt.
         against: token ids of the same prompts under the goal that guidance contrasts with; `None` without guidance.
         end_ids: tokens that end a completion.
-        sampling: how to draw.
-        seed: of this call; the global random state is left as it was.
+        sampling: sampling settings.
+        seed: seed of this call; the global random state is restored afterwards.
     """
     import torch
 
     completions: list[list[Sampled]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
-    together = max(1, sampling.batch_size // sampling.samples)
+    batch_prompts = max(1, sampling.batch_size // sampling.samples)
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.inference_mode():
         torch.manual_seed(seed)
-        for start in range(0, len(order), together):
-            chosen = order[start : start + together]
+        for start in range(0, len(order), batch_prompts):
+            chosen = order[start : start + batch_prompts]
             batch = [prompts[index] for index in chosen]
-            other = None if against is None else [against[index] for index in chosen]
-            tokens = _sample_batch(model, tokenizer, batch, other, end_ids, sampling)
+            batch_against = None if against is None else [against[index] for index in chosen]
+            tokens = _sample_batch(model, tokenizer, batch, batch_against, end_ids, sampling)
             for index, rows in zip(chosen, torch.split(tokens, sampling.samples), strict=True):
                 completions[index] = [_decode(tokenizer, row.tolist(), set(end_ids)) for row in rows]
     return completions
@@ -86,16 +85,16 @@ def _sample_batch(
     end_ids: Sequence[int],
     sampling: Sampling,
 ) -> "torch.Tensor":
-    """Sampled token ids `(prompts * samples, new tokens)`, padded with the pad token after the end."""
+    """Sample token ids `(prompts * samples, new tokens)`, padded with the pad token after the end."""
     from transformers import GenerationConfig, LogitsProcessorList
 
     ids, mask = _left_padded(prompts, tokenizer, model)
     processors = LogitsProcessorList()
     if against is not None:
-        other_ids, other_mask = _left_padded(against, tokenizer, model)
-        cache = _prefilled(model, other_ids, other_mask, sampling.samples)
-        last, other_mask = (x.repeat_interleave(sampling.samples, dim=0) for x in (other_ids[:, -1:], other_mask))
-        processors.append(GoalGuidance(model, cache, last, other_mask, sampling.guidance))
+        against_ids, against_mask = _left_padded(against, tokenizer, model)
+        cache = _prefilled(model, against_ids, against_mask, sampling.samples)
+        last, against_mask = (x.repeat_interleave(sampling.samples, dim=0) for x in (against_ids[:, -1:], against_mask))
+        processors.append(GoalGuidance(model, cache, last, against_mask, sampling.guidance))
     processors.append(Nucleus(sampling.temperature, sampling.top_p))
     cache = _prefilled(model, ids, mask, sampling.samples)
     config = GenerationConfig(
@@ -108,7 +107,7 @@ def _sample_batch(
         pad_token_id=tokenizer.pad_token_id,
         suppress_tokens=list(sampling.suppress) or None,
     )
-    with _own_settings_aside(model):
+    with _without_generation_config(model):
         output = model.generate(
             input_ids=ids.repeat_interleave(sampling.samples, dim=0),
             attention_mask=mask.repeat_interleave(sampling.samples, dim=0),
@@ -120,19 +119,19 @@ def _sample_batch(
 
 
 @contextmanager
-def _own_settings_aside(model: "PreTrainedModel") -> Iterator[None]:
-    """Put a model's own sampling settings aside: `generate` mixes in whatever ours leave open (repetition penalty)."""
+def _without_generation_config(model: "PreTrainedModel") -> Iterator[None]:
+    """Use an empty generation config, because `generate` takes settings that ours omits from the model's own."""
     from transformers import GenerationConfig
 
-    own, model.generation_config = model.generation_config, GenerationConfig()
+    original, model.generation_config = model.generation_config, GenerationConfig()
     try:
         yield
     finally:
-        model.generation_config = own
+        model.generation_config = original
 
 
 def _prefilled(model: "PreTrainedModel", ids: "torch.Tensor", mask: "torch.Tensor", samples: int) -> Any:
-    """A KV cache of all prompt tokens but the last, repeated for each sample; empty for prompts of one token."""
+    """Compute the KV cache of all prompt tokens but the last, repeated for each sample; empty for one-token prompts."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)
@@ -153,7 +152,7 @@ def _prefilled(model: "PreTrainedModel", ids: "torch.Tensor", mask: "torch.Tenso
 def _left_padded(
     prompts: list[list[int]], tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel"
 ) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Token ids and attention mask, both `(prompts, longest)`."""
+    """Pad prompts on the left; return token ids and attention mask, both `(prompts, longest)`."""
     import torch
 
     longest = max(len(prompt) for prompt in prompts)
@@ -164,7 +163,7 @@ def _left_padded(
 
 
 def _decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int], end_ids: set[int]) -> Sampled:
-    end = next((place for place, id_ in enumerate(ids) if id_ in end_ids), None)
+    end = next((index for index, id_ in enumerate(ids) if id_ in end_ids), None)
     kept = ids if end is None else ids[:end]
     text = tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return Sampled(text, len(kept) + (end is not None), end is not None)

@@ -1,4 +1,4 @@
-"""Sampling in numbered shards: a finished shard is a whole file, and the same command goes on after the last one."""
+"""Sample in numbered shards. Each finished shard is a complete file, so interrupted sampling resumes after the last."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from gcsl_cli.errors import DataError
 from gcsl_cli.generation.sampling import Sampled
 
 SampleShard = Callable[[Sequence[Prompt], int], Sequence[Sequence[Sampled]]]
-"""Completions of the given prompts from a seed."""
+"""Sample completions of the given prompts from a seed."""
 
 log = logging.getLogger("gcsl")
 
@@ -26,37 +26,46 @@ def sample_in_shards(
     sample: SampleShard,
     advance: Callable[[int], None],
 ) -> list[Generation]:
-    """Generations of all prompts in their order; finished shards in `folder` are read, not made again.
+    """Sample completions of all prompts, reusing finished shards in `folder`.
 
-    Prompts of similar length (`lengths`, tokens) share a shard, which saves padding. `advance` is told the number of
-    completions after each shard.
+    Args:
+        prompts: the prompts.
+        lengths: tokens of each prompt; prompts of similar length share a shard, which saves padding.
+        folder: holds the shards.
+        shard_prompts: prompts per shard.
+        seed: seed of all shards; each derives its own from it.
+        sample: samples one shard.
+        advance: called after each shard with its number of completions.
+
+    Returns:
+        The completions, in the order of `prompts`.
     """
     order = sorted(range(len(prompts)), key=lambda index: (lengths[index], index))
-    found: dict[int, list[Generation]] = {}
+    by_prompt: dict[int, list[Generation]] = {}
     for number, start in enumerate(range(0, len(order), shard_prompts)):
         chosen = order[start : start + shard_prompts]
         rows = _shard([prompts[index] for index in chosen], folder / f"{number:05d}.parquet", [seed, number], sample)
         for index, generations in zip(chosen, rows, strict=True):
-            found[index] = generations
+            by_prompt[index] = generations
         advance(sum(len(generations) for generations in rows))
-    return [generation for index in range(len(prompts)) for generation in found[index]]
+    return [generation for index in range(len(prompts)) for generation in by_prompt[index]]
 
 
 def _shard(prompts: Sequence[Prompt], path: Path, seed: list[int], sample: SampleShard) -> list[list[Generation]]:
-    made = _read(path) if path.exists() else []
-    if {row.prompt_id for row in made} != {prompt.prompt_id for prompt in prompts}:
+    rows = _read(path) if path.exists() else []
+    if {row.prompt_id for row in rows} != {prompt.prompt_id for prompt in prompts}:
         completions = sample(prompts, int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
-        made = [
+        rows = [
             Generation(prompt.prompt_id, prompt.text, number, sampled.text, sampled.tokens, sampled.finished)
             for prompt, samples in zip(prompts, completions, strict=True)
             for number, sampled in enumerate(samples)
         ]
-        write_generations(path, made)
-    return [[row for row in made if row.prompt_id == prompt.prompt_id] for prompt in prompts]
+        write_generations(path, rows)
+    return [[row for row in rows if row.prompt_id == prompt.prompt_id] for prompt in prompts]
 
 
 def _read(path: Path) -> list[Generation]:
-    """A finished shard; one that is damaged is made again."""
+    """Read a finished shard; empty if it is damaged, so that it is sampled again."""
     try:
         return read_generations(path)
     except DataError as error:

@@ -1,7 +1,7 @@
-"""Control tokens: one added token a level or several, whose embeddings start from the words that name the level.
+"""Control tokens: added tokens that name a level, with embeddings initialized from the words of the level.
 
-They are read in prompts and never produced: generation suppresses them, and their output rows, where a model has a head
-of its own, are the mean of all rows, so that they take no probability from the words.
+The model reads them in prompts and never produces them: generation suppresses them, and if the output head is untied,
+their rows in it are the mean of all rows, so that they do not take probability from other tokens.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def add_tokens(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[int]:
-    """Add what the levels' texts are made of as tokens that text is never split into otherwise; returns their ids.
+    """Add the control tokens in `texts` to the tokenizer as special tokens; return their ids.
 
     Raises:
-        ConfigError: the tokenizer has a token of that name already.
+        ConfigError: the tokenizer already has a token with one of the names.
     """
     from tokenizers import AddedToken
 
@@ -27,7 +27,7 @@ def add_tokens(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> li
     for name in names:
         if name in known:
             raise ConfigError(
-                f"goal.wording=token: the model's tokenizer has a token {name!r} already; was the model trained by "
+                f"goal.wording=token: the model's tokenizer already has a token {name!r}; was the model trained by "
                 "gcsl? Start from the original model, or use goal.wording=language."
             )
     tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
@@ -42,12 +42,19 @@ def extend_model(
     *,
     untie: bool,
 ) -> None:
-    """Give the control tokens of each level's text embeddings: those of the tokens of its `words`, shared out in order.
+    """Resize the model for the control tokens and initialize their embeddings.
 
-    The only token of a level has their mean; of as many tokens as the words have, each has one.
+    The tokens of a level's words are divided, in order, among the level's control tokens, and each control token starts
+    from the mean of its part: a single control token from the mean of all, as many control tokens as words have tokens
+    from one each.
 
-    `untie` gives the output head weights of its own where it shares the embeddings, so that an adapter can train the
-    new rows without touching the head. Full fine-tuning keeps them tied, as the model was made.
+    Args:
+        model: changed in place.
+        tokenizer: with the control tokens added.
+        texts: control tokens of each level, as one string per level.
+        words: the words that each level's tokens stand for.
+        untie: give the output head separate weights if it shares the embeddings, so that an adapter can train the new
+            embeddings without touching the head. Full fine-tuning keeps them tied.
     """
     import torch
 
@@ -55,24 +62,24 @@ def extend_model(
         _untie(model)
     if model.get_input_embeddings().weight.shape[0] < len(tokenizer):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    of_levels = [tokenizer.convert_tokens_to_ids(control_tokens(text)) for text in texts]
-    ids = [id_ for of_level in of_levels for id_ in of_level]
+    level_ids = [tokenizer.convert_tokens_to_ids(control_tokens(text)) for text in texts]
+    ids = [id_ for of_level in level_ids for id_ in of_level]
     embeddings = model.get_input_embeddings().weight
     head = model.get_output_embeddings().weight
     with torch.no_grad():
         old = embeddings[: min(ids)].float()
-        for of_level, phrase in zip(of_levels, words, strict=True):
-            of_words = tokenizer(phrase, add_special_tokens=False)["input_ids"]
-            for id_, part in zip(of_level, _shared_out(of_words, len(of_level)), strict=True):
+        for of_level, phrase in zip(level_ids, words, strict=True):
+            word_ids = tokenizer(phrase, add_special_tokens=False)["input_ids"]
+            for id_, part in zip(of_level, _split(word_ids, len(of_level)), strict=True):
                 embeddings[id_] = old[part].mean(dim=0).to(embeddings.dtype)
         if head is not embeddings:
             head[ids] = head[: min(ids)].float().mean(dim=0).to(head.dtype)
     model.generation_config.suppress_tokens = ids
 
 
-def _shared_out(ids: Sequence[int], count: int) -> list[Sequence[int]]:
-    """`count` parts of about equal length, in order; of fewer ids than parts, some are in several."""
-    starts = [place * len(ids) // count for place in range(count + 1)]
+def _split(ids: Sequence[int], count: int) -> list[Sequence[int]]:
+    """Split into `count` contiguous parts of about equal length; with fewer ids than parts, parts repeat ids."""
+    starts = [part * len(ids) // count for part in range(count + 1)]
     return [ids[start : max(end, start + 1)] for start, end in pairwise(starts)]
 
 

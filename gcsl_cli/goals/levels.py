@@ -1,7 +1,7 @@
 """Levels: the ordered thresholds that a goal can name.
 
 Scores 0.1, 0.4, 0.4, 0.9 with quantiles 0, 0.5 give the levels 0.1, 0.4: four rows reach the first, three the second
-(half of the four is promised; the tie adds one).
+(at least half of the four by definition, plus one because of the tie).
 """
 
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-FEW = 8
-"""Up to so many distinct scores are levels by themselves under goal.levels.by=auto."""
+AUTO_DISTINCT = 8
+"""Under `goal.levels.by=auto`, up to this many distinct scores each become a level."""
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """What can be asked for, ascending, and how rows are measured against it."""
+    """The levels that can be requested, in ascending order, and the rule that assigns rows to them."""
 
     rule: str
-    """`quantile`, `fixed`, `distinct`, `raw`, or `none` where nothing is asked for."""
+    """`quantile`, `fixed`, `distinct`, `raw`, or `none` for training without goals."""
     per: str
-    """`dataset`: `values` are scores; `prompt`: they are quantiles of the scores of each prompt."""
+    """`dataset`: `values` are scores; `prompt`: they are quantiles among the scores of each prompt."""
     values: Floats
 
     def highest(self, scores: Floats, prompts: Ints) -> Ints:
-        """Index of the highest level that each row reaches, `(rows,)`; `prompts` numbers the rows' prompts."""
+        """Index of the highest level that each row reaches, `(rows,)`; `prompts` is the prompt index of each row."""
         if self.rule == "none":
             return np.zeros(len(scores), dtype=np.int64)
         if self.per == "prompt":
@@ -42,10 +42,10 @@ class Levels:
         return highest_reached(scores, self.values)
 
     def held_out(self, scores: Floats, prompts: Ints) -> Floats:
-        """The goal that each held-out row is held to, `(rows,)`: the highest that it reaches.
+        """Goal of each held-out row, `(rows,)`: the highest level that it reaches.
 
-        A held-out score may lie below the training minimum; the lowest level is what it is held to then. A raw goal is
-        the score itself.
+        A held-out score below the training minimum gets the lowest level. Under the raw rule the goal is the score
+        itself.
         """
         if self.rule == "raw":
             return scores
@@ -56,57 +56,57 @@ class Levels:
 
 
 def levels_of(spec: "GoalSpec") -> Levels:
-    """The levels of a saved goal spec; a raw goal has none."""
+    """Return the levels of a saved goal spec; there are none under the raw rule."""
     return Levels(spec.level_rule, spec.per, np.array(spec.levels))
 
 
 def check_scores(scores: Floats) -> None:
-    """Refuse scores from which nothing can be learned.
+    """Reject scores that contain nothing to learn.
 
     Raises:
-        DataError: there is none, one is not a finite number, or all are equal.
+        DataError: there are no scores, one is not finite, or all are equal.
     """
     if not len(scores):
-        raise DataError("There is no graded row to take levels from.")
+        raise DataError("There are no graded rows to derive levels from.")
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise DataError(f"The score of row {row + 1} is {scores[row]}; a score has to be a finite number.")
+        raise DataError(f"The score of row {row + 1} is {scores[row]}; scores must be finite numbers.")
     if scores.min() == scores.max():
         raise DataError(
             f"All {len(scores)} scores are {scores[0]:g}: no completion is better than another, so there is no goal to "
-            "learn. Use feedback whose grades differ."
+            "learn. Use feedback with different grades."
         )
 
 
 def quantile_levels(scores: Floats, quantiles: Sequence[float]) -> Floats:
-    """Levels at `quantiles` of `scores`, each an observed score, the training minimum always among them.
+    """Levels at `quantiles` of `scores`: observed scores, always including the training minimum.
 
-    A level at quantile q is reached by at least a share 1 - q of the rows (more only by ties), because it is the
-    largest observed score that leaves at most q of them below. (numpy's `lower` method takes the score at
-    q * (rows - 1) and so lets one row more reach it.) Equal levels are merged.
+    The level at quantile q is the largest observed score with at most a share q of the rows below it, so at least a
+    share 1 - q of the rows reaches it, and more only through ties. (numpy's `lower` method takes the score at
+    q * (rows - 1), which one more row reaches.) Equal levels are merged.
     """
     check_scores(scores)
     ascending = np.sort(scores)
-    # Rounded, or 0.29 * 100 would fall to 28.
+    # Without rounding, 0.29 * 100 would become 28.
     below = np.floor(np.round(np.array([0.0, *quantiles]) * len(scores), 9)).astype(np.int64)
     return np.unique(ascending[np.minimum(below, len(scores) - 1)])
 
 
 def fixed_levels(scores: Floats, values: Sequence[float], *, beyond: bool = False) -> Floats:
-    """The given values as levels, and the training minimum below them, so that every row reaches one.
+    """Use `values` as levels, with the training minimum below them so that every row reaches a level.
 
-    `beyond` allows levels above every training score, which can be asked for though no row has taught them.
+    `beyond` allows levels above every training score; they can be requested although no row was trained on them.
 
     Raises:
-        ConfigError: a level is above every training score: no row reaches it.
+        ConfigError: a level is above every training score, so no row reaches it.
     """
     check_scores(scores)
     highest = float(scores.max())
     unreached = [] if beyond else [value for value in values if value > highest]
     if unreached:
         raise ConfigError(
-            f"goal.levels.values: no row reaches the level {unreached[0]:g}; the training scores go from "
-            f"{scores.min():g} to {highest:g}. Give levels within that range."
+            f"goal.levels.values: no row reaches the level {unreached[0]:g}; the training scores range from "
+            f"{scores.min():g} to {highest:g}. Choose levels within that range."
         )
     lowest = float(scores.min())
     inside = [value for value in values if value > lowest]
@@ -114,33 +114,33 @@ def fixed_levels(scores: Floats, values: Sequence[float], *, beyond: bool = Fals
 
 
 def distinct_levels(scores: Floats, limit: int = 64) -> Floats:
-    """Every distinct score as a level.
+    """Use every distinct score as a level.
 
     Raises:
-        DataError: there are more than `limit`.
+        DataError: there are more than `limit` distinct scores.
     """
     check_scores(scores)
     levels = np.unique(scores)
     if len(levels) > limit:
         raise DataError(
-            f"goal.levels.by=distinct: there are {len(levels)} distinct scores; at most {limit} make levels. "
+            f"goal.levels.by=distinct: there are {len(levels)} distinct scores; at most {limit} are allowed. "
             "Use goal.levels.by=quantile or goal.levels.by=fixed."
         )
     return levels
 
 
 def prompt_quantiles(scores: Floats, prompts: Ints, quantiles: Sequence[float]) -> Floats:
-    """The quantiles themselves as levels, 0 always among them: what they are in scores differs from prompt to prompt.
+    """Use the quantiles themselves as levels, always including 0; the scores behind them differ between prompts.
 
     Raises:
-        ConfigError: no prompt has two different scores, so nothing can be told from within a prompt.
+        ConfigError: no prompt has two different scores, so rows cannot be ranked within any prompt.
     """
     check_scores(scores)
     values = np.unique(np.array([0.0, *quantiles]))
     if not highest_within_prompt(scores, prompts, np.array([0.0, 1e-9])).any():
         raise ConfigError(
-            "goal.levels.per=prompt: no prompt has completions of different scores, so none beats another of its "
-            "prompt. Use goal.levels.per=dataset, or give several graded completions a prompt."
+            "goal.levels.per=prompt: no prompt has completions with different scores, so they cannot be ranked within "
+            "a prompt. Use goal.levels.per=dataset, or provide several graded completions per prompt."
         )
     return values
 
@@ -155,14 +155,14 @@ def make_levels(
     values: Sequence[float],
     beyond: bool = False,
 ) -> Levels:
-    """Levels by the rule `by`: `quantile`, `fixed`, `distinct`, `raw`, or `auto`.
+    """Derive levels by the rule `by`: `quantile`, `fixed`, `distinct`, `raw`, or `auto`.
 
-    `auto` takes fixed `values` where there are any, the distinct scores where they are few, else quantiles. `beyond`
-    allows fixed values above every training score.
+    `auto` uses the fixed `values` if there are any, the distinct scores if there are at most `AUTO_DISTINCT`, and
+    quantiles otherwise. `beyond` allows fixed values above every training score.
 
     Raises:
-        ConfigError: `by` is unknown, or fewer than two levels are left: then there is nothing to ask for.
-        DataError: the scores teach nothing.
+        ConfigError: `by` is unknown, or only one level remains.
+        DataError: the scores contain nothing to learn.
     """
     rule = _rule(scores, by, values)
     if per == "prompt":
@@ -180,9 +180,9 @@ def make_levels(
         raise ConfigError(f"goal.levels.by={by}: unknown; one of auto, quantile, fixed, distinct, raw.")
     if len(levels) < 2:
         raise ConfigError(
-            f"goal.levels.by={rule} leaves one level, {levels[0]:g}: every row reaches it, so the goal says nothing. "
-            "Give levels between the lowest and the highest score "
-            f"({scores.min():g} and {scores.max():g}), or use goal.levels.by=distinct."
+            f"goal.levels.by={rule} leaves one level, {levels[0]:g}: every row reaches it, so the goal carries no "
+            f"information. Choose levels between the lowest and the highest score ({scores.min():g} and "
+            f"{scores.max():g}), or use goal.levels.by=distinct."
         )
     return Levels(rule, per, levels)
 
@@ -192,4 +192,4 @@ def _rule(scores: Floats, by: str, values: Sequence[float]) -> str:
         return by
     if values:
         return "fixed"
-    return "distinct" if len(np.unique(scores)) <= FEW else "quantile"
+    return "distinct" if len(np.unique(scores)) <= AUTO_DISTINCT else "quantile"

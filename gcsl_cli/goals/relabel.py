@@ -1,7 +1,7 @@
-"""Hindsight relabelling: from scores to (row, level) indices, vectorised; text is rendered late.
+"""Hindsight relabelling: turn scores into (row, level) index pairs. Goal text is rendered later, when rows are read.
 
-Scores 0.1, 0.9, 0.5 and levels 0.1, 0.5 give the pairs (0, 0), (1, 0), (1, 1), (2, 0), (2, 1): a row serves every level
-that it reaches (beyond-threshold goals, GCSL-bey, arXiv 2605.16345).
+Scores 0.1, 0.9, 0.5 and levels 0.1, 0.5 give the pairs (0, 0), (1, 0), (1, 1), (2, 0), (2, 1): a row is an example of
+every level that it reaches (beyond-threshold goals, GCSL-bey, arXiv 2605.16345).
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ Ints = NDArray[np.int64]
 
 
 def highest_reached(scores: Floats, levels: Floats) -> Ints:
-    """Index of the highest level that each score reaches, `(rows,)`; reaching is `score >= level`.
+    """Index of the highest level that each score reaches, `(rows,)`; a score reaches a level if `score >= level`.
 
     Raises:
         DataError: a score is below the lowest level.
@@ -29,19 +29,19 @@ def highest_reached(scores: Floats, levels: Floats) -> Ints:
 def highest_within_prompt(scores: Floats, prompts: Ints, quantiles: Floats) -> Ints:
     """Index of the highest of the ascending `quantiles` that each row reaches among the rows of its prompt, `(rows,)`.
 
-    A row reaches quantile q when it beats at least a share q of the prompt's other rows: their scores are smaller. So
-    the best of two reaches 1, equal scores do not beat each other, and a prompt's only row reaches 0 alone.
+    A row reaches quantile q if at least a share q of the prompt's other rows has lower scores. So the better of two
+    rows reaches 1, rows with equal scores do not beat each other, and a prompt's only row reaches just 0.
     """
     order = np.lexsort((scores, prompts))
     prompt, score = prompts[order], scores[order]
-    places = np.arange(len(order))
+    positions = np.arange(len(order))
     new_prompt = np.r_[True, prompt[1:] != prompt[:-1]]
     new_score = new_prompt | np.r_[True, score[1:] != score[:-1]]
-    start = np.maximum.accumulate(np.where(new_prompt, places, 0))
-    below = np.maximum.accumulate(np.where(new_score, places, 0)) - start
+    start = np.maximum.accumulate(np.where(new_prompt, positions, 0))
+    below = np.maximum.accumulate(np.where(new_score, positions, 0)) - start
     groups = np.cumsum(new_prompt) - 1
     others = np.bincount(groups)[groups] - 1
-    # Rounded, or 7 of 10 would not be 0.7.
+    # Without rounding, 7 of 10 would not equal 0.7.
     beaten = np.round(np.divide(below, others, out=np.zeros(len(order)), where=others > 0), 9)
     highest = np.empty(len(order), dtype=np.int64)
     highest[order] = np.searchsorted(np.round(quantiles, 9), beaten, side="right") - 1
@@ -49,7 +49,7 @@ def highest_within_prompt(scores: Floats, prompts: Ints, quantiles: Floats) -> I
 
 
 def reached_pairs(highest: Ints) -> tuple[Ints, Ints]:
-    """All (row, level) pairs of beyond-threshold goals, rows in order and levels ascending: two arrays `(pairs,)`."""
+    """All (row, level) pairs with the level reached, rows in order and levels ascending: two arrays `(pairs,)`."""
     counts = highest + 1
     rows = np.repeat(np.arange(len(highest)), counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
@@ -57,5 +57,5 @@ def reached_pairs(highest: Ints) -> tuple[Ints, Ints]:
 
 
 def sampled_levels(highest: Ints, generator: np.random.Generator) -> Ints:
-    """One reached level a row, uniformly drawn, `(rows,)`."""
+    """Draw one of the reached levels of each row uniformly, `(rows,)`."""
     return generator.integers(0, highest + 1)

@@ -1,7 +1,7 @@
-"""The scale that people grade on, and how its numbers are written.
+"""The grading scale, and how its numbers are written.
 
-A score is higher for better. Where people's grade is lower for better (toxicity, seconds), score = -grade; people see,
-configure and ask for grades.
+Internally a higher score is always better. If lower grades are better (toxicity, seconds), score = -grade. Users see,
+configure and request grades.
 """
 
 import math
@@ -13,44 +13,44 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the grade is called, its ends, and which end is the better one."""
+    """Name, ends and direction of a grading scale."""
 
     name: str
     low: float
     high: float
     lower_is_better: bool = False
     closed: bool = False
-    """Nothing lies beyond its ends."""
+    """No grade is possible beyond the ends."""
 
     def grade(self, score: float) -> float:
-        """What people call this score."""
+        """Convert a score to a grade."""
         return 0.0 - score if self.lower_is_better else float(score)
 
     def score(self, grade: float) -> float:
-        """The score of a grade: higher for better."""
+        """Convert a grade to a score."""
         return 0.0 - grade if self.lower_is_better else float(grade)
 
 
-def names(values: Sequence[float]) -> tuple[str, ...]:
-    """A short text for each number, different for different ones: three significant digits or as many as it takes."""
+def short_numbers(values: Sequence[float]) -> tuple[str, ...]:
+    """Format numbers briefly: three significant digits, or more where distinct numbers would look the same."""
     distinct = len(set(values))
     for digits in range(3, 18):
-        written = tuple(_written(value, digits) for value in values)
-        if len(set(written)) == distinct:
-            return written
+        texts = tuple(_rounded(value, digits) for value in values)
+        if len(set(texts)) == distinct:
+            return texts
     return tuple(repr(value) for value in values)
 
 
-def name(value: float) -> str:
-    """A short text for one number."""
-    return names([value])[0]
+def short_number(value: float) -> str:
+    """Format one number briefly."""
+    return short_numbers([value])[0]
 
 
-def _written(value: float, digits: int) -> str:
+def _rounded(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return str(value)
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
-    # Rounded first: 0.1 + 0.2 is 0.3 to people. The whole part is never rounded away.
+    # Round first, so that 0.1 + 0.2 reads 0.3. Digits before the decimal point are never rounded.
     digits = max(digits, len(str(int(abs(value)))))
     return str(np.format_float_positional(float(f"{value:.{digits}g}"), trim="-"))

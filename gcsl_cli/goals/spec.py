@@ -1,9 +1,9 @@
-r"""The goal spec: everything about the goal that training used, saved beside the model as `goal.json`.
+r"""The goal spec: levels, wording and placement of the goal, saved next to the model as `goal.json`.
 
-Generation reads the goal from there and nowhere else, so training and inference cannot drift apart:
+Generation reads the goal only from this file, so training and inference always agree:
     {"format_version": 2, "task": "toxicity", "formulation": "threshold", "wording": "language", "levels": [0.0, 0.9],
      "texts": ["The following text is ...", ...], "placement": "before_prompt", "separator": "\n", ..., "checksum": ...}
-A goal is a number on the scale of the levels (`float`), or `None` where nothing is asked for.
+A goal is a `float` on the scale of the levels, or `None` for a prompt without a goal.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.errors import ConfigError, RunError
-from gcsl_cli.goals.scale import Scale, name, names
+from gcsl_cli.goals.scale import Scale, short_number, short_numbers
 from gcsl_cli.goals.wording import fill_template
 from gcsl_cli.runs.files import read_json, write_json
 
@@ -28,48 +28,48 @@ FORMATS = ("plain", "chat", "messages")
 
 @dataclass(frozen=True, slots=True)
 class GoalSpec:
-    """What can be asked of a model, in which words, and where they stand in the prompt."""
+    """The goals of a model, their wording, and their placement in the prompt."""
 
     task: str
     formulation: str
     wording: str
     level_rule: str
     per: str
-    """`dataset`: levels are scores; `prompt`: they are quantiles of the scores of each prompt."""
+    """`dataset`: levels are scores; `prompt`: they are quantiles among the scores of each prompt."""
     levels: tuple[float, ...]
-    """Ascending; the first is reached by every training row. Empty for raw scores and where there is no goal."""
+    """Ascending; every training row reaches the first. Empty for raw scores and for training without goals."""
     texts: tuple[str, ...]
-    """What stands in the prompt, one for each level."""
+    """Goal text of each level in the prompt."""
     template: str
-    """What raw scores are put into; empty for levels."""
+    """Template for raw scores; empty for levels."""
     words: tuple[str, ...]
-    """What the control tokens of each level mean, whose embeddings start from theirs. Empty for other wordings."""
+    """Words behind the control tokens of each level, used to initialize their embeddings. Empty for other wordings."""
     weights: tuple[float, ...]
-    """Loss weight of each level; empty where all count alike."""
+    """Loss weight of each level; empty if all are equal."""
     placement: str
     separator: str
     pairing: str
     balance: str
     dropout: float
-    """Share of training rows without a goal."""
+    """Fraction of training rows without a goal."""
     target: str | float
-    """Asked for when a caller names none: `best`, `worst` or a grade."""
+    """Default target: `best`, `worst` or a grade."""
     scale: Scale
     prompt_format: str
-    """`plain`, `chat` (a prompt is the user's turn) or `messages` (it is a conversation, as JSON)."""
+    """`plain`, `chat` (the prompt is a user turn) or `messages` (the prompt is a conversation in JSON)."""
     instruction: str
-    """Stands around the prompt in a chat turn; `{prompt}` is replaced."""
+    """Template of the user turn in a chat, with `{prompt}` for the prompt."""
     training_range: tuple[float, float]
     """Lowest and highest training score."""
 
     @property
     def has_goal(self) -> bool:
-        """Whether anything can be asked for."""
+        """True unless the model was trained without goals."""
         return self.level_rule != "none"
 
     @property
     def best(self) -> float:
-        """The highest goal that a training row reached."""
+        """The highest goal that any training row reached."""
         return self.levels[-1] if self.levels else self.training_range[1]
 
     @property
@@ -78,13 +78,13 @@ class GoalSpec:
         return self.levels[0] if self.levels else self.training_range[0]
 
     def goal(self, target: str | float | None = None) -> float:
-        """The goal that `target` names: `best`, `worst`, a level (as people grade), or any number for raw scores.
+        """Resolve a target to a goal: `best`, `worst`, the grade of a level, or any number for raw scores.
 
         Raises:
-            ConfigError: the model has no such level, or no goal at all.
+            ConfigError: the model has no such level, or no goals at all.
         """
         if not self.has_goal:
-            raise ConfigError(f"target={target}: this model was trained without goals; there is nothing to ask for.")
+            raise ConfigError(f"target={target}: this model was trained without goals, so it takes no target.")
         target = self.target if target is None else target
         if target == "best":
             return self.best
@@ -93,57 +93,57 @@ class GoalSpec:
         try:
             value = float(target)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"target={target}: not a goal; ask for best, worst or {self._allowed()}.") from error
+            raise ConfigError(f"target={target}: not a goal; use best, worst or {self._allowed()}.") from error
         if not math.isfinite(value):
-            raise ConfigError(f"target={target}: not a finite number; ask for best, worst or {self._allowed()}.")
+            raise ConfigError(f"target={target}: not a finite number; use best, worst or {self._allowed()}.")
         scale = self.scale
         if scale.closed and self.per == "dataset" and not scale.low <= value <= scale.high:
             raise ConfigError(
-                f"target={target}: the scale of {scale.name} ends at {name(scale.low)} and {name(scale.high)}. Ask for "
-                "best, worst or a value between them."
+                f"target={target}: the scale of {scale.name} runs from {short_number(scale.low)} to "
+                f"{short_number(scale.high)}. Use best, worst or a value in that range."
             )
         if not self.levels:
             return self.scale.score(value)
         for level, short in zip(self.levels, self.labels, strict=True):
-            if value in (self.shown(level), float(short)):
+            if value in (self.grade(level), float(short)):
                 return level
         raise ConfigError(
-            f"target={target}: no level of this model. The nearest: {self._nearest(value)}; all: best, worst, "
+            f"target={target}: not a level of this model. Nearest: {self._nearest(value)}; all: best, worst, "
             f"{self._allowed()}."
         )
 
-    def shown(self, goal: float) -> float:
-        """The goal as people grade; a quantile stays one."""
+    def grade(self, goal: float) -> float:
+        """Convert a goal to a grade; quantiles stay as they are."""
         return goal if self.per == "prompt" else self.scale.grade(goal)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A short number for each level, as people grade."""
-        return names([self.shown(level) for level in self.levels])
+        """The grade of each level as a short number."""
+        return short_numbers([self.grade(level) for level in self.levels])
 
     def label(self, goal: float) -> str:
-        """`best`, `worst`, or a short number."""
+        """Label a goal: `best`, `worst`, or a short number."""
         if self.levels:
             ends = {self.worst: "worst", self.best: "best"}
             return ends.get(goal) or self.labels[self._index(goal)]
-        return name(self.scale.grade(goal))
+        return short_number(self.scale.grade(goal))
 
     def text(self, goal: float) -> str:
-        """The goal in the words of the prompt."""
+        """Render the goal as it appears in the prompt."""
         if self.levels:
             return self.texts[self._index(goal)]
         return fill_template(self.template, [self.scale.grade(goal)], self.scale)[0]
 
     def meaning(self, goal: float) -> str:
-        """The goal in words for people: what a control token stands for."""
+        """Describe the goal for readers: the words behind a control token, otherwise its text."""
         return self.words[self._index(goal)] if self.words else self.text(goal)
 
     def weight(self, goal: float | None) -> float:
-        """How much a training row under this goal counts in the loss."""
+        """Loss weight of a training row under this goal."""
         return self.weights[self._index(goal)] if self.weights and goal is not None else 1.0
 
     def render(self, prompt: str, goal: float | None) -> str:
-        """The text before the completion in plain format."""
+        """Render the text before the completion in plain format."""
         if goal is None:
             return prompt
         text = self.text(goal)
@@ -160,11 +160,11 @@ class GoalSpec:
         return bisect(self.levels, goal) - 1
 
     def _allowed(self) -> str:
-        return ", ".join(self.labels) if self.levels else f"a number, like {name(self.scale.grade(self.best))}"
+        return ", ".join(self.labels) if self.levels else f"a number such as {self.label(self.best)}"
 
     def _nearest(self, value: float) -> str:
-        near = sorted(zip(self.levels, self.labels, strict=True), key=lambda pair: abs(self.shown(pair[0]) - value))
-        return " and ".join(short for _, short in near[:2])
+        nearest = sorted(zip(self.levels, self.labels, strict=True), key=lambda pair: abs(self.grade(pair[0]) - value))
+        return " and ".join(label for _, label in nearest[:2])
 
 
 def no_goal_spec(
@@ -174,7 +174,7 @@ def no_goal_spec(
     scale: Scale = Scale("", 0.0, 0.0),  # noqa: B008
     training_range: tuple[float, float] = (0.0, 0.0),
 ) -> GoalSpec:
-    """A spec that only says how prompts of a task are formatted; it has no goal to ask for."""
+    """Return a spec without goals; it only records how prompts of the task are formatted."""
     return GoalSpec(
         task=task,
         formulation="none",
@@ -203,28 +203,30 @@ def load_spec(folder: Path) -> GoalSpec:
     """Read `goal.json` from `folder`.
 
     Raises:
-        RunError: it is missing, of another format version, or was edited.
+        RunError: it is missing, has another format version, or was edited.
     """
     path = folder / FILE_NAME
     values = read_json(path)
     version = values.get("format_version")
     if version != FORMAT_VERSION:
         newer = isinstance(version, int) and version > FORMAT_VERSION
-        fix = "Update gcsl" if newer else "Train again, or use the gcsl that made it"
-        raise RunError(f"{path}: format version {version}; this gcsl reads {FORMAT_VERSION}. {fix}.")
+        fix = "Update gcsl" if newer else "Train again, or use the gcsl version that wrote it"
+        raise RunError(f"{path}: format version {version}; this gcsl reads version {FORMAT_VERSION}. {fix}.")
     checksum = values.pop("checksum", None)
     known = {"format_version", *(field.name for field in fields(GoalSpec))}
-    odd = sorted(known.symmetric_difference(values))
-    if odd or checksum != _checksum(values):
-        what = f"key {odd[0]!r} is {'unknown' if odd[0] in values else 'missing'}" if odd else "its checksum is another"
+    unexpected = sorted(known.symmetric_difference(values))
+    if unexpected or checksum != _checksum(values):
+        fault = "the checksum does not match"
+        if unexpected:
+            fault = f"key {unexpected[0]!r} is {'unknown' if unexpected[0] in values else 'missing'}"
         raise RunError(
-            f"{path}: {what}. It was edited: the model knows the goals that it was trained on. Train again, or ask for "
-            "another goal with generation.target."
+            f"{path}: {fault}. The file was edited, but the model only knows the goals it was trained on. Train again, "
+            "or request another goal with generation.target."
         )
     del values["format_version"]
     scale = Scale(**values.pop("scale"))
-    fitted: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return GoalSpec(scale=scale, **fitted)
+    loaded: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return GoalSpec(scale=scale, **loaded)
 
 
 def _checksum(values: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""The chat template that carries the goal: whoever applies it with plain `transformers` asks for the trained target.
+"""Chat template that inserts the goal, so that plain `transformers` requests the trained target by default.
 
 tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
-tokenizer.apply_chat_template(..., goal="worst")   # or a level as people grade, or "none"
-Training renders chat prompts with this very template.
+tokenizer.apply_chat_template(..., goal="worst")   # or the grade of a level, or "none"
+Training renders chat prompts with the same template.
 """
 
 import json
@@ -16,13 +16,14 @@ from gcsl_cli.goals.wording import scale_values
 
 @dataclass(frozen=True, slots=True)
 class ChatTraits:
-    """What a model's own chat template does with roles."""
+    """How a model's own chat template treats roles."""
 
     system: bool
-    """It has a system turn."""
+    """Whether it supports a system turn."""
     user: str | None
-    """The name that it writes for the user; `None`: it writes none that can be found."""
+    """The name it writes for the user; `None` if none was found."""
     assistant: str | None
+    """The name it writes for the assistant; `None` if none was found."""
 
 
 _NO_GOAL = """\
@@ -44,7 +45,7 @@ _PLAIN = """\
 {%- endif -%}
 """
 
-# The last user's turn gets `content`, everything else stays; `gcsl.last` is where it is.
+# Rewrites the content of the last user turn, whose index is `gcsl.last`; other turns stay as they are.
 _LAST_USER = """\
 {{%- set gcsl = namespace(messages=[], last=-1) -%}}
 {{%- for message in messages -%}}
@@ -75,11 +76,11 @@ _SYSTEM = """\
 {{%- endif -%}}
 """
 
-# No dash where the model's own template begins, and a plus where it ends: white space there stays.
+# No dash where the model's own template begins and a plus where it ends, so that its whitespace is preserved.
 _PREFIX = '{{%+ if gcsl_asked != "none" and add_generation_prompt %}}{{{{ gcsl_goal ~ {separator} }}}}{{% endif %}}'
 
-# The own template is rendered around a mark in the place of the last user's content. The name of the user is the last
-# one before it, the name of the assistant the first one after it.
+# The model's own template is rendered with a mark in place of the last user content. The last user name before the mark
+# and the first assistant name after it are the roles of the last exchange.
 _ROLE_BEGIN = """\
 {{%- set gcsl_mark = "{mark}" -%}}
 {{%- set gcsl_turns = messages[gcsl.last + 1:] -%}}
@@ -99,19 +100,19 @@ MARK = "\\u241fgcsl\\u241f"
 
 
 def goal_template(spec: GoalSpec, chat_template: str | None, traits: ChatTraits | None = None, start: str = "") -> str:
-    """A Jinja chat template that puts the goal of `spec` into the prompt.
+    """Build a Jinja chat template that inserts the goal of `spec` into the prompt.
 
-    The template argument `goal` takes `best`, `worst`, a level as people grade, any number for raw scores, or `none`;
-    without it the spec's target is asked for.
+    The template argument `goal` accepts `best`, `worst`, the grade of a level, any number for raw scores, or `none`; it
+    defaults to the target of the spec.
 
     Args:
-        spec: the goal.
-        chat_template: the model's own, which is wrapped for chats and not needed for plain text.
-        traits: what it does with roles; needed for the placements `system` and `role`.
-        start: what the tokenizer puts before a plain text (a token that begins a text, or nothing).
+        spec: the goal spec.
+        chat_template: the model's own template, which is wrapped in chat formats and unused for plain text.
+        traits: how the model's template treats roles; required for the placements `system` and `role`.
+        start: text that the tokenizer puts before plain text (a BOS token, or nothing).
 
     Raises:
-        ConfigError: the placement needs a name of a role, and the template writes none.
+        ConfigError: the placement is `role` and the model's template writes no role names.
     """
     choose = _choice(spec) if spec.has_goal else _NO_GOAL
     separator = _quote(spec.separator)
@@ -123,7 +124,7 @@ def goal_template(spec: GoalSpec, chat_template: str | None, traits: ChatTraits 
         placed = _placed(spec.placement, text, separator, f" ~ {separator}")
         return choose + _PLAIN + f'{{{{- {begin}({text} if gcsl_asked == "none" else {placed}) -}}}}'
     before, after = (_quote(part) for part in spec.instruction.split("{prompt}"))
-    # Jinja drops one line break at the end of a template, which is not its end any more.
+    # Jinja drops one trailing newline of a template; once wrapped, the newline is no longer trailing.
     own = (chat_template or "").removesuffix("\n")
     placement = spec.placement if spec.has_goal else "none"
     if placement == "system" and traits is not None and not traits.system:
@@ -143,15 +144,15 @@ def goal_template(spec: GoalSpec, chat_template: str | None, traits: ChatTraits 
 
 
 def _choice(spec: GoalSpec) -> str:
-    """The part that turns the template argument `goal` into `gcsl_goal`."""
+    """Build the part that turns the template argument `goal` into `gcsl_goal`."""
     goals: dict[str | float, str] = {"best": spec.text(spec.best), "worst": spec.text(spec.worst)}
     allowed = ["best", "worst", *spec.labels] if spec.levels else ["best", "worst", "a number"]
-    for level, short in zip(spec.levels, spec.labels, strict=True):
-        goals |= {spec.shown(level): spec.text(level), float(short): spec.text(level)}
+    for level, label in zip(spec.levels, spec.labels, strict=True):
+        goals |= {spec.grade(level): spec.text(level), float(label): spec.text(level)}
     raw = ""
     if not spec.levels:
-        raw = f"{{%- elif gcsl_asked is number -%}}{{%- set gcsl_goal = {_formatted(spec)} -%}}\n"
-    target = spec.target if spec.target in ("best", "worst") else spec.shown(spec.goal())
+        raw = f"{{%- elif gcsl_asked is number -%}}{{%- set gcsl_goal = {_raw_goal(spec)} -%}}\n"
+    target = spec.target if spec.target in ("best", "worst") else spec.grade(spec.goal())
     return _CHOOSE.format(
         goals=", ".join(f"{_literal(key)}: {_quote(text)}" for key, text in goals.items()),
         default=_literal(target),
@@ -160,23 +161,23 @@ def _choice(spec: GoalSpec) -> str:
     )
 
 
-def _formatted(spec: GoalSpec) -> str:
-    """A Jinja expression for the text of a raw goal."""
-    known = scale_values(spec.scale)
+def _raw_goal(spec: GoalSpec) -> str:
+    """Build a Jinja expression for the text of a raw goal."""
+    values = scale_values(spec.scale)
     parts = []
-    for literal, field, form, _ in Formatter().parse(spec.template):
+    for literal, field, format_spec, _ in Formatter().parse(spec.template):
         parts += [_quote(literal)] if literal else []
         if field == "level":
-            parts.append(f'"{{:{form}}}".format(gcsl_asked)')
+            parts.append(f'"{{:{format_spec}}}".format(gcsl_asked)')
         elif field is not None:
-            parts.append(_quote(format(known[field], form or "")))
+            parts.append(_quote(format(values[field], format_spec or "")))
     return " ~ ".join(parts)
 
 
 def _role_names(traits: ChatTraits | None) -> tuple[str, str]:
     if traits is None or traits.user is None or traits.assistant is None:
         raise ConfigError(
-            "goal.placement=role: the model's chat template writes no name of a role that a goal could stand before. "
+            "goal.placement=role: the model's chat template writes no role names to put the goal in front of. "
             "Use another placement."
         )
     return _quote(traits.user), _quote(traits.assistant)

@@ -1,7 +1,7 @@
-"""Wordings: what each level is called in the prompt.
+"""Wordings: how each level is expressed in the prompt.
 
-language   "Give a response whose quality is at least 4 on a scale from 1 to 5.", or a sentence of the task
-token      <|goal_3|>, or <|goal_3_0|><|goal_3_1|> where a level has two
+language   "Give a response whose quality is at least 4 on a scale from 1 to 5.", or one of the task's sentences
+token      <|goal_3|>, or <|goal_3_0|><|goal_3_1|> with two tokens per level
 number     4
 """
 
@@ -12,9 +12,9 @@ from string import Formatter
 from typing import Any
 
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
-from gcsl_cli.goals.scale import Scale, names
+from gcsl_cli.goals.scale import Scale, short_numbers
 
-RAW = "{level:.2f}"
+RAW_TEMPLATE = "{level:.2f}"
 _LANGUAGE = {
     ("threshold", "dataset"): "Give a response whose {name} is at RELATION {level} on a scale from {low} to {high}.",
     ("exact", "dataset"): "Give a response whose {name} is {level} on a scale from {low} to {high}.",
@@ -27,7 +27,7 @@ _KNOWN = (*_LEVELS, "low", "high", "name")
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A number in a template: its short name, or formatted as the template says."""
+    """A number in a template: its short form, or formatted as the template says."""
 
     value: float
     short: str
@@ -37,70 +37,70 @@ class _Number:
 
 
 def goal_texts(wording: str, phrases: Sequence[str], tokens: int = 1) -> tuple[str, ...]:
-    """What stands in the prompt for each level: its phrase, or `tokens` control tokens in its place."""
+    """Goal text of each level: its phrase, or `tokens` control tokens under the token wording."""
     if wording != "token":
         return tuple(phrases)
     if tokens == 1:
         return tuple(f"<|goal_{index}|>" for index in range(len(phrases)))
-    return tuple("".join(f"<|goal_{index}_{place}|>" for place in range(tokens)) for index in range(len(phrases)))
+    return tuple("".join(f"<|goal_{index}_{part}|>" for part in range(tokens)) for index in range(len(phrases)))
 
 
 def control_tokens(text: str) -> list[str]:
-    """The control tokens that a level's text is made of."""
+    """Extract the control tokens from a level's text."""
     return re.findall(r"<\|goal_[0-9_]+\|>", text)
 
 
 def default_template(wording: str, formulation: str, per: str, rule: str, scale: Scale) -> str:
-    """What a goal says where neither the task nor the config has words for it."""
+    """Return the template for goals that neither the task nor the config words."""
     if wording == "number":
-        return RAW if rule == "raw" else "{level}"
+        return RAW_TEMPLATE if rule == "raw" else "{level}"
     relation = "most" if scale.lower_is_better else "least"
     return _LANGUAGE[formulation, per].replace("RELATION", relation)
 
 
 def check_template(template: str, per: str, rule: str) -> None:
-    """Refuse a template that cannot name levels.
+    """Reject a template that cannot tell levels apart.
 
     Raises:
-        ConfigError: no placeholder says which level it is, one is unknown, or its format is wrong.
+        ConfigError: no placeholder identifies the level, a placeholder is unknown, or a format is invalid.
     """
-    shown = f"goal.template={template!r}"
+    key = f"goal.template={template!r}"
     allowed = ["level", "low", "high", "name"]
     allowed += [] if rule == "raw" else ["index"]
     allowed += ["percent"] if per == "prompt" else []
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
-        raise ConfigError(f"{shown}: {error}. Write {{{{ and }}}} for braces that are meant as they are.") from error
+        raise ConfigError(f"{key}: {error}. Write {{{{ and }}}} for literal braces.") from error
     used = [field for _, field, _, _ in parts if field is not None]
     for field in used:
         if field not in allowed:
-            reason = "not to be had with these levels" if field in _KNOWN else "no such placeholder"
+            reason = "not available with these levels" if field in _KNOWN else "no such placeholder"
             raise ConfigError(
-                f"{shown}: {{{field}}}: {reason}.{did_you_mean(field, allowed)} Placeholders: {listed(allowed)}."
+                f"{key}: {{{field}}}: {reason}.{did_you_mean(field, allowed)} Placeholders: {listed(allowed)}."
             )
     if not any(field in _LEVELS for field in used):
-        raise ConfigError(f"{shown}: no placeholder says which level it is. Put {{level}} where the number belongs.")
-    for _, named, form, conversion in parts:
-        if rule == "raw" and named == "level" and not form:
-            raise ConfigError(f"{shown}: raw scores need a number of digits: {{level:.2f}}, for instance.")
+        raise ConfigError(f"{key}: no placeholder identifies the level. Put {{level}} where the number belongs.")
+    for _, name, format_spec, conversion in parts:
+        if rule == "raw" and name == "level" and not format_spec:
+            raise ConfigError(f"{key}: raw scores need a number of digits, for example {{level:.2f}}.")
         if conversion:
-            raise ConfigError(f"{shown}: {{{named}!{conversion}}}: leave out the !{conversion}.")
+            raise ConfigError(f"{key}: {{{name}!{conversion}}}: remove the !{conversion}.")
 
 
 def scale_values(scale: Scale) -> dict[str, Any]:
-    """The placeholders that are the same for every level."""
-    low, high = names([scale.low, scale.high])
+    """Values of the placeholders that are the same for every level."""
+    low, high = short_numbers([scale.low, scale.high])
     return {"low": _Number(scale.low, low), "high": _Number(scale.high, high), "name": scale.name}
 
 
 def fill_template(template: str, grades: Sequence[float], scale: Scale) -> tuple[str, ...]:
-    """The template once for each grade (or quantile), in their order.
+    """Fill in the template for each grade (or quantile), in order.
 
     Raises:
-        ConfigError: a format cannot be applied to its value.
+        ConfigError: a format does not suit its value.
     """
-    percents = names([100 * grade for grade in grades])
+    percents = short_numbers([100 * grade for grade in grades])
     try:
         return tuple(
             template.format(
@@ -109,24 +109,24 @@ def fill_template(template: str, grades: Sequence[float], scale: Scale) -> tuple
                 percent=_Number(100 * grade, percent),
                 **scale_values(scale),
             )
-            for index, (grade, short, percent) in enumerate(zip(grades, names(grades), percents, strict=True))
+            for index, (grade, short, percent) in enumerate(zip(grades, short_numbers(grades), percents, strict=True))
         )
     except (ValueError, IndexError) as error:
         raise ConfigError(
-            f"goal.template={template!r}: a format does not fit its value ({error}). {{level:.2f}} gives two decimals."
+            f"goal.template={template!r}: a format does not suit its value ({error}). {{level:.2f}} gives two decimals."
         ) from error
 
 
 def pick_sentences(sentences: Sequence[str], count: int) -> tuple[str, ...]:
-    """`count` sentences spread evenly over `sentences`, which stand worst first; the first and the last are kept.
+    """Pick `count` evenly spaced sentences, worst first, including the first and the last.
 
     Raises:
         ConfigError: there are fewer sentences than levels.
     """
     if len(sentences) < count:
         raise ConfigError(
-            f"There are {count} levels and {len(sentences)} sentences. Give one sentence a level, worst first "
-            "(goal.sentences), or fewer levels (goal.levels)."
+            f"There are {count} levels but only {len(sentences)} sentences. Provide one sentence per level, worst "
+            "first (goal.sentences), or use fewer levels (goal.levels)."
         )
     last = len(sentences) - 1
     return tuple(sentences[round(index * last / (count - 1))] for index in range(count))

@@ -1,4 +1,4 @@
-"""What a model's own chat template does, found out by rendering it."""
+"""Inspect a model's chat template by rendering it: its roles and the token that ends a turn."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,12 +15,12 @@ Message = dict[str, str]
 
 
 def chat_traits(tokenizer: "PreTrainedTokenizerBase") -> ChatTraits:
-    """Whether the template has a system turn, and how it names user and assistant."""
+    """Find out whether the template has a system turn and how it names user and assistant."""
     user = {"role": "user", "content": MARK}
     head, _, tail = (_rendered(tokenizer, [user], prompt=True) or "").partition(MARK)
     system = _rendered(tokenizer, [{"role": "system", "content": MARK}, {"role": "user", "content": "x"}], prompt=True)
     last = max((head.rfind(name), name) for name in USER)
-    first = min((place if (place := tail.find(name)) >= 0 else len(tail), name) for name in ASSISTANT)
+    first = min((start if (start := tail.find(name)) >= 0 else len(tail), name) for name in ASSISTANT)
     return ChatTraits(
         system=system is not None and MARK in system,
         user=last[1] if last[0] >= 0 else None,
@@ -29,7 +29,7 @@ def chat_traits(tokenizer: "PreTrainedTokenizerBase") -> ChatTraits:
 
 
 def turn_end(tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """The special token that the template writes after the assistant's words; where it has none, the end of text."""
+    """Return the special token that ends an assistant turn, or the EOS token if the template writes none."""
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": MARK}]
     tail = (_rendered(tokenizer, turns, prompt=False) or "").partition(MARK)[2]
     ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
@@ -40,7 +40,7 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase") -> int | None:
 
 
 def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], *, prompt: bool) -> str | None:
-    """The rendered turns, `None` where the template refuses them."""
+    """Render the messages; `None` if the template rejects them."""
     from jinja2 import TemplateError
 
     try:

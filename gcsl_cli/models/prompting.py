@@ -1,6 +1,6 @@
-r"""From a prompt, a goal and a completion to tokens: the one place where training and generation meet.
+r"""Render and tokenize prompts, goals and completions. Training and generation both go through `Prompter`.
 
-A prompt "I wanted to" under the best goal, plain format: "The following text contains kind language:\nI wanted to".
+The prompt "I wanted to" under the best goal, plain format: "The following text contains kind language:\nI wanted to".
 """
 
 import json
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncodedRow:
-    """Tokens of prompt and completion; the first `prompt_tokens` are not supervised."""
+    """Tokens of a prompt and its completion; the first `prompt_tokens` are not supervised."""
 
     input_ids: list[int]
     prompt_tokens: int
-    cut: bool
-    """The completion was cut at the length limit."""
-    seam: bool
-    """Prompt and completion merge into other tokens when they are tokenized as one text."""
+    truncated: bool
+    """The row was truncated at the length limit."""
+    retokenized: bool
+    """The boundary between prompt and completion retokenizes: as one text they have other tokens than apart."""
 
     @property
     def prompt_ids(self) -> list[int]:
-        """Tokens of the prompt, goal included."""
+        """Tokens of the prompt, including the goal."""
         return self.input_ids[: self.prompt_tokens]
 
     @property
@@ -42,26 +42,27 @@ class EncodedRow:
 
     @property
     def supervised(self) -> int:
-        """Number of tokens that the loss counts."""
+        """Number of tokens that count towards the loss."""
         return len(self.input_ids) - self.prompt_tokens
 
 
 @dataclass(frozen=True)
 class Prompter:
-    """Renders and tokenizes prompts with or without a goal."""
+    """Renders and tokenizes prompts, with or without a goal."""
 
     tokenizer: "PreTrainedTokenizerBase"
-    """With its own chat template; control tokens added if the goal's wording has them."""
+    """The model's tokenizer with its own chat template, plus the control tokens if the wording uses them."""
     spec: GoalSpec
     context: int | None = None
-    """Tokens that the model can take."""
+    """The model's context length in tokens; `None`: no limit."""
 
     @cached_property
     def template(self) -> str:
-        """The chat template that carries the goal.
+        """Chat template that inserts the goal.
 
         Raises:
-            ConfigError: the format is a chat and the model has no chat template, or not what the placement needs.
+            ConfigError: the format is a chat and the model has no chat template, or the template does not support the
+                placement.
         """
         if self.spec.prompt_format == "plain":
             return goal_template(self.spec, None, start=self.start)
@@ -74,20 +75,20 @@ class Prompter:
 
     @cached_property
     def start(self) -> str:
-        """The token that the tokenizer puts before a plain text, as text."""
+        """Text of the BOS token if the tokenizer adds one, otherwise empty."""
         ids = self.tokenizer("x")["input_ids"]
-        begin = self.tokenizer.bos_token_id
-        return str(self.tokenizer.bos_token) if begin is not None and ids[0] == begin else ""
+        bos = self.tokenizer.bos_token_id
+        return str(self.tokenizer.bos_token) if bos is not None and ids[0] == bos else ""
 
     @cached_property
     def end(self) -> list[int]:
-        """The token that ends a completion; none where the tokenizer has none."""
+        """The token that ends a completion, as a list; empty if the tokenizer has no such token."""
         plain = self.spec.prompt_format == "plain"
         end = self.tokenizer.eos_token_id if plain else turn_end(self.tokenizer)
         return [] if end is None else [int(end)]
 
     def text(self, prompt: str, goal: float | None) -> str:
-        """What the model reads before the completion; goal `None` asks for nothing."""
+        """Render the text before the completion; with `goal=None` it contains no goal."""
         if self.spec.prompt_format == "plain":
             return self.start + self.spec.render(prompt, goal)
         rendered = self.tokenizer.apply_chat_template(
@@ -95,79 +96,80 @@ class Prompter:
             chat_template=self.template,
             tokenize=False,
             add_generation_prompt=True,
-            goal="none" if goal is None else self.spec.shown(goal),
+            goal="none" if goal is None else self.spec.grade(goal),
         )
         return str(rendered)
 
     def prompt_ids(self, prompt: str, goal: float | None, room: int = 0) -> list[int]:
-        """Tokens of the prompt.
+        """Tokenize a prompt.
 
         Raises:
-            DataError: they and `room` more do not fit the model's context.
+            DataError: the prompt and `room` more tokens exceed the model's context.
         """
         return self.all_prompt_ids([prompt], goal, room)[0]
 
     def all_prompt_ids(self, prompts: Sequence[str], goal: float | None, room: int = 0) -> list[list[int]]:
-        """The same for many prompts at a time.
+        """Tokenize many prompts under one goal.
 
         Raises:
-            DataError: the tokens of one and `room` more do not fit the model's context.
+            DataError: one of the prompts and `room` more tokens exceed the model's context.
         """
-        found = self._ids([self.text(prompt, goal) for prompt in prompts]) if prompts else []
-        for prompt, ids in zip(prompts, found, strict=True):
+        all_ids = self._ids([self.text(prompt, goal) for prompt in prompts]) if prompts else []
+        for prompt, ids in zip(prompts, all_ids, strict=True):
             self._check_fits(prompt, ids, room)
-        return found
+        return all_ids
 
     def row(
         self, prompt: str, goal: float | None, completion: str, *, finished: bool, max_length: int | None
     ) -> EncodedRow:
-        """Tokens of one training row."""
+        """Tokenize one training row."""
         return self.rows([FeedbackRow(prompt, completion, 0.0, "", "", finished)], [goal], max_length)[0]
 
     def rows(
         self, rows: Sequence[FeedbackRow], goals: Sequence[float | None], max_length: int | None
     ) -> list[EncodedRow]:
-        """Tokens of training rows, each under its goal.
+        """Tokenize training rows, each under its goal.
 
-        The prompt's tokens are what generation will feed, so they have to be a prefix of the row's; where the seam
-        merges into other tokens, the completion is tokenized by itself. A finished completion teaches an end of text;
-        one that was cut, here or when it was sampled, does not.
+        Generation feeds the model the tokens of the prompt, so a row has to start with exactly those. If prompt and
+        completion would merge at their boundary, the completion is tokenized separately. Finished completions are
+        followed by the end token; completions truncated here or during sampling are not.
 
         Raises:
             DataError: a prompt alone exceeds the model's context.
         """
         texts = [self.text(row.prompt, goal) for row, goal in zip(rows, goals, strict=True)]
-        # Many texts at a time: the tokenizer takes them to all cores.
+        # In batches the tokenizer uses all cores.
         prompts = self._ids(texts)
         wholes = self._ids([text + row.completion for text, row in zip(texts, rows, strict=True)])
         return [self._row(row, ids, whole, max_length) for row, ids, whole in zip(rows, prompts, wholes, strict=True)]
 
     def _row(self, row: FeedbackRow, ids: list[int], whole: list[int], max_length: int | None) -> EncodedRow:
         self._check_fits(row.prompt, ids, 0)
-        seam = whole[: len(ids)] != ids
-        completion = self._ids([row.completion])[0] if seam else whole[len(ids) :]
+        retokenized = whole[: len(ids)] != ids
+        completion = self._ids([row.completion])[0] if retokenized else whole[len(ids) :]
         if row.finished:
             completion = [*completion, *self.end]
         tokens = ids + completion
         limit = min(length for length in (max_length, self.context, len(tokens)) if length is not None)
         kept = tokens[:limit]
-        return EncodedRow(kept, min(len(ids), len(kept)), len(kept) < len(tokens), seam)
+        return EncodedRow(kept, min(len(ids), len(kept)), len(kept) < len(tokens), retokenized)
 
     def _check_fits(self, prompt: str, ids: list[int], room: int) -> None:
         if self.context is not None and len(ids) + room > self.context:
             raise DataError(
                 f"The prompt {prompt[:40]!r}... has {len(ids)} tokens with its goal; with {room} more for the "
-                f"completion it exceeds the model's context of {self.context}. Shorten the prompt or the completion."
+                f"completion it exceeds the model's context of {self.context} tokens. Shorten the prompt or the "
+                "completion."
             )
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        # The texts have their special tokens already.
-        found: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return found
+        # The texts already contain their special tokens.
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 def messages(prompt: str, prompt_format: str) -> list[Message]:
-    """A prompt as turns of a chat."""
+    """Convert a prompt to chat messages."""
     if prompt_format == "messages":
         turns: list[Message] = json.loads(prompt)
         return turns

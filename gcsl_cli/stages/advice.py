@@ -6,7 +6,7 @@ import numpy as np
 
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.levels import Levels
-from gcsl_cli.goals.scale import names
+from gcsl_cli.goals.scale import short_numbers
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.training.plan import Plan
 
@@ -22,11 +22,13 @@ def histogram(grades: Sequence[float]) -> str:
     values = np.asarray(grades, dtype=np.float64)
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) <= 8:
-        return ", ".join(f"{name}: {count}" for name, count in zip(names(distinct.tolist()), counts, strict=True))
+        return ", ".join(
+            f"{name}: {count}" for name, count in zip(short_numbers(distinct.tolist()), counts, strict=True)
+        )
     counts, edges = np.histogram(values, bins=BINS)
     heights = np.ceil(counts / counts.max() * len(BARS)).astype(int)
     bars = "".join(BARS[height - 1] if height else " " for height in heights)
-    low, high = names([float(edges[0]), float(edges[-1])])
+    low, high = short_numbers([float(edges[0]), float(edges[-1])])
     return f"{low} |{bars}| {high}, {len(distinct)} distinct"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from gcsl_cli import __version__
 from gcsl_cli.configs.schema import Config, EvaluationConfig
-from gcsl_cli.goals.scale import name
+from gcsl_cli.goals.scale import short_number
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
@@ -119,7 +119,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
                 "trained": found.arm.trained,
                 "reference": found.arm.reference,
                 "ratio": found.arm.ratio,
-                "goal": None if found.arm.goal is None else spec.shown(found.arm.goal),
+                "goal": None if found.arm.goal is None else spec.grade(found.arm.goal),
                 "best": found.arm.goal is not None and found.arm.goal == spec.best,
                 "metrics": {
                     column.name: _estimate(config, found.metrics[column.name])
@@ -167,7 +167,7 @@ def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str,
         "levels": [
             {
                 "level": goal,
-                "label": name(spec.shown(goal)),
+                "label": short_number(spec.grade(goal)),
                 "asked": spec.meaning(goal),
                 "share": None if spec.per == "prompt" else _estimate(config, reached_share(goal, scores)),
                 "mean": _estimate(config, mean_score(scores)),

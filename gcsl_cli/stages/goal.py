@@ -11,7 +11,14 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import Levels, make_levels
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
-from gcsl_cli.goals.wording import RAW, check_template, default_template, fill_template, goal_texts, pick_sentences
+from gcsl_cli.goals.wording import (
+    RAW_TEMPLATE,
+    check_template,
+    default_template,
+    fill_template,
+    goal_texts,
+    pick_sentences,
+)
 from gcsl_cli.methods.base import Method
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
@@ -48,7 +55,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     if levels.rule == "fixed" and len(levels.values) <= len(values):
         log.info("levels at or below the lowest training score are merged into it (%s)", scale.grade(levels.values[0]))
     raw, token = levels.rule == "raw", str(goal.wording) == "token"
-    template = (goal.template or RAW) if raw else ""
+    template = (goal.template or RAW_TEMPLATE) if raw else ""
     if raw:
         check_template(template, levels.per, levels.rule)
     phrases = () if raw else _phrases(goal, task, levels, scale)

@@ -13,6 +13,7 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import Levels, levels_of
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import ExampleInputs
+from gcsl_cli.models.attention import attention_of
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.branches import branched, shared_tokens
@@ -159,10 +160,10 @@ def possible_share(experiment: Experiment, model: "PreTrainedModel", examples: E
         log.warning(UNSHARED, f"adapter.dropout={config.adapter.dropout} drops other values in every row")
     if limit is None:
         return None
-    from gcsl_cli.training.shared_prefix import attend_by_blocks, why_not_shared
+    from gcsl_cli.training.shared_prefix import enable_flex_attention, why_not_shared
 
-    attention = model.config._attn_implementation
-    attend_by_blocks(model)
+    attention = attention_of(model.config)
+    enable_flex_attention(model)
     reason = why_not_shared(model, examples.planned(plan, limit), experiment.tokenizer.pad_token_id)
     if reason is None:
         return limit
@@ -196,8 +197,8 @@ def count_rows(experiment: Experiment, examples: Examples, plan: Plan, share: fl
         for number, row in zip(index, rows, strict=True):
             tokens += len(row.input_ids)
             supervised += row.supervised
-            cut += row.cut
-            seam += row.seam
+            cut += row.truncated
+            seam += row.retokenized
             if not row.supervised:
                 raise DataError(
                     f"The row with the prompt {examples.prompt(number)[:60]!r} has no supervised token: its prompt and "

@@ -82,7 +82,7 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
 
 
 def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
-    from gcsl_cli.training.loop import merged, train_plan
+    from gcsl_cli.training.loop import merge_adapter, train_plan
 
     config, plan, spec = experiment.config, prepared.plan, prepared.spec
     validation = validation_plan(experiment, prepared.examples, spec, prepared.validation)
@@ -102,7 +102,7 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     seconds = time.monotonic() - started
     _write_log(folder.path / LOG, trained)
     full = config.adapter.name == "none"
-    model = trained.model if full else merged(trained.model, starting_model(experiment, spec))
+    model = trained.model if full else merge_adapter(trained.model, starting_model(experiment, spec))
     _export(experiment, spec, model, folder.path / MODEL)
     shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     folder.finish(

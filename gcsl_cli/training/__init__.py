@@ -1,1 +1,1 @@
-"""Training: the batch plan, the collator, and thin adapters to TRL's trainers."""
+"""Training: the batch plan, its rows as batches, and thin adapters to TRL's trainers."""

@@ -1,10 +1,10 @@
-"""Rows that begin alike as one sequence: what they share once, then a branch for the rest of each row.
+"""Pack rows with a common prefix into one sequence: the shared tokens once, then one branch per row.
 
 Three goals after one prompt:
     prompt, "goal 1, completion", "goal 2, completion", "goal 3, completion"
-A token of a branch sees the shared tokens and its own branch, and positions go on from the shared tokens in every
-branch, so every row is computed as if it stood alone. What rows share is found in their tokens, never in their texts:
-where prompt and goal merge into other tokens, less is shared.
+Tokens of a branch attend to the shared tokens and to their own branch, and positions continue from the shared tokens in
+every branch, so the result is the same as for separate rows. The common prefix is found in the tokens, never in the
+text: if prompt and goal merge into other tokens, less is shared.
 """
 
 from collections.abc import Sequence
@@ -21,74 +21,76 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Branched:
-    """One sequence: rows whose first `shared` tokens are the same; 0 for a row by itself."""
+    """One sequence: rows with the same first `shared` tokens; 0 for a single row."""
 
     rows: tuple[EncodedRow, ...]
     shared: int
 
     @property
     def tokens(self) -> int:
-        """Tokens of the sequence."""
+        """Number of tokens in the sequence."""
         return sum(len(row.input_ids) - self.shared for row in self.rows) + self.shared
 
 
 def shared_tokens(rows: Sequence[EncodedRow], index: Ints) -> Ints:
-    """How many tokens each row shares with the one before it, `(rows,)`; 0 for a row of another example.
+    """Number of tokens that each row shares with the row before it, `(rows,)`; 0 if that row is of another example.
 
-    The last token of a prompt, goal included, always stays in the branch: it predicts the first supervised one.
+    The last token of a prompt, goal included, always stays in the branch, because it predicts the first supervised
+    token.
     """
     shared = np.zeros(len(rows), dtype=np.int64)
-    for place in (np.flatnonzero(np.diff(index) == 0) + 1).tolist():
-        one, other = rows[place - 1], rows[place]
-        shared[place] = _common(one.input_ids, other.input_ids, min(one.prompt_tokens, other.prompt_tokens) - 1)
+    for number in (np.flatnonzero(np.diff(index) == 0) + 1).tolist():
+        first, second = rows[number - 1], rows[number]
+        limit = min(first.prompt_tokens, second.prompt_tokens) - 1
+        shared[number] = _common_prefix(first.input_ids, second.input_ids, limit)
     return shared
 
 
-def _common(one: Sequence[int], other: Sequence[int], most: int) -> int:
-    different = np.flatnonzero(np.not_equal(one[:most], other[:most]))
-    return int(different[0]) if len(different) else max(most, 0)
+def _common_prefix(first: Sequence[int], second: Sequence[int], limit: int) -> int:
+    different = np.flatnonzero(np.not_equal(first[:limit], second[:limit]))
+    return int(different[0]) if len(different) else max(limit, 0)
 
 
 def sequence_starts(tokens: Ints, shared: Ints, limit: float) -> Bools:
-    """Whether a row begins a sequence, `(rows,)`: it shares nothing, or the sequence would exceed `limit` tokens.
+    """Mark rows that start a sequence, `(rows,)`: those that share nothing or would exceed `limit` tokens.
 
     Args:
-        tokens: tokens of each row by itself.
-        shared: what `shared_tokens` gives.
-        limit: tokens of a sequence; a row that is longer by itself is a sequence.
+        tokens: tokens of each row on its own, `(rows,)`.
+        shared: result of `shared_tokens`, `(rows,)`.
+        limit: maximum tokens of a sequence; a single longer row is still a sequence.
     """
     starts = shared == 0
-    length = beginning = count = 0
-    for place in np.flatnonzero(~starts):
-        if starts[place - 1]:
-            length, beginning, count = int(tokens[place - 1]), int(tokens[place - 1]), 1
-        # All of them share the least that two neighbours share.
-        less = min(beginning, int(shared[place]))
-        longer = length + (beginning - less) * (count - 1) + int(tokens[place]) - less
-        if longer > limit:
-            starts[place] = True
+    length = prefix = count = 0
+    for row in np.flatnonzero(~starts):
+        if starts[row - 1]:
+            length, prefix, count = int(tokens[row - 1]), int(tokens[row - 1]), 1
+        # The rows of a sequence share the shortest prefix that two neighbors share.
+        new_prefix = min(prefix, int(shared[row]))
+        new_length = length + (prefix - new_prefix) * (count - 1) + int(tokens[row]) - new_prefix
+        if new_length > limit:
+            starts[row] = True
         else:
-            length, beginning, count = longer, less, count + 1
+            length, prefix, count = new_length, new_prefix, count + 1
     return starts
 
 
 def computed_tokens(tokens: Ints, shared: Ints, starts: Bools) -> Ints:
-    """Tokens that each row adds to its sequence, `(rows,)`: all of the first one, of the others what is not shared."""
+    """Tokens that each row adds to its sequence, `(rows,)`: all for the first row, the unshared ones for the others."""
     if not len(tokens):
         return tokens
     begins = np.flatnonzero(starts)
     sequence = np.cumsum(starts) - 1
-    least = np.minimum.reduceat(np.where(starts, np.iinfo(np.int64).max, shared), begins)
-    return np.where(starts, tokens, tokens - least[sequence])
+    prefix = np.minimum.reduceat(np.where(starts, np.iinfo(np.int64).max, shared), begins)
+    return np.where(starts, tokens, tokens - prefix[sequence])
 
 
 def branched(rows: Sequence[EncodedRow], index: Ints, limit: float) -> list[Branched]:
-    """The rows in order as sequences; neighbours of one example are branches of one sequence.
+    """Pack rows into sequences, in order; neighboring rows of one example become branches of one sequence.
 
     Args:
-        rows: tokens of the rows.
-        index: which example each is a row of.
-        limit: tokens of a sequence; more branches go into the next one, which has the shared tokens again.
+        rows: tokenized rows.
+        index: example number of each row, `(rows,)`.
+        limit: maximum tokens of a sequence; further branches go into the next one, which repeats the shared tokens.
     """
     shared = shared_tokens(rows, index)
     starts = sequence_starts(np.array([len(row.input_ids) for row in rows], dtype=np.int64), shared, limit)

@@ -1,7 +1,7 @@
-"""Checkpoints that count only when they are whole.
+"""Detect incomplete checkpoints.
 
 The trainer writes a checkpoint file by file; `complete.json`, written last, lists the files with their sizes. A
-checkpoint without it, or with a file of another size, was cut off: it is dropped and the one before it is used.
+checkpoint without it, or with a file of another size, is incomplete: it is removed and the previous one is used.
 """
 
 import json
@@ -18,16 +18,16 @@ log = logging.getLogger("gcsl")
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Say that every file of the checkpoint is there."""
+    """Mark a checkpoint as complete."""
     write_json(checkpoint / MARK, {"files": _sizes(checkpoint)})
 
 
 def newest_complete(folder: Path) -> Path | None:
-    """The newest whole checkpoint; those that were cut off are removed, with a line in the log."""
+    """Return the newest complete checkpoint; remove incomplete ones and log a warning for each."""
     for checkpoint in reversed(_all(folder)):
         if _is_complete(checkpoint):
             return checkpoint
-        log.warning("%s was cut off while it was written; it is not used", checkpoint)
+        log.warning("%s is incomplete (interrupted while writing) and was removed", checkpoint)
         shutil.rmtree(checkpoint)
     return None
 
@@ -39,9 +39,9 @@ def keep_newest(folder: Path, count: int) -> None:
 
 
 def _all(folder: Path) -> list[Path]:
-    """Checkpoints by step, oldest first."""
-    found = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    """List checkpoints by step, oldest first."""
+    steps = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
+    return [path for _, path in sorted(steps)]
 
 
 _STEP = re.compile(r"checkpoint-(\d+)")

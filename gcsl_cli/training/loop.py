@@ -1,4 +1,4 @@
-"""Running a plan through a trainer of TRL's, whichever the method takes: in order, resumable, stoppable."""
+"""Run a batch plan through a TRL trainer: in order, with exact resuming and a clean stop on Ctrl-C."""
 
 import logging
 import math
@@ -19,6 +19,7 @@ from gcsl_cli.models.loading import device
 from gcsl_cli.runs.progress import Progress
 from gcsl_cli.training.checkpoints import keep_newest, mark_complete, newest_complete
 from gcsl_cli.training.plan import Plan
+from gcsl_cli.training.trl_internals import head_on_supervised_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("gcsl")
 
 MakeTrainer = Callable[[dict[str, Any], list[TrainerCallback]], Trainer]
-"""From TRL's common settings and our callbacks to a trainer of a method, its data in the order of the plan."""
+"""Build a method's trainer, with its data in plan order, from TRL's common settings and our callbacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """The optimisation, as the trainer needs it; the plan holds batches and budget."""
+    """Optimization settings of the trainer; batches and budget are part of the plan."""
 
     learning_rate: float
     lr_schedule: str
@@ -47,12 +48,12 @@ class TrainSettings:
     report_to: list[str]
     seed: int
     accumulation: int
-    """Micro-batches an optimizer step."""
+    """Micro-batches per optimizer step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training leaves: the model, the log of every step, and whether Ctrl-C ended it."""
+    """Result of training: the model, a log entry per step, and whether Ctrl-C ended it."""
 
     model: "PreTrainedModel"
     history: list[dict[str, float]]
@@ -62,18 +63,18 @@ class Trained:
 def train_plan(
     make: MakeTrainer, plan: Plan, settings: TrainSettings, folder: Path, progress: Progress, *, validated: bool
 ) -> Trained:
-    """Run the plan in order; goes on from the newest whole checkpoint in `folder`.
+    """Run the plan in order, resuming from the newest complete checkpoint in `folder`.
 
     Raises:
-        TrainingError: the loss is not a number.
+        TrainingError: the loss is not finite.
     """
     watch = PlanCallback(folder, settings, plan, progress)
     trainer = make(common_arguments(settings, folder, validated=validated), [watch])
     trainer.remove_callback(PrinterCallback)
     checkpoint = newest_complete(folder)
     if checkpoint is not None:
-        log.info("going on from %s", checkpoint.name)
-    with _stop_at_step_end(watch), _head_on_supervised_positions():
+        log.info("resuming from %s", checkpoint.name)
+    with _stop_at_step_end(watch), head_on_supervised_positions():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if validated and not watch.interrupted:
             trainer.evaluate()
@@ -81,8 +82,8 @@ def train_plan(
     return Trained(trainer.accelerator.unwrap_model(trainer.model), history, watch.interrupted)
 
 
-def merged(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
-    """The adapter of `trained` merged into `base`, which may be of higher precision than what it was trained on."""
+def merge_adapter(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
+    """Merge the adapter of `trained` into `base`, which may have a higher precision than the model trained on."""
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
     config = trained.peft_config["default"]
@@ -93,7 +94,7 @@ def merged(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedMo
 
 
 def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) -> dict[str, Any]:
-    """What the configurations of TRL's trainers share: the plan's order, our checkpoints, no prints of their own."""
+    """Arguments common to all TRL trainers: plan order, our checkpoints, no console output."""
     validate_every = settings.validate_every if validated else None
     return {
         "output_dir": str(folder),
@@ -109,9 +110,9 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
         "bf16": settings.bf16,
         "use_cpu": device() == "cpu",
         "gradient_checkpointing": settings.gradient_checkpointing,
-        "max_length": None,  # rows are cut before, and counted
+        "max_length": None,  # rows are already truncated, and counted
         "remove_unused_columns": False,
-        "logging_steps": 1,  # every step is written down, so that a resumed log equals an uninterrupted one
+        "logging_steps": 1,  # every step is logged, so that a resumed log equals an uninterrupted one
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": settings.checkpoint_every,
@@ -124,12 +125,12 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
     }
 
 
-TOLD_ROWS = 64
-"""Rows at most that a message names."""
+MAX_ROWS_LISTED = 64
+"""Maximum number of rows that an error message lists."""
 
 
 class PlanCallback(TrainerCallback):
-    """Progress, whole checkpoints, and a stop at the end of a step when Ctrl-C was pressed."""
+    """Report progress, mark checkpoints as complete, and stop at the end of a step after Ctrl-C."""
 
     def __init__(self, folder: Path, settings: TrainSettings, plan: Plan, progress: Progress) -> None:
         self.folder = folder
@@ -140,74 +141,54 @@ class PlanCallback(TrainerCallback):
         self.interrupted = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Count what a checkpoint has already seen."""
+        """Advance progress by the steps of the checkpoint that training resumes from."""
         self.progress.advance(float(self.tokens_of_step[: state.global_step].sum()))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Advance by the step's planned tokens; save and stop after Ctrl-C."""
+        """Advance progress by the planned tokens of the step; save and stop after Ctrl-C."""
         self.progress.advance(float(self.tokens_of_step[state.global_step - 1]))
         if self.interrupted:
             control.should_save = True
             control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:  # noqa: ARG002
-        """Say the loss now and then; a loss that is not a number ends the training."""
+        """Log the loss every `log_every` steps; raise an error if it is not finite."""
         loss = logs.get("loss")
         if loss is None:
             return
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss of step {state.global_step} is {loss}. A smaller train.learning_rate "
-                f"(now {self.settings.learning_rate:g}) or train.precision=fp32 helps. "
-                f"Its training rows, numbered as in plan.parquet: {self._rows_of_step(state.global_step)}."
+                f"The loss of step {state.global_step} is {loss}. Try a smaller train.learning_rate "
+                f"(now {self.settings.learning_rate:g}) or train.precision=fp32. "
+                f"Training rows of this step, numbered as in plan.parquet: {self._rows_of_step(state.global_step)}."
             )
         if state.global_step % self.settings.log_every == 0:
             log.info("step %d of %d: loss %.4f", state.global_step, state.max_steps, loss)
 
     def _rows_of_step(self, step: int) -> str:
         rows = np.unique(self.plan.row[self.plan.step == step - 1]).tolist()
-        more = f" and {len(rows) - TOLD_ROWS} more" if len(rows) > TOLD_ROWS else ""
-        return ", ".join(map(str, rows[:TOLD_ROWS])) + more
+        more = f" and {len(rows) - MAX_ROWS_LISTED} more" if len(rows) > MAX_ROWS_LISTED else ""
+        return ", ".join(map(str, rows[:MAX_ROWS_LISTED])) + more
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Mark the checkpoint as whole, then remove older ones: in that order, so that one is always there."""
+        """Mark the checkpoint as complete, then remove older ones; in this order, one always remains."""
         mark_complete(self.folder / f"checkpoint-{state.global_step}")
         keep_newest(self.folder, self.settings.keep_checkpoints)
 
 
 @contextmanager
-def _head_on_supervised_positions() -> Iterator[None]:
-    """Project only supervised positions to the vocabulary on a CPU too, as TRL does where Triton runs.
-
-    TRL scores every position elsewhere, to keep shapes fixed for compiling back ends; eager CPU code has no use for
-    that, and prompts and padding are two thirds of our positions. Losses are the same.
-    """
-    import trl.trainer.utils as trl_utils
-
-    before = getattr(trl_utils, "_use_triton", None)
-    if before is None:
-        yield
-        return
-    trl_utils._use_triton = lambda where: where.type == "cpu" or before(where)
-    try:
-        yield
-    finally:
-        trl_utils._use_triton = before
-
-
-@contextmanager
 def _stop_at_step_end(watch: PlanCallback) -> Iterator[None]:
-    """The first Ctrl-C saves a checkpoint at the end of the step; the second one stops at once."""
+    """Let the first Ctrl-C save a checkpoint at the end of the step; the second one stops immediately."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if watch.interrupted:
             raise KeyboardInterrupt
         watch.interrupted = True
-        log.warning("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+        log.warning("stopping after this step and saving a checkpoint; press Ctrl-C again to stop immediately")
 
     try:
         before = signal.signal(signal.SIGINT, interrupt)
-    except ValueError:  # not in the main thread, as under a parallel launcher
+    except ValueError:  # not in the main thread, for example under a parallel launcher
         yield
         return
     try:

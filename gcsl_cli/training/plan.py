@@ -1,10 +1,10 @@
-"""The batch plan: before training, every optimizer step's rows and goals are drawn from the seed and written down.
+"""The batch plan: rows and goals of every optimizer step, drawn from the seed and saved before training.
 
-Training then runs the plan in order, as one pass of the trainer: resuming is exact, methods can be compared at equal
-budgets, and two runs of the same plan see the same text. A plan row (`plan.parquet`):
+Training runs the plan in order, as a single epoch of the trainer. Resuming is exact, methods can be compared at equal
+budgets, and two runs of the same plan see the same text. A row of `plan.parquet`:
     {"step": 0, "micro": 0, "sequence": 0, "row": 412, "goal": 0.9, "tokens": 47, "weight": 1.0}
-The goal is NaN where the row is trained without one. Neighbours of one sequence are the same feedback row under several
-goals, or rows of one prompt; `tokens` are those that the row adds to its sequence.
+The goal is NaN if the row is trained without one. Plan rows of one sequence are the same feedback row under several
+goals, or feedback rows of one prompt; `tokens` counts the tokens that the row adds to its sequence.
 """
 
 import math
@@ -25,12 +25,12 @@ from gcsl_cli.training.drawing import Drawing, passed_pairs, passes, planned_pai
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 WINDOW = 50
-"""Optimizer steps among which rows are sorted by length, to save padding, before the steps are shuffled again."""
+"""Optimizer steps whose rows are sorted by length together, to save padding; the steps are then shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rows of all steps in order; every array is `(planned rows,)`."""
+    """Rows of all steps, in order; every array is `(planned rows,)`."""
 
     step: Ints
     micro: Ints
@@ -39,11 +39,11 @@ class Plan:
     goal: Floats
     tokens: Ints
     weight: Floats
-    """Loss weight; 1 on average over the supervised tokens of a step."""
+    """Loss weight; averages 1 over the supervised tokens of a step."""
 
     @staticmethod
     def of(step: Ints, micro: Ints, row: Ints, goal: Floats, tokens: Ints) -> "Plan":
-        """A plan in which every row is a sequence by itself and all count alike."""
+        """Make a plan without shared prefixes and with equal weights."""
         return Plan(step, micro, np.arange(len(row)), row, goal, tokens, np.ones(len(row)))
 
     @property
@@ -52,7 +52,7 @@ class Plan:
         return int(self.step[-1]) + 1
 
     def micro_batches(self) -> Iterator[slice]:
-        """The rows of each forward pass, in order."""
+        """Yield the rows of each forward pass, in order."""
         starts = np.flatnonzero(np.r_[True, np.diff(self.micro) != 0])
         for start, stop in zip(starts, np.r_[starts[1:], len(self.micro)], strict=True):
             yield slice(int(start), int(stop))
@@ -63,7 +63,7 @@ class Plan:
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a plan that `Plan.save` wrote."""
+    """Read a plan written by `Plan.save`."""
     table = read_table(path, PLAN)
     kinds = {"goal": np.float64, "weight": np.float64}
     return Plan(**{name: table[name].to_numpy().astype(kinds.get(name, np.int64)) for name in PLAN.names})
@@ -71,20 +71,21 @@ def load_plan(path: Path) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much a plan holds; what is infinite does not limit it."""
+    """Limits on the size of a plan; infinite means no limit."""
 
     epochs: float = math.inf
-    """Passes over the pairs; a fraction takes the first part of the last one."""
+    """Epochs over the pairs; a fraction takes the first part of the last epoch."""
     tokens: float = math.inf
-    """The steps that it takes to reach this many processed tokens."""
+    """Processed tokens; the plan ends with the step that reaches them."""
     supervised_tokens: float = math.inf
-    """The same for tokens that the loss counts."""
+    """Supervised tokens; the plan ends with the step that reaches them."""
     steps: float = math.inf
+    """Optimizer steps."""
 
 
 Measure = Callable[[Ints, Floats, Ints], tuple[Ints, Ints, Ints]]
-"""From (row, goal) pairs and the sequence of each to their tokens, the supervised ones among them, and those that each
-shares with the one before it, all `(pairs,)`.
+"""Measure pairs: from rows, goals and sequence numbers to the tokens of each pair, its supervised tokens, and the
+tokens that it shares with the pair before it; all `(pairs,)`.
 """
 
 
@@ -98,21 +99,21 @@ def build_plan(
     batching: Batching,
     seed: int,
 ) -> Plan:
-    """Draw the whole training from the seed.
+    """Draw a complete plan from the seed.
 
     Args:
         highest: index of the highest level that each training row reaches, `(rows,)`.
-        prompts: a number for each row's prompt, `(rows,)`.
+        prompts: prompt number of each row, `(rows,)`.
         levels: the goals, `(levels,)`.
-        measure: tokens of pairs.
-        drawing: how rows and goals are drawn.
-        budget: how much is drawn; without a limit of epochs, pass after pass until another limit is reached.
-        batching: how much a step and a forward pass take.
-        seed: of every draw.
+        measure: counts the tokens of pairs.
+        drawing: settings for drawing rows and goals.
+        budget: size of the plan; without a limit on epochs, epochs repeat until another limit is reached.
+        batching: size of a step and of a forward pass.
+        seed: seed of all random draws.
 
     Raises:
-        DataError: there are fewer pairs than one step takes.
-        ValueError: nothing limits the plan.
+        DataError: there are fewer pairs than one step needs.
+        ValueError: the budget sets no limit.
     """
     if budget == Budget():
         raise ValueError("a budget without any limit")
@@ -121,54 +122,54 @@ def build_plan(
     unit = 1 if batching.tokens_per_batch else batching.batch_size
     parts: list[tuple[NDArray[Any], ...]] = []
     sizes: list[Ints] = []
-    sequences, steps, left, left_supervised = 0, budget.steps, budget.tokens, budget.supervised_tokens
+    sequences, steps_left, tokens_left, supervised_left = 0, budget.steps, budget.tokens, budget.supervised_tokens
     for rows, reached in _windows(drawn, WINDOW * batching.batch_size):
         goals = levels[reached]
         if drawing.dropout:
-            without = dropping.random(len(goals)) < drawing.dropout
-            goals[without], reached[without] = np.nan, -1
-        whole = len(rows) // unit * unit
+            dropped = dropping.random(len(goals)) < drawing.dropout
+            goals[dropped], reached[dropped] = np.nan, -1
+        usable = len(rows) // unit * unit
         if not batching.tokens_per_batch:
-            whole = int(min(whole, steps * batching.batch_size))
-        if not whole:
+            usable = int(min(usable, steps_left * batching.batch_size))
+        if not usable:
             break
-        sequence = sequences + _sequences(rows[:whole], reached[:whole], prompts, drawing)
+        sequence = sequences + _sequences(rows[:usable], reached[:usable], prompts, drawing)
         sequences = int(sequence[-1]) + 1
-        tokens, supervised, shared = measure(rows[:whole], goals[:whole], sequence)
+        tokens, supervised, shared = measure(rows[:usable], goals[:usable], sequence)
         added = computed_tokens(tokens, shared, sequence_starts(tokens, shared, batching.limit))
-        # Cut before rows are grouped: the length of a row goes with its level, so that cutting afterwards would take
-        # more of one level than of another.
-        taken = min(_reaching(added, left, unit), _reaching(supervised, left_supervised, unit))
+        # Apply the budget before grouping: row length correlates with level, so truncating afterwards would favor some
+        # levels over others.
+        taken = min(_within_budget(added, tokens_left, unit), _within_budget(supervised, supervised_left, unit))
         order, size = batches(sequence[:taken], tokens[:taken], shared[:taken], added[:taken], batching, grouping)
-        size = size[: int(min(len(size), steps * batching.passes))]
+        size = size[: int(min(len(size), steps_left * batching.passes))]
         order = order[: size.sum()]
         if not len(order):
             break
         added = added_tokens(order, size, tokens, shared, batching.limit)
         parts.append((sequence[order], rows[order], goals[order], added, supervised[order], highest[rows[order]]))
         sizes.append(size)
-        steps -= len(size) // batching.passes
-        left -= int(added.sum())
-        left_supervised -= int(supervised[order].sum())
-        if min(steps, left, left_supervised) <= 0:
+        steps_left -= len(size) // batching.passes
+        tokens_left -= int(added.sum())
+        supervised_left -= int(supervised[order].sum())
+        if min(steps_left, tokens_left, supervised_left) <= 0:
             break
     if not parts:
         count = passed_pairs(planned_pairs(highest, drawing), budget.epochs)
         key = "batches_per_step" if batching.tokens_per_batch else "batch_size"
         raise DataError(
-            f"There are {count:g} training pairs, fewer than one step takes (train.{key}={getattr(batching, key)}). "
+            f"Training pairs: {count:g}, fewer than one step needs (train.{key}={getattr(batching, key)}). "
             "Use a smaller step, more epochs (train.budget.epochs) or more feedback."
         )
     sequence, row, goal, token, supervised, best = (np.concatenate(column) for column in zip(*parts, strict=True))
     size = np.concatenate(sizes)
     micro = np.repeat(np.arange(len(size)), size)
     step = micro // batching.passes
-    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _once_a_row(best, supervised, step)
+    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _row_weights(best, supervised, step)
     return Plan(step, micro, sequence, row, goal, token, weight)
 
 
 def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[Ints, Ints]]:
-    """The same pairs, `size` at a time; the last window may be shorter."""
+    """Regroup the pairs of epochs into windows of `size`; the last window may be shorter."""
     rows = levels = np.empty(0, dtype=np.int64)
     for more, reached in pairs:
         rows, levels = np.concatenate([rows, more]), np.concatenate([levels, reached])
@@ -180,7 +181,7 @@ def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[In
 
 
 def _sequences(rows: Ints, levels: Ints, prompts: Ints, drawing: Drawing) -> Ints:
-    """A number for each run of the same prompt or row, or for each pair, as they are drawn."""
+    """Sequence number of each pair: adjacent pairs of one prompt or row share a number if the drawing groups them."""
     if drawing.rows_per_prompt > 1:
         rows = drawing.shared_text(prompts[rows], levels)
     elif not drawing.together:
@@ -188,14 +189,14 @@ def _sequences(rows: Ints, levels: Ints, prompts: Ints, drawing: Drawing) -> Int
     return np.cumsum(np.r_[False, np.diff(rows) != 0])
 
 
-def _reaching(amounts: Ints, budget: float, unit: int) -> int:
-    """How many pairs, a multiple of `unit`, it takes to reach `budget`; all of them if it is not reached."""
+def _within_budget(amounts: Ints, budget: float, unit: int) -> int:
+    """Number of pairs, a multiple of `unit`, needed to reach `budget`; all pairs if they do not reach it."""
     count = int(np.searchsorted(np.cumsum(amounts), budget)) + 1
     return min(-(-count // unit) * unit, len(amounts))
 
 
-def _once_a_row(highest: Ints, supervised: Ints, step: Ints) -> Floats:
-    """Weights under which a row counts once in all, however many goals it reaches; 1 on average in each step."""
+def _row_weights(highest: Ints, supervised: Ints, step: Ints) -> Floats:
+    """Weights that give every row the same total weight, however many goals it reaches; they average 1 in each step."""
     weights = 1.0 / (highest + 1)
     total = np.bincount(step, weights=supervised)
     weighted = np.bincount(step, weights=weights * supervised)

@@ -1,4 +1,4 @@
-"""Where the trainer can report to (Weights & Biases, TensorBoard, ...), checked before any work."""
+"""Check the trainer's reporting integrations (Weights & Biases, TensorBoard, ...) before any work starts."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from gcsl_cli.errors import ConfigError, DependencyError
 
 
 def check_reporters(names: Sequence[str]) -> None:
-    """Refuse what the trainer would refuse only when training begins.
+    """Reject integrations that the trainer would reject only when training starts.
 
     Raises:
-        ConfigError: it does not know one of the names.
-        DependencyError: one needs a package that is not installed.
+        ConfigError: a name is unknown.
+        DependencyError: an integration needs a package that is not installed.
     """
     if not names:
         return
@@ -24,4 +24,4 @@ def check_reporters(names: Sequence[str]) -> None:
                 f"train.report_to=[{name}]: unknown; one of {', '.join(sorted(INTEGRATION_TO_CALLBACK))}."
             )
         if name not in available:
-            raise DependencyError(f"train.report_to=[{name}] needs a package that is missing: pip install {name}")
+            raise DependencyError(f"train.report_to=[{name}] needs a package that is not installed: pip install {name}")

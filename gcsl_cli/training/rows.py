@@ -1,4 +1,4 @@
-"""The planned micro-batches as a data set of TRL's trainer, and their collator."""
+"""Planned micro-batches as a dataset for TRL's trainers, and their collator."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 IGNORED = -100
-"""The label of tokens that are not supervised, as in torch and transformers."""
+"""Label of unsupervised tokens, as in torch and transformers."""
 PADDING = -1
-"""The branch of tokens that are none."""
+"""Branch number of padding tokens."""
 
 
 @dataclass(frozen=True)
 class PlannedBatches:
-    """One item a micro-batch, in the order of the plan; rows are rendered and tokenized when they are asked for."""
+    """One item per micro-batch, in plan order; rows are rendered and tokenized on access."""
 
     plan: Plan
     feedback: Sequence[FeedbackRow]
     prompter: Prompter
     max_length: int | None
     share: float | None = None
-    """Tokens at most of a sequence of rows that begin alike; `None`: every row is a sequence by itself."""
+    """Maximum tokens of a sequence of rows with a common prefix; `None`: prefixes are not shared."""
 
     @cached_property
     def slices(self) -> list[slice]:
-        """The plan's rows of each micro-batch."""
+        """Plan rows of each micro-batch."""
         return list(self.plan.micro_batches())
 
     @cached_property
     def weighted(self) -> bool:
-        """Whether some rows count more than others."""
+        """Whether rows have different loss weights."""
         return bool(self.prompter.spec.weights) or bool((self.plan.weight != 1).any())
 
     def __len__(self) -> int:
         return len(self.slices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`sequences`, and `weights`, one a row, where they differ."""
+        """Return `sequences`, and `weights`, one per row, if rows have different weights."""
         chosen = self.slices[index]
         goals = [None if math.isnan(goal) else goal for goal in self.plan.goal[chosen].tolist()]
         feedback = [self.feedback[row] for row in self.plan.row[chosen].tolist()]
@@ -56,40 +56,40 @@ class PlannedBatches:
         numbers = np.arange(len(rows)) if self.share is None else self.plan.sequence[chosen]
         item: dict[str, Any] = {"sequences": branched(rows, numbers, self.share or math.inf)}
         if self.weighted:
-            of_goals = np.array([self.prompter.spec.weight(goal) for goal in goals])
-            item["weights"] = (of_goals * self.plan.weight[chosen]).tolist()
+            goal_weights = np.array([self.prompter.spec.weight(goal) for goal in goals])
+            item["weights"] = (goal_weights * self.plan.weight[chosen]).tolist()
         return item
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
 
     def dataset(self) -> "Dataset":
-        """The same items as the `datasets.Dataset` that TRL asks for; they are made when they are read."""
+        """Wrap the items, created on access, in the `datasets.Dataset` that TRL requires."""
         from datasets import Dataset
 
         index = Dataset.from_dict({"micro_batch": range(len(self))})
         return index.with_transform(self._columns)
 
-    def _columns(self, items: dict[str, list[int]]) -> dict[str, list[Any]]:
-        made = [self[place] for place in items["micro_batch"]]
-        return {key: [item[key] for item in made] for key in made[0]}
+    def _columns(self, rows: dict[str, list[int]]) -> dict[str, list[Any]]:
+        items = [self[index] for index in rows["micro_batch"]]
+        return {key: [item[key] for item in items] for key in items[0]}
 
 
 @dataclass(frozen=True)
 class PlanCollator:
-    """Pads the sequences of one micro-batch on the right, or packs those that branch into one."""
+    """Pad the sequences of a micro-batch on the right, or pack sequences with branches into one."""
 
     pad_id: int
     packed: bool = False
-    """All sequences on one line, without padding: for attention that skips what it need not see."""
+    """Concatenate all sequences without padding; for attention that skips masked blocks."""
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, "torch.Tensor"]:
-        """The batch, every tensor `(sequences, longest)`.
+        """Collate items into a batch; every tensor is `(sequences, longest)`, or `(1, tokens)` if packed.
 
-        `input_ids`, `attention_mask` and `labels` as transformers has them; `weights`, one a token, where rows count
-        differently; `branches` and `position_ids` where a sequence has several branches: 0 for the shared tokens, 1 to
-        k for the branches, `PADDING` for none. Packed, every tensor is `(1, tokens)`, and `segments` says which
-        sequence a token is of.
+        Returns:
+            `input_ids`, `attention_mask` and `labels` as in transformers; `weights`, one per token, if rows have
+            different weights; `position_ids` and `branches` (0 for shared tokens, 1 to k for branches, `PADDING` for
+            padding) if a sequence has several branches; `segments`, the sequence of each token, if packed.
         """
         import torch
 
@@ -100,26 +100,26 @@ class PlanCollator:
         labels = torch.full(size, IGNORED)
         positions = torch.zeros(size, dtype=torch.long)
         branches = torch.full(size, PADDING)
-        counted = torch.ones(size)
-        for place, sequence in enumerate(sequences):
+        token_weights = torch.ones(size)
+        for index, sequence in enumerate(sequences):
             shared = begin = sequence.shared
-            first = sequence.rows[0].input_ids[:shared]
-            ids[place, :shared] = torch.tensor(first, dtype=torch.long)
-            positions[place, :shared] = torch.arange(shared)
-            branches[place, :shared] = 0
+            prefix = sequence.rows[0].input_ids[:shared]
+            ids[index, :shared] = torch.tensor(prefix, dtype=torch.long)
+            positions[index, :shared] = torch.arange(shared)
+            branches[index, :shared] = 0
             for number, row in enumerate(sequence.rows, start=1):
                 tokens = torch.tensor(row.input_ids[shared:])
                 end = begin + len(tokens)
                 supervised = begin + row.prompt_tokens - shared
-                ids[place, begin:end] = tokens
-                labels[place, supervised:end] = ids[place, supervised:end]
-                positions[place, begin:end] = torch.arange(shared, shared + len(tokens))
-                branches[place, begin:end] = number
-                counted[place, begin:end] = next(weights, 1.0)
+                ids[index, begin:end] = tokens
+                labels[index, supervised:end] = ids[index, supervised:end]
+                positions[index, begin:end] = torch.arange(shared, shared + len(tokens))
+                branches[index, begin:end] = number
+                token_weights[index, begin:end] = next(weights, 1.0)
                 begin = end
         batch = {"input_ids": ids, "attention_mask": (branches != PADDING).long(), "labels": labels}
         if any("weights" in item for item in items):
-            batch["weights"] = counted
+            batch["weights"] = token_weights
         if any(len(sequence.rows) > 1 or sequence.shared for sequence in sequences):
             batch |= {"branches": branches, "position_ids": positions}
         return _packed(batch) if self.packed and "branches" in batch else batch

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning through TRL's SFTTrainer: with goals or without."""
+"""Supervised fine-tuning with TRL's SFTTrainer, with or without goals."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from gcsl_cli.training.rows import PlanCollator, PlannedBatches
-from gcsl_cli.training.shared_prefix import block_masks, branch_masks
+from gcsl_cli.training.shared_prefix import branch_masks, uses_flex_attention
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 
 class PlannedSFTTrainer(SFTTrainer):
-    """TRL's trainer on sequences that branch, on rows that count more or less, with a rate of control tokens' own.
+    """TRL's trainer extended with branched sequences, row weights and a learning rate for control tokens.
 
-    Weights `(sequences, tokens)` are those of classes in C-RLFT (arXiv 2309.11235) and of rows that have several goals:
-    the loss is the sum over supervised tokens of weight times negative log-likelihood, over the number of supervised
-    tokens of the step, so that weights of 1 change nothing. (`compute_loss_func` would cost a second forward pass.)
+    The loss is the sum over supervised tokens of weight times negative log-likelihood, divided by the number of
+    supervised tokens of the step, so weights of 1 change nothing. Weights `(sequences, tokens)` come from the classes
+    of C-RLFT (arXiv 2309.11235) and from rows with several goals. (`compute_loss_func` costs a second forward pass.)
     """
 
     control_token_learning_rate: float | None = None
-    """Peak rate of the embeddings that PEFT trains beside LoRA; `None`: that of all."""
+    """Peak learning rate of the embeddings that PEFT trains next to LoRA; `None`: the same as for all other weights."""
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """The trainer's optimizer; embeddings of control tokens are a group of their own where they have a rate."""
+        """Create the optimizer; control token embeddings get a parameter group if they have a learning rate."""
         optimizer = super().create_optimizer(model)
         if self.control_token_learning_rate is not None:
             named = (self.model if model is None else model).named_parameters()
-            tokens = {id(weight) for name, weight in named if "trainable_tokens_delta" in name}
+            embeddings = {id(weight) for name, weight in named if "trainable_tokens_delta" in name}
             for group in list(optimizer.param_groups):
-                of_tokens = [weight for weight in group["params"] if id(weight) in tokens]
-                group["params"] = [weight for weight in group["params"] if id(weight) not in tokens]
-                if of_tokens:
-                    optimizer.add_param_group({**group, "params": of_tokens, "lr": self.control_token_learning_rate})
+                moved = [weight for weight in group["params"] if id(weight) in embeddings]
+                group["params"] = [weight for weight in group["params"] if id(weight) not in embeddings]
+                if moved:
+                    optimizer.add_param_group({**group, "params": moved, "lr": self.control_token_learning_rate})
         return optimizer
 
     def compute_loss(
@@ -46,7 +46,11 @@ class PlannedSFTTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """TRL's loss, and what the weights add to it; TRL counts tokens by the mask that it is given."""
+        """Compute TRL's loss plus the effect of the weights.
+
+        The branch masks replace `attention_mask` only inside the forward pass, because TRL counts tokens with the
+        original mask.
+        """
         weights, branches, segments = (inputs.pop(name, None) for name in ("weights", "branches", "segments"))
         outputs: Any = None
 
@@ -76,30 +80,32 @@ def sft_trainer(
     peft_config: "PeftConfig | None",
     control_token_learning_rate: float | None = None,
 ) -> "MakeTrainer":
-    """A trainer over planned micro-batches: TRL's own where every row is a sequence and all count and learn alike."""
-    own = batches.weighted or batches.share or control_token_learning_rate is not None
-    trainer = PlannedSFTTrainer if own else SFTTrainer
+    """Return a factory of trainers over planned micro-batches; plain SFTTrainer unless an extension is needed."""
+    extended = batches.weighted or batches.share or control_token_learning_rate is not None
+    trainer_class = PlannedSFTTrainer if extended else SFTTrainer
 
     def make(arguments: dict[str, Any], callbacks: list[TrainerCallback]) -> SFTTrainer:
-        made = trainer(
+        trainer = trainer_class(
             model=model,
             args=sft_arguments(arguments),
             train_dataset=batches.dataset(),
             eval_dataset=None if validation is None else validation.dataset(),
-            data_collator=PlanCollator(tokenizer.pad_token_id, packed=block_masks(model.config.get_text_config())),
+            data_collator=PlanCollator(
+                tokenizer.pad_token_id, packed=uses_flex_attention(model.config.get_text_config())
+            ),
             processing_class=tokenizer,
             peft_config=peft_config,
             callbacks=callbacks,
         )
-        if isinstance(made, PlannedSFTTrainer):
-            made.control_token_learning_rate = control_token_learning_rate
-        return made
+        if isinstance(trainer, PlannedSFTTrainer):
+            trainer.control_token_learning_rate = control_token_learning_rate
+        return trainer
 
     return make
 
 
 def sft_arguments(arguments: dict[str, Any]) -> SFTConfig:
-    """TRL's configuration: one item of the data set is one micro-batch."""
+    """Build TRL's config; one dataset item is one micro-batch."""
     return SFTConfig(
         **arguments,
         per_device_train_batch_size=1,

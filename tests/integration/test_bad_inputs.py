@@ -72,7 +72,7 @@ def test_scores_that_are_all_equal(tmp_path: Path, small_run: Lines) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("goal.levels.values=[5]", r"no row reaches the level 5; the training scores go from 0\.02 to 1"),
+        ("goal.levels.values=[5]", r"no row reaches the level 5; the training scores range from 0\.02 to 1"),
         ("generation.target=-3", r"target.*-3"),
         ("goal.target=-3", r"target.*-3"),
         ("task.format=chatty", r"task\.format=chatty"),
@@ -184,8 +184,8 @@ def test_a_checkpoint_that_is_cut_off(tmp_path: Path, small_run: Lines, rtp: Pat
     cut_off(outputs.training(runs) / "checkpoints/checkpoint-4/optimizer.pt")
     ended = gcsl("train", *small_run(runs), *lines)
     assert ended.code == 0, ended.err
-    assert "checkpoint-4 was cut off while it was written; it is not used" in ended.err
-    assert "going on from checkpoint-2" in ended.err
+    assert "checkpoint-4 is incomplete (interrupted while writing) and was removed" in ended.err
+    assert "resuming from checkpoint-2" in ended.err
     assert gcsl("train", *small_run(whole), *lines).code == 0
     outputs.assert_same_training(outputs.training(runs), outputs.training(whole))
 

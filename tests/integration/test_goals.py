@@ -1,4 +1,4 @@
-"""Every way of stating a goal, from graded rows to what the trained model is asked, through the real command line."""
+"""All kinds of goals, from graded rows to requests to the trained model, through the real command line."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(runs: Path, graded: Path, tiny_model: Path) -> Run:
-    """A stage on the graded answers, with JSON out."""
+    """Run a stage on the graded answers with JSON output."""
 
     def command(stage: str, *overrides: str) -> Ended:
         lines = [
@@ -83,7 +83,7 @@ def train_scores(path: Path) -> list[float]:
 
 
 def check_relabelling(path: Path, spec: GoalSpec) -> None:
-    """Every planned goal is one that its row reaches; an exact one is the highest of them."""
+    """Check that every planned goal is reached by its row and that an exact goal is the highest reached."""
     scores = train_scores(path)
     for row, goal in planned(path):
         reached = [level for level in spec.levels if scores[row] >= level] or [scores[row]]
@@ -91,20 +91,20 @@ def check_relabelling(path: Path, spec: GoalSpec) -> None:
 
 
 def check_template(path: Path, spec: GoalSpec) -> None:
-    """Plain `transformers` on the exported folder: the template asks for the best goal, another one, or none."""
+    """Check the exported folder with plain `transformers`: it requests the best goal, another one, or none."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path / "model")
     turn = [{"role": "user", "content": "What is 7?"}]
 
-    def asked(**goal: Any) -> str:
+    def rendered(**goal: Any) -> str:
         return str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, **goal))
 
-    assert spec.text(spec.best) in asked()
-    assert asked() == asked(goal="best")
-    assert spec.text(spec.worst) in asked(goal="worst")
-    assert spec.text(spec.best) not in asked(goal="none")
-    assert "What is 7?" in asked(goal="none")
+    assert spec.text(spec.best) in rendered()
+    assert rendered() == rendered(goal="best")
+    assert spec.text(spec.worst) in rendered(goal="worst")
+    assert spec.text(spec.best) not in rendered(goal="none")
+    assert "What is 7?" in rendered(goal="none")
 
 
 COMBINATIONS = [
@@ -120,7 +120,7 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize(("wording", "formulation", "placement", "prompt_format"), COMBINATIONS)
-def test_every_combination_is_relabelled_trained_exported_and_asked(
+def test_every_combination_is_relabelled_trained_and_exported(
     run: Run, wording: str, formulation: str, placement: str, prompt_format: str
 ) -> None:
     lines = [
@@ -129,9 +129,9 @@ def test_every_combination_is_relabelled_trained_exported_and_asked(
         f"goal.placement={placement}",
         f"task.format={prompt_format}",
     ]
-    made = run("generate", *lines)
-    assert made.code == 0, made.err
-    path = Path(json.loads(made.out)["run"]).parents[1]
+    ended = run("generate", *lines)
+    assert ended.code == 0, ended.err
+    path = Path(json.loads(ended.out)["run"]).parents[1]
     spec = load_spec(path)
 
     assert list(spec.levels) == [1, 2, 3, 4, 5]
@@ -150,7 +150,7 @@ def test_every_combination_is_relabelled_trained_exported_and_asked(
         (["goal.weights=[0,0.5,1,1,2]"], (1, 2, 3, 4, 5)),
     ],
 )
-def test_levels_and_how_rows_are_drawn(run: Run, lines: list[str], levels: tuple[float, ...] | None) -> None:
+def test_levels_pairing_and_balance(run: Run, lines: list[str], levels: tuple[float, ...] | None) -> None:
     path = folder(run("train", *lines))
     spec = load_spec(path)
 
@@ -159,12 +159,12 @@ def test_levels_and_how_rows_are_drawn(run: Run, lines: list[str], levels: tuple
     assert all(np.isnan(goal) or goal in spec.levels for goal in goals)
 
 
-def test_quantiles_of_each_prompt(run: Run) -> None:
-    """Of three answers the best beats both others: with two equal ones at the top, none does."""
+def test_quantiles_within_each_prompt(run: Run) -> None:
+    """The best of three answers beats both others; with two equal answers at the top, none does."""
     lines = ["goal.levels.by=quantile", "goal.levels.per=prompt", "goal.levels.quantiles=[0.5,1]"]
-    made = run("evaluate", *lines, "evaluation.levels=all")
-    assert made.code == 0, made.err
-    path = Path(json.loads(made.out)["run"]).parents[1]
+    ended = run("evaluate", *lines, "evaluation.levels=all")
+    assert ended.code == 0, ended.err
+    path = Path(json.loads(ended.out)["run"]).parents[1]
     spec = load_spec(path)
 
     assert (spec.levels, spec.per) == ((0, 0.5, 1), "prompt")
@@ -175,7 +175,7 @@ def test_quantiles_of_each_prompt(run: Run) -> None:
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
-def test_raw_scores_ask_for_any_number(run: Run, formulation: str) -> None:
+def test_raw_scores_accept_any_number(run: Run, formulation: str) -> None:
     lines = [*RAW, f"goal.formulation={formulation}", "goal.template='score {level:.1f}:'"]
     path = folder(run("train", *lines))
     spec = load_spec(path)
@@ -192,37 +192,37 @@ def test_raw_scores_ask_for_any_number(run: Run, formulation: str) -> None:
 
 def test_guidance_against_the_prompt_without_a_goal_and_against_a_level(run: Run) -> None:
     for against in ("none", "worst", "3"):
-        made = run("generate", "goal.dropout=0.5", "generation.guidance=1.5", f"generation.against={against}")
-        assert made.code == 0, made.err
-        name = Path(json.loads(made.out)["run"]).name
+        ended = run("generate", "goal.dropout=0.5", "generation.guidance=1.5", f"generation.against={against}")
+        assert ended.code == 0, ended.err
+        name = Path(json.loads(ended.out)["run"]).name
         assert name.startswith("best-w1.5-" if against == "worst" else f"best-w1.5-{against}-")
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
-        (["generation.target=2.5"], "target=2.5: no level of this model. The nearest: 2 and 3"),
-        (["generation.guidance=1", "generation.against=9"], "target=9: no level of this model. The nearest: 5 and 4"),
-        (["evaluation.levels=[worst,6]"], "target=6: no level"),
+        (["generation.target=2.5"], "target=2.5: not a level of this model. Nearest: 2 and 3"),
+        (["generation.guidance=1", "generation.against=9"], "target=9: not a level of this model. Nearest: 5 and 4"),
+        (["evaluation.levels=[worst,6]"], "target=6: not a level"),
         (["task.format=plain", "goal.placement=system"], "a plain text has no system turn"),
         (["task.format=plain", "goal.placement=role"], "a plain text has no roles"),
-        (["goal.template='be good'"], "no placeholder says which level it is"),
+        (["goal.template='be good'"], "no placeholder identifies the level"),
         (["goal.template='{grade}'"], "{grade}: no such placeholder"),
-        (["goal.sentences=[a,b]"], "There are 5 levels and 2 sentences"),
+        (["goal.sentences=[a,b]"], "There are 5 levels but only 2 sentences"),
         (["goal.weights=[1,2]"], "2 weights for 5 levels"),
         (["goal.levels.values=[9]"], "no row reaches the level 9"),
         (["goal.template='{level} " + "very " * 200 + "'"], "exceeds the model's context of 512"),
         (["goal.levels.by=quantile", "goal.levels.quantiles=[0]"], "leaves one level"),
     ],
 )
-def test_a_goal_that_cannot_be_is_refused_before_any_training(run: Run, lines: list[str], said: str) -> None:
+def test_impossible_goal_is_rejected_before_training(run: Run, lines: list[str], message: str) -> None:
     ended = run("evaluate", *lines)
 
     assert ended.code == 2
-    assert said in json.loads(ended.out)["message"]
+    assert message in json.loads(ended.out)["message"]
 
 
-def test_goals_that_were_edited_or_are_newer_are_refused(run: Run, runs: Path) -> None:
+def test_edited_or_newer_goal_json_is_rejected(run: Run, runs: Path) -> None:
     lines = ["seed=77"]
     path = folder(run("train", *lines)) / "goal.json"
     original = path.read_text(encoding="utf-8")
@@ -233,15 +233,15 @@ def test_goals_that_were_edited_or_are_newer_are_refused(run: Run, runs: Path) -
     newer = run("generate", *lines)
 
     assert (edited.code, newer.code) == (2, 2)
-    assert "It was edited" in json.loads(edited.out)["message"]
-    assert "format version 3; this gcsl reads 2. Update gcsl" in json.loads(newer.out)["message"]
+    assert "The file was edited" in json.loads(edited.out)["message"]
+    assert "format version 3; this gcsl reads version 2. Update gcsl" in json.loads(newer.out)["message"]
 
 
-def test_a_file_without_a_scorer_is_evaluated_by_likelihood(run: Run) -> None:
-    made = run("evaluate", "evaluation.generations=false")
-    result = json.loads(made.out)["result"]
+def test_file_without_a_scorer_is_evaluated_by_likelihood(run: Run) -> None:
+    ended = run("evaluate", "evaluation.generations=false")
+    result = json.loads(ended.out)["result"]
 
-    assert made.code == 0, made.err
+    assert ended.code == 0, ended.err
     assert result["arms"] == []
     assert set(result["discrimination"]) == {"trained", "base"}
     assert [level["label"] for level in result["likelihoods"]["levels"]] == ["1", "5"]
@@ -252,7 +252,7 @@ def test_a_file_without_a_scorer_is_evaluated_by_likelihood(run: Run) -> None:
     assert "perplexity under base" in json.loads(shown.out)["columns"]
 
 
-def test_a_dry_run_shows_the_file_the_scores_and_what_is_asked(run: Run, runs: Path) -> None:
+def test_dry_run_shows_file_scores_and_goals(run: Run, runs: Path) -> None:
     before = sorted(runs.rglob("*")) if runs.exists() else []
     ended = run("train", "dry_run=true", "seed=5")
     summary = json.loads(ended.out)["summary"]
@@ -269,7 +269,7 @@ def test_a_dry_run_shows_the_file_the_scores_and_what_is_asked(run: Run, runs: P
     assert sorted(runs.rglob("*")) == before
 
 
-def test_faults_stop_everything_or_are_left_out(run: Run, tmp_path: Path, graded: Path) -> None:
+def test_faults_stop_the_run_or_are_skipped(run: Run, tmp_path: Path, graded: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text(graded.read_text(encoding="utf-8") + '{"question": "a", "answer": "b", "rating": "x"}\n')
 
@@ -282,7 +282,7 @@ def test_faults_stop_everything_or_are_left_out(run: Run, tmp_path: Path, graded
     assert [json.loads(file.read_text(encoding="utf-8"))["line"] for file in kept] == [121]
 
 
-def test_control_tokens_go_on_from_a_checkpoint(tmp_path: Path, run: Run) -> None:
+def test_control_tokens_resume_from_a_checkpoint(tmp_path: Path, run: Run) -> None:
     import signal
 
     from tests.commands import gcsl_until
@@ -300,8 +300,8 @@ def test_control_tokens_go_on_from_a_checkpoint(tmp_path: Path, run: Run) -> Non
     outputs.assert_same_training(folder(again), whole)
 
 
-def test_a_configured_scorer_grades_new_completions_as_the_file_does(run: Run) -> None:
-    """Lower is better: the best goal is the lowest grade, and what is achieved is a score."""
+def test_configured_scorer_grades_completions_like_the_file(run: Run) -> None:
+    """Lower grades are better, so the best goal is the lowest grade; achieved values are scores."""
     ended = run(
         "evaluate",
         "task.score_direction=lower",

@@ -160,7 +160,7 @@ def test_interrupted_preference_training_ends_as_if_it_had_not_been(
     assert cut.code != 0
     again = gcsl("train", *settings, f"runs_dir={parts}")
     assert again.code == 0, again.err
-    assert "going on from checkpoint-2" in again.err
+    assert "resuming from checkpoint-2" in again.err
 
     first, second = (outputs.only(runs, f"toxicity/{method}-*") for runs in (whole, parts))
     expected, found = (outputs.weights(run / "model") for run in (first, second))

@@ -124,8 +124,8 @@ def test_candidates_scored_one_by_one_are_ranked_alike(
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("generation.target=6", "the scale of rating ends at 1 and 5"),
-        ("evaluation.levels=[0]", "the scale of rating ends at 1 and 5"),
+        ("generation.target=6", "the scale of rating runs from 1 to 5"),
+        ("evaluation.levels=[0]", "the scale of rating runs from 1 to 5"),
         ("task.scale=[1,4]", "outside task.scale=[1,4]"),
         ("task.columns.rating=stars", "there is no column 'stars'"),
         ("task.items=null task.columns.title=null", "Give one of them"),

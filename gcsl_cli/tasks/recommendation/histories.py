@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.scale import name
+from gcsl_cli.goals.scale import short_number
 from gcsl_cli.tasks.recommendation.log import RatingLog
 
 Ints = NDArray[np.int64]
@@ -69,7 +69,7 @@ class Histories:
 
 @cache
 def _shown(rating: float) -> str:
-    return name(rating)
+    return short_number(rating)
 
 
 def training_places(log: RatingLog, held_out: HeldOut) -> Ints:

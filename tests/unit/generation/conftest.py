@@ -1,7 +1,7 @@
-"""A model whose next token depends on all that stands before it, and a tokenizer that shows token ids as they are.
+"""Models whose next token depends on all preceding tokens, and a tokenizer that decodes to token ids.
 
-The tiny model as it is made repeats its last token (its embeddings are tied and its weights small): a wrong cache,
-mask or position would not show.
+The plain tiny model just repeats its last token, because its embeddings are tied and its weights small, so it would not
+reveal a wrong cache, mask or position.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ids:
-    """Decodes token ids to the ids, separated by spaces."""
+    """Decode token ids to the ids themselves, separated by spaces."""
 
     pad_token_id = 0
 
@@ -30,7 +30,7 @@ def ids_tokenizer() -> Any:
 
 @pytest.fixture(scope="session")
 def absolute() -> "PreTrainedModel":
-    """A model whose positions are learned: to it a shift by padding is another text, which to `lively` it is not."""
+    """A model with learned positions: shifting a text by padding changes its output, unlike that of `lively`."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -1,4 +1,4 @@
-"""Goal guidance: the formula on two tokens, its cache against forwards without one, and no effect at weight 0."""
+"""Goal guidance: the formula on two tokens, its cache against uncached forward passes, and no effect at weight 0."""
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ WORST = [[71, 80, 90, 91, 92], [101, 20], [34]]
 
 
 class Fixed:
-    """A model that says the same about every next token, and remembers what it was given."""
+    """A model with constant logits that records its inputs."""
 
     def __init__(self, probabilities: list[float]) -> None:
         self.logits = torch.tensor([[probabilities]]).log() + 5
@@ -30,7 +30,7 @@ class Fixed:
 
 
 def test_the_formula_on_two_tokens() -> None:
-    """worst 0.8, 0.2; best 0.5, 0.5; weight 1: best ** 2 / worst = 0.3125, 1.25, which is 0.2, 0.8 in shares."""
+    """worst 0.8, 0.2; best 0.5, 0.5; weight 1: best ** 2 / worst = 0.3125, 1.25, which normalizes to 0.2, 0.8."""
     model: Any = Fixed([0.8, 0.2])
     guidance = GoalGuidance(model, "cache", torch.tensor([[9]]), torch.ones(1, 3, dtype=torch.long), weight=1.0)
 
@@ -39,8 +39,8 @@ def test_the_formula_on_two_tokens() -> None:
     assert guided.softmax(dim=-1).tolist() == [pytest.approx([0.2, 0.8])]
 
 
-def test_after_the_first_token_it_reads_what_was_sampled() -> None:
-    """The other prompt has three tokens, one of them padding in the second row: positions 2 and 1, then 3 and 2."""
+def test_sampled_tokens_are_fed_to_the_contrasted_prompt() -> None:
+    """The contrasted prompt has three tokens, in the second row one of padding: positions 2 and 1, then 3 and 2."""
     model: Any = Fixed([0.5, 0.5])
     mask = torch.tensor([[1, 1, 1], [0, 1, 1]])
     guidance = GoalGuidance(model, "cache", torch.tensor([[9], [8]]), mask, weight=2.0)
@@ -57,40 +57,40 @@ def test_after_the_first_token_it_reads_what_was_sampled() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.5, 3.0])
-def test_guided_greedy_decoding_equals_forwards_without_cache(
+def test_guided_greedy_decoding_matches_uncached_forward_passes(
     lively: "PreTrainedModel", ids_tokenizer: Any, weight: float
 ) -> None:
     sampling = Sampling(2, 6, temperature=1e-6, top_p=1.0, guidance=weight, batch_size=64)
 
-    made = sample_prompts(lively, ids_tokenizer, BEST, WORST, [END], sampling, seed=0)
+    sampled = sample_prompts(lively, ids_tokenizer, BEST, WORST, [END], sampling, seed=0)
 
-    for best, worst, samples in zip(BEST, WORST, made, strict=True):
+    for best, worst, samples in zip(BEST, WORST, sampled, strict=True):
         expected = naive(lively, best, worst, weight, steps=6)
         assert [sample.text for sample in samples] == [ids_tokenizer.decode(expected)] * 2
 
 
 def naive(model: "PreTrainedModel", best: list[int], worst: list[int], weight: float, steps: int) -> list[int]:
-    made: list[int] = []
+    generated: list[int] = []
     for _ in range(steps):
         with torch.inference_mode():
-            asked, other = (
-                model(input_ids=torch.tensor([[*prompt, *made]])).logits[0, -1].log_softmax(dim=-1)
+            target, against = (
+                model(input_ids=torch.tensor([[*prompt, *generated]])).logits[0, -1].log_softmax(dim=-1)
                 for prompt in (best, worst)
             )
-        made.append(int((other + (1 + weight) * (asked - other)).argmax()))
-        if made[-1] == END:
+        generated.append(int((against + (1 + weight) * (target - against)).argmax()))
+        if generated[-1] == END:
             break
-    return made
+    return generated
 
 
-def test_guidance_changes_what_is_sampled(lively: "PreTrainedModel") -> None:
-    """Or the comparisons of this file would say nothing."""
+def test_guidance_changes_samples(lively: "PreTrainedModel") -> None:
+    """Otherwise the comparisons in this file would prove nothing."""
     plain, guided = ([naive(lively, *pair, weight, 6) for pair in zip(BEST, WORST, strict=True)] for weight in (0, 3))
 
-    assert all(one != other for one, other in zip(plain, guided, strict=True))
+    assert all(one != against for one, against in zip(plain, guided, strict=True))
 
 
-def test_at_weight_zero_guidance_is_plain_sampling(lively: "PreTrainedModel", ids_tokenizer: Any) -> None:
+def test_weight_zero_is_plain_sampling(lively: "PreTrainedModel", ids_tokenizer: Any) -> None:
     sampling = Sampling(5, 12, temperature=1.0, top_p=0.9, guidance=0.0, batch_size=64)
 
     guided, plain = (

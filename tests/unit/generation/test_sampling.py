@@ -1,4 +1,4 @@
-"""Sampling with a prefill that is shared by all samples of a prompt, against `model.generate` as it is."""
+"""Sampling with a prefill shared by all samples of a prompt, compared with plain `model.generate`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 END = 1
 PROMPTS = [[70, 80, 90], [20], [33, 44, 55, 66, 77], [100, 101, 102]]
-"""Of different lengths, one of a single token."""
+"""Different lengths, including a single token."""
 
 
 def sampling(**changes: Any) -> Sampling:
@@ -30,7 +30,7 @@ def sampling(**changes: Any) -> Sampling:
 
 @pytest.fixture
 def sample(lively: "PreTrainedModel", ids_tokenizer: Any) -> Any:
-    """Samples of the prompts under some settings."""
+    """Sample the prompts with some settings."""
 
     def draw(
         prompts: list[list[int]] = PROMPTS, seed: int = 0, end_ids: tuple[int, ...] = (END,), **changes: Any
@@ -42,26 +42,24 @@ def sample(lively: "PreTrainedModel", ids_tokenizer: Any) -> Any:
 
 @pytest.mark.parametrize("positions", ["lively", "absolute"])
 @pytest.mark.parametrize("batch_size", [3, 6, 64])
-def test_near_greedy_samples_are_what_greedy_generate_makes(
+def test_near_greedy_samples_match_greedy_generate(
     ids_tokenizer: Any, batch_size: int, positions: str, request: pytest.FixtureRequest
 ) -> None:
     model = request.getfixturevalue(positions)
     settings = sampling(temperature=1e-6, batch_size=batch_size)
-    made = sample_prompts(model, ids_tokenizer, PROMPTS, None, [END], settings, seed=0)
+    sampled = sample_prompts(model, ids_tokenizer, PROMPTS, None, [END], settings, seed=0)
 
-    for prompt, samples in zip(PROMPTS, made, strict=True):
+    for prompt, samples in zip(PROMPTS, sampled, strict=True):
         ids = torch.tensor([prompt])
         greedy = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)
         text = ids_tokenizer.decode(greedy[0, len(prompt) :].tolist())
         assert [one.text for one in samples] == [text] * 3
 
 
-def test_samples_are_what_generate_draws_from_the_same_seed(
-    lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any
-) -> None:
-    """Two prompts of equal length, so that generate sees the batch in the same order."""
+def test_samples_match_generate_with_the_same_seed(lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any) -> None:
+    """Two prompts of equal length, so that generate gets the batch in the same order."""
     prompts = [[70, 80, 90], [100, 101, 102]]
-    made = sample(prompts, seed=5)
+    sampled = sample(prompts, seed=5)
     ids = torch.tensor(prompts).repeat_interleave(3, dim=0)
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -70,11 +68,11 @@ def test_samples_are_what_generate_draws_from_the_same_seed(
         )
 
     texts = [ids_tokenizer.decode(row) for row in drawn[:, 3:].tolist()]
-    assert [one.text for samples in made for one in samples] == texts
+    assert [one.text for samples in sampled for one in samples] == texts
     assert len(set(texts)) == 6
 
 
-def test_the_seed_decides_and_the_global_state_stays(sample: Any) -> None:
+def test_seed_determines_samples_and_global_state_is_restored(sample: Any) -> None:
     before = torch.random.get_rng_state()
 
     assert sample(seed=1) == sample(seed=1)
@@ -82,7 +80,7 @@ def test_the_seed_decides_and_the_global_state_stays(sample: Any) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_prompts_come_back_in_their_order_with_all_samples(sample: Any) -> None:
+def test_results_keep_prompt_order_with_all_samples(sample: Any) -> None:
     forward, backward = sample(temperature=1e-6), sample(PROMPTS[::-1], temperature=1e-6)
 
     assert forward == backward[::-1]
@@ -90,10 +88,8 @@ def test_prompts_come_back_in_their_order_with_all_samples(sample: Any) -> None:
     assert len({samples[0].text for samples in forward}) == 4
 
 
-def test_a_completion_that_ends_is_finished_and_counts_its_end(
-    lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any
-) -> None:
-    """The second greedy token is declared an end: one token of text, two in all."""
+def test_finished_completion_counts_its_end_token(lively: "PreTrainedModel", ids_tokenizer: Any, sample: Any) -> None:
+    """The second greedy token is declared an end token: one token of text, two in total."""
     ids = torch.tensor([PROMPTS[0]])
     greedy = lively.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=4)[
         0, 3:
@@ -107,35 +103,35 @@ def test_a_completion_that_ends_is_finished_and_counts_its_end(
     assert cut == Sampled(ids_tokenizer.decode(greedy), 4, False)
 
 
-def test_an_end_at_once_is_an_empty_completion(lively: "PreTrainedModel", sample: Any) -> None:
-    made = sample(end_ids=tuple(range(lively.config.vocab_size)))
+def test_immediate_end_token_gives_an_empty_completion(lively: "PreTrainedModel", sample: Any) -> None:
+    sampled = sample(end_ids=tuple(range(lively.config.vocab_size)))
 
-    assert made == [[Sampled("", 1, True)] * 3] * 4
+    assert sampled == [[Sampled("", 1, True)] * 3] * 4
 
 
-def test_samples_of_a_batch_end_where_each_of_them_ends(lively: "PreTrainedModel", sample: Any) -> None:
-    """Every other token ends a text; what stands behind an end is padding and no text."""
+def test_samples_of_a_batch_end_independently(lively: "PreTrainedModel", sample: Any) -> None:
+    """Every other token ends a text; whatever follows an end token is padding, not text."""
     ends = set(range(0, lively.config.vocab_size, 2))
-    made = [one for samples in sample(seed=4, end_ids=tuple(ends)) for one in samples]
+    sampled = [one for samples in sample(seed=4, end_ids=tuple(ends)) for one in samples]
 
-    assert len({one.tokens for one in made}) > 2
-    for one in made:
+    assert len({one.tokens for one in sampled}) > 2
+    for one in sampled:
         ids = [int(id_) for id_ in one.text.split()]
         assert not ends & set(ids)
         assert one.tokens == len(ids) + one.finished
         assert one.finished or one.tokens == 8
 
 
-def test_special_tokens_are_no_text(policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_special_tokens_are_not_decoded(policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
     """The tiny model repeats the last token of its prompt, here `<|user|>` (id 2) and `a`."""
     prompts = [[2], [*tokenizer("a")["input_ids"]]]
-    made = sample_prompts(policy, tokenizer, prompts, None, [END], sampling(temperature=1e-6), seed=0)
+    sampled = sample_prompts(policy, tokenizer, prompts, None, [END], sampling(temperature=1e-6), seed=0)
 
-    assert made == [[Sampled("", 8, False)] * 3, [Sampled("a" * 8, 8, False)] * 3]
+    assert sampled == [[Sampled("", 8, False)] * 3, [Sampled("a" * 8, 8, False)] * 3]
 
 
-def test_a_models_own_sampling_settings_do_not_mix_in(lively: "PreTrainedModel", sample: Any) -> None:
-    """Presets of published models set temperature, top_k, even a repetition penalty; the config alone decides."""
+def test_generation_config_of_the_model_is_ignored(lively: "PreTrainedModel", sample: Any) -> None:
+    """Published models preset temperature, top_k and even a repetition penalty; only our settings apply."""
     plain = sample(seed=7, max_new_tokens=16)
     own = lively.generation_config
     strange = GenerationConfig(

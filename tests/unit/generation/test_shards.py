@@ -1,4 +1,4 @@
-"""Shards: the same rows in the same order whether sampling was interrupted or not, and nothing is sampled twice."""
+"""Shards: interrupted sampling gives the same rows in the same order, and nothing is sampled twice."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ LENGTHS = [9, 2, 7, 2, 5]
 
 
 class Sampler:
-    """Two samples a prompt that name prompt and seed; remembers what it was asked for."""
+    """Return two samples per prompt that name prompt and seed, and record the calls."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -34,7 +34,7 @@ def run(folder: Path, sampler: Sampler, seed: int = 0) -> tuple[list[Generation]
     return rows, advanced
 
 
-def test_similar_lengths_share_a_shard_and_rows_keep_the_order_of_the_prompts(tmp_path: Path) -> None:
+def test_similar_lengths_share_a_shard_and_results_keep_prompt_order(tmp_path: Path) -> None:
     """Sorted by length: 1 and 3 (2 tokens each), 4 and 2, 0."""
     sampler = Sampler()
     rows, advanced = run(tmp_path, sampler)
@@ -46,7 +46,7 @@ def test_similar_lengths_share_a_shard_and_rows_keep_the_order_of_the_prompts(tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000.parquet", "00001.parquet", "00002.parquet"]
 
 
-def test_every_shard_and_every_seed_draws_anew(tmp_path: Path) -> None:
+def test_shards_and_seeds_sample_differently(tmp_path: Path) -> None:
     first, second = Sampler(), Sampler()
     run(tmp_path / "a", first, seed=0)
     run(tmp_path / "b", second, seed=1)
@@ -55,7 +55,7 @@ def test_every_shard_and_every_seed_draws_anew(tmp_path: Path) -> None:
     assert all(0 <= seed < 2**63 for seed in first.seeds)  # what torch takes
 
 
-def test_finished_shards_are_read_and_not_made_again(tmp_path: Path) -> None:
+def test_finished_shards_are_reused(tmp_path: Path) -> None:
     whole, _ = run(tmp_path, Sampler())
     again = Sampler()
 
@@ -64,7 +64,7 @@ def test_finished_shards_are_read_and_not_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
-def test_what_was_interrupted_goes_on_to_the_same_rows(tmp_path: Path, stop_after: int) -> None:
+def test_interrupted_sampling_resumes_to_the_same_rows(tmp_path: Path, stop_after: int) -> None:
     whole, _ = run(tmp_path / "whole", Sampler())
 
     class Interrupted(Sampler):
@@ -82,7 +82,7 @@ def test_what_was_interrupted_goes_on_to_the_same_rows(tmp_path: Path, stop_afte
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "of other prompts"])
-def test_a_damaged_shard_is_made_again_alone(tmp_path: Path, damage: str) -> None:
+def test_only_the_damaged_shard_is_sampled_again(tmp_path: Path, damage: str) -> None:
     whole, _ = run(tmp_path, Sampler())
     shard = tmp_path / "00001.parquet"
     content = {
@@ -97,7 +97,7 @@ def test_a_damaged_shard_is_made_again_alone(tmp_path: Path, damage: str) -> Non
     assert sampler.calls == [["id4", "id2"]]
 
 
-def test_a_full_disk_leaves_the_shards_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_preserves_earlier_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = run(tmp_path / "whole", Sampler())
 
     class Full(Sampler):

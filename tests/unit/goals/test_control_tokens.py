@@ -1,4 +1,4 @@
-"""Control tokens: read, trained, merged, saved, never produced."""
+"""Control tokens: added, initialized, trained, merged, saved and never generated."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from gcsl_cli.goals.control_tokens import add_tokens, extend_model
 from gcsl_cli.goals.wording import goal_texts
 from gcsl_cli.models.loading import export_model, load_model, load_tokenizer
 from gcsl_cli.stages.trainer import peft_config
-from gcsl_cli.training.loop import merged
+from gcsl_cli.training.loop import merge_adapter
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import batches, trained
 
@@ -26,7 +26,7 @@ SPEC = toy_spec(wording="token", texts=NAMES, words=WORDS, separator="")
 
 
 def family(name: str, folder: Path) -> Path:
-    """A tiny model of another family with the tiny tokenizer beside it."""
+    """Save a tiny model of another family together with the tiny tokenizer."""
     import shutil
 
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig, Qwen3Config, Qwen3ForCausalLM
@@ -46,12 +46,12 @@ def family(name: str, folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         if name == "gemma3":
-            made: Any = Gemma3ForCausalLM(Gemma3TextConfig(**sizes, tie_word_embeddings=True))
+            model: Any = Gemma3ForCausalLM(Gemma3TextConfig(**sizes, tie_word_embeddings=True))
         else:
-            made = Qwen3ForCausalLM(Qwen3Config(**sizes, tie_word_embeddings=name == "qwen3-tied"))
+            model = Qwen3ForCausalLM(Qwen3Config(**sizes, tie_word_embeddings=name == "qwen3-tied"))
     tokenizer_files = list(folder.glob("token*"))
     target = folder.parent / name
-    made.save_pretrained(target)
+    model.save_pretrained(target)
     for path in tokenizer_files:
         shutil.copy(path, target)
     return target
@@ -81,11 +81,11 @@ def embeddings(model: "PreTrainedModel") -> torch.Tensor:
 
 def logits(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
     with torch.inference_mode():
-        found: torch.Tensor = model.eval()(torch.tensor([ids])).logits
-    return found
+        output: torch.Tensor = model.eval()(torch.tensor([ids])).logits
+    return output
 
 
-def test_tokens_are_whole_and_left_out_of_text(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_control_tokens_are_single_tokens_and_skipped_in_decoding(tokenizer: "PreTrainedTokenizerBase") -> None:
     before = len(tokenizer)
     ids = add_tokens(tokenizer, NAMES)
 
@@ -94,16 +94,16 @@ def test_tokens_are_whole_and_left_out_of_text(tokenizer: "PreTrainedTokenizerBa
     assert tokenizer.decode([*ids, *tokenizer("ok")["input_ids"]], skip_special_tokens=True) == "ok"
 
 
-def test_a_name_that_is_a_token_already_is_refused(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_existing_token_name_is_rejected(tokenizer: "PreTrainedTokenizerBase") -> None:
     add_tokens(tokenizer, NAMES[:1])
 
-    with pytest.raises(ConfigError, match=r"has a token '<\|goal_0\|>' already.*goal\.wording=language"):
+    with pytest.raises(ConfigError, match=r"already has a token '<\|goal_0\|>'.*goal\.wording=language"):
         add_tokens(tokenizer, NAMES)
 
 
 @pytest.mark.parametrize("untie", [False, True])
 def test_embeddings_start_from_the_mean_of_their_words(folder: Path, *, untie: bool) -> None:
-    """One token a byte: `fair text` is nine rows."""
+    """The tokenizer has one token per byte, so `fair text` is nine rows."""
     before = load_model(folder).to("cpu")
     plain = load_tokenizer(folder)("hello")["input_ids"]
     model, tokenizer, ids = extended(folder, untie=untie)
@@ -114,7 +114,7 @@ def test_embeddings_start_from_the_mean_of_their_words(folder: Path, *, untie: b
         assert torch.allclose(new[id_], old[of_word].mean(dim=0))
     assert torch.equal(new[: min(ids)], old[: min(ids)])
     assert len(new) == max(len(old), len(tokenizer))
-    # What the model says of a prompt without a goal stays, but for the new rows.
+    # Predictions for a prompt without a goal are unchanged, except for the new tokens.
     assert torch.equal(logits(model, plain)[..., : min(ids)], logits(before, plain)[..., : min(ids)])
 
 
@@ -122,7 +122,7 @@ def test_embeddings_start_from_the_mean_of_their_words(folder: Path, *, untie: b
     ("phrase", "parts"),
     [("fair text", ["fa", "ir", " t", "ext"]), ("bad", ["b", "b", "a", "d"]), ("good", ["g", "o", "o", "d"])],
 )
-def test_several_tokens_of_a_level_share_its_words_out(tiny_model: Path, phrase: str, parts: list[str]) -> None:
+def test_several_tokens_of_a_level_divide_its_words(tiny_model: Path, phrase: str, parts: list[str]) -> None:
     model, tokenizer = load_model(tiny_model).to("cpu"), load_tokenizer(tiny_model)
     texts = goal_texts("token", [phrase, "other"], tokens=4)
     ids = add_tokens(tokenizer, texts)
@@ -137,15 +137,15 @@ def test_several_tokens_of_a_level_share_its_words_out(tiny_model: Path, phrase:
 
 
 @pytest.mark.parametrize("rate", [None, 0.05])
-def test_control_tokens_may_have_a_rate_of_their_own(tiny_model: Path, tmp_path: Path, rate: float | None) -> None:
-    """The first step of Adam moves every weight by its rate, whatever the gradient; that of `trained` is 0.01."""
+def test_control_tokens_can_have_a_separate_learning_rate(tiny_model: Path, tmp_path: Path, rate: float | None) -> None:
+    """The first Adam step moves every weight by its learning rate, whatever the gradient; `trained` uses 0.01."""
     model, tokenizer, ids = extended(tiny_model, untie=True)
     start = embeddings(model)[ids]
     adapter = peft_config(AdapterConfig(name="lora", r=4), ids)
     planned = batches(tokenizer, SPEC, steps=1)
-    made = trained(model, tokenizer, planned, tmp_path, adapter=adapter, control_token_learning_rate=rate)
+    result = trained(model, tokenizer, planned, tmp_path, adapter=adapter, control_token_learning_rate=rate)
 
-    weights = dict(made.model.named_parameters())
+    weights = dict(result.model.named_parameters())
     tokens = next(weight for name, weight in weights.items() if "trainable_tokens_delta" in name)
     assert (tokens - start).abs().max().item() == pytest.approx(rate or 0.01, rel=1e-3)
     lora = [weight.abs().max().item() for name, weight in weights.items() if "lora_B" in name]
@@ -153,17 +153,15 @@ def test_control_tokens_may_have_a_rate_of_their_own(tiny_model: Path, tmp_path:
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora"])
-def test_trained_merged_saved_and_read_again_the_logits_are_the_same(
-    folder: Path, tmp_path: Path, adapter: str
-) -> None:
+def test_logits_survive_training_merging_saving_and_reloading(folder: Path, tmp_path: Path, adapter: str) -> None:
     lora = adapter == "lora"
     model, tokenizer, ids = extended(folder, untie=lora)
     start = embeddings(model)
     config = peft_config(AdapterConfig(name=adapter, r=4), ids if lora else ())
-    made = trained(model, tokenizer, batches(tokenizer, SPEC, steps=3), tmp_path / "run", adapter=config)
+    result = trained(model, tokenizer, batches(tokenizer, SPEC, steps=3), tmp_path / "run", adapter=config)
     prompt = tokenizer("<|goal_2|>I wanted")["input_ids"]
-    expected = logits(made.model, prompt)
-    whole = merged(made.model, extended(folder, untie=True)[0]) if lora else made.model
+    expected = logits(result.model, prompt)
+    whole = merge_adapter(result.model, extended(folder, untie=True)[0]) if lora else result.model
     export_model(whole, tokenizer, tmp_path / "model", None)
     again = load_model(tmp_path / "model").to("cpu")
 
@@ -175,23 +173,23 @@ def test_trained_merged_saved_and_read_again_the_logits_are_the_same(
     assert load_tokenizer(tmp_path / "model")("<|goal_2|>I wanted")["input_ids"] == prompt
 
 
-def test_under_bf16_and_gradient_checkpointing_the_embeddings_are_trained_too(tiny_model: Path, tmp_path: Path) -> None:
+def test_embeddings_are_trained_with_bf16_and_gradient_checkpointing(tiny_model: Path, tmp_path: Path) -> None:
     model, tokenizer, ids = extended(tiny_model, untie=True)
     config = peft_config(AdapterConfig(name="lora", r=4), ids)
     planned = batches(tokenizer, SPEC, steps=2)
-    made = trained(
+    result = trained(
         model.to(torch.bfloat16), tokenizer, planned, tmp_path, adapter=config, bf16=True, gradient_checkpointing=True
     )
     base = extended(tiny_model, untie=True)[0]
     start = embeddings(base)
 
-    whole = merged(made.model, base)
+    whole = merge_adapter(result.model, base)
 
     assert (embeddings(whole) != start).any(dim=1).nonzero().flatten().tolist() == ids
 
 
-def test_a_control_token_is_never_produced(tiny_model: Path, tmp_path: Path) -> None:
-    """The random model would say each of 264 tokens; by plain `transformers` and by our own sampling it does not."""
+def test_control_tokens_are_never_generated(tiny_model: Path, tmp_path: Path) -> None:
+    """The random model could produce any of 264 tokens; plain `transformers` and our sampling avoid these."""
     model, tokenizer, ids = extended(tiny_model, untie=True)
     export_model(model, tokenizer, tmp_path, None)
     model = load_model(tmp_path).to("cpu")
@@ -202,10 +200,10 @@ def test_a_control_token_is_never_produced(tiny_model: Path, tmp_path: Path) -> 
         inputs = torch.tensor([prompt] * 100)
         plain = model.generate(inputs, do_sample=True, top_k=0, max_new_tokens=30, eos_token_id=None, pad_token_id=0)
     sampling = Sampling(100, 30, 1.0, 1.0, 1.0, 100, tuple(ids))
-    tokenizer.decode = lambda found, **_: " ".join(map(str, found))
+    tokenizer.decode = lambda ids_, **_: " ".join(map(str, ids_))
     ours = sample_prompts(model, tokenizer, [prompt], [prompt], [], sampling, seed=0)
 
     assert not torch.isin(plain[:, len(prompt) :], torch.tensor(ids)).any()
-    said = {int(id_) for sample in ours[0] for id_ in sample.text.split()}
-    assert len(said) > 200
-    assert not said & set(ids)
+    sampled = {int(id_) for sample in ours[0] for id_ in sample.text.split()}
+    assert len(sampled) > 200
+    assert not sampled & set(ids)

@@ -1,4 +1,4 @@
-"""Levels on scores counted by hand, and what a quantile promises on any scores."""
+"""Levels of scores counted by hand, and properties of quantiles of arbitrary scores."""
 
 from typing import Any
 
@@ -32,12 +32,12 @@ quantiles = st.lists(st.floats(0, 1), min_size=1, max_size=6)
 
 
 def test_quantiles_with_a_tie() -> None:
-    """Half of four rows is two; the score that leaves two below is 0.4, and the tie lets a third row reach it."""
+    """Half of four rows is two; the second-highest score is 0.4, and the tie lets a third row reach it."""
     assert quantile_levels(SCORES, [0, 0.5]).tolist() == [0.1, 0.4]
 
 
-def test_a_quantile_is_reached_by_exactly_its_share_of_distinct_scores() -> None:
-    """Ten scores 0..9: the levels 0, 2, 4, 6, 8 are reached by 10, 8, 6, 4, 2 rows, the shares 1 - q."""
+def test_exactly_the_share_of_distinct_scores_reaches_a_quantile() -> None:
+    """Ten scores 0..9: 10, 8, 6, 4, 2 rows reach the levels 0, 2, 4, 6, 8, the shares 1 - q."""
     scores = np.arange(10.0)[::-1]
 
     levels = quantile_levels(scores, QUANTILES)
@@ -46,44 +46,42 @@ def test_a_quantile_is_reached_by_exactly_its_share_of_distinct_scores() -> None
     assert [(scores >= level).sum() for level in levels] == [10, 8, 6, 4, 2]
 
 
-def test_a_quantile_between_two_rows_promises_no_row_more() -> None:
-    """Half of four distinct scores is the upper two; numpy's `lower` method would let three reach the level."""
+def test_quantile_between_two_rows_includes_no_extra_row() -> None:
+    """Half of four distinct scores are the upper two; with numpy's `lower` method, three would reach the level."""
     assert quantile_levels(np.array([1.0, 2, 3, 4]), [0.5]).tolist() == [1, 3]
 
 
-def test_a_quantile_does_not_lose_a_row_to_binary_fractions() -> None:
+def test_quantile_does_not_lose_a_row_to_floating_point_error() -> None:
     """0.29 * 100 is 28.999999999999996 in binary; 29 rows lie below the level."""
     assert quantile_levels(np.arange(100.0), [0.29]).tolist() == [0, 29]
 
 
-def test_the_quantile_one_is_the_maximum() -> None:
+def test_quantile_one_is_the_maximum() -> None:
     assert quantile_levels(SCORES, [1.0]).tolist() == [0.1, 0.9]
 
 
-def test_the_training_minimum_is_a_level_without_being_asked_for() -> None:
+def test_training_minimum_is_always_a_level() -> None:
     assert quantile_levels(SCORES, [0.75]).tolist() == [0.1, 0.9]
 
 
-def test_equal_quantiles_are_one_level() -> None:
+def test_equal_quantiles_are_merged() -> None:
     assert quantile_levels(np.array([0.0, 1, 1, 1, 1]), QUANTILES).tolist() == [0, 1]
 
 
 @given(graded, st.floats(0, 1))
-def test_a_quantile_level_is_reached_by_its_share_and_by_more_only_through_ties(
-    values: list[float], quantile: float
-) -> None:
+def test_share_of_rows_that_reach_a_quantile_level(values: list[float], quantile: float) -> None:
     scores = np.array(values)
     level = quantile_levels(scores, [quantile])[-1]
     promised = len(scores) * (1 - quantile)
 
     assert (scores >= level).sum() >= promised - 1e-6
-    # Without the rows that tie at the level it would be reached by too few.
+    # Without the rows tied at the level, too few would reach it.
     assert (scores > level).sum() < promised or level == scores.max()
 
 
 @given(graded, quantiles)
-def test_levels_are_observed_scores_from_the_minimum_up(values: list[float], asked: list[float]) -> None:
-    levels = quantile_levels(np.array(values), asked).tolist()
+def test_levels_are_observed_scores_including_the_minimum(values: list[float], chosen: list[float]) -> None:
+    levels = quantile_levels(np.array(values), chosen).tolist()
 
     assert set(levels) <= set(values)
     assert levels[0] == min(values)
@@ -91,38 +89,38 @@ def test_levels_are_observed_scores_from_the_minimum_up(values: list[float], ask
 
 
 @given(graded, quantiles)
-def test_every_row_reaches_a_level_and_its_score_is_at_least_that(values: list[float], asked: list[float]) -> None:
+def test_every_row_reaches_a_level_at_or_below_its_score(values: list[float], chosen: list[float]) -> None:
     scores = np.array(values)
-    levels = quantile_levels(scores, asked)
+    levels = quantile_levels(scores, chosen)
     highest = highest_reached(scores, levels)
 
     assert (levels[highest] <= scores).all()
     assert ((highest == len(levels) - 1) | (levels[np.minimum(highest + 1, len(levels) - 1)] > scores)).all()
 
 
-def test_fixed_values_stand_on_the_training_minimum() -> None:
+def test_training_minimum_is_added_below_fixed_values() -> None:
     assert fixed_levels(SCORES, [0.25, 0.9]).tolist() == [0.1, 0.25, 0.9]
 
 
-def test_a_fixed_value_at_or_below_the_minimum_is_the_minimum() -> None:
+def test_fixed_value_at_or_below_the_minimum_becomes_the_minimum() -> None:
     assert fixed_levels(SCORES, [-3.0, 0.1, 0.5]).tolist() == [0.1, 0.5]
 
 
-def test_a_fixed_value_that_no_row_reaches_is_refused() -> None:
+def test_unreached_fixed_value_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"no row reaches the level 0\.95; .* from 0\.1 to 0\.9"):
         fixed_levels(SCORES, [0.5, 0.95])
 
 
-def test_distinct_scores_are_levels() -> None:
+def test_distinct_scores_become_levels() -> None:
     assert distinct_levels(SCORES).tolist() == [0.1, 0.4, 0.9]
 
 
-def test_too_many_distinct_scores_are_refused() -> None:
+def test_too_many_distinct_scores_are_rejected() -> None:
     with pytest.raises(DataError, match="65 distinct scores; at most 64"):
         distinct_levels(np.arange(65.0))
 
 
-def made(by: str, scores: Floats = SCORES, **changes: Any) -> Levels:
+def levels_by(by: str, scores: Floats = SCORES, **changes: Any) -> Levels:
     settings: dict[str, Any] = {"per": "dataset", "quantiles": [0.5], "values": [0.5]}
     return make_levels(scores, PROMPTS[: len(scores)], by=by, **(settings | changes))
 
@@ -137,30 +135,30 @@ def made(by: str, scores: Floats = SCORES, **changes: Any) -> Levels:
         ("auto", [0.1, 0.5]),
     ],
 )
-def test_the_rule_chooses(by: str, levels: list[float]) -> None:
-    assert made(by).values.tolist() == levels
+def test_levels_by_rule(by: str, levels: list[float]) -> None:
+    assert levels_by(by).values.tolist() == levels
 
 
-def test_auto_takes_few_distinct_scores_and_quantiles_of_many() -> None:
+def test_auto_uses_distinct_scores_if_few_and_quantiles_if_many() -> None:
     few, many = (np.arange(float(count)) for count in (8, 9))
 
-    assert (made("auto", few, values=[]).rule, made("auto", many, values=[]).rule) == ("distinct", "quantile")
-    assert made("auto", many, values=[]).values.tolist() == [0, 4]
+    assert (levels_by("auto", few, values=[]).rule, levels_by("auto", many, values=[]).rule) == ("distinct", "quantile")
+    assert levels_by("auto", many, values=[]).values.tolist() == [0, 4]
 
 
-def test_an_unknown_rule_is_refused() -> None:
+def test_unknown_rule_is_rejected() -> None:
     with pytest.raises(ConfigError, match="by=median: unknown; one of auto, quantile, fixed, distinct, raw"):
-        made("median")
+        levels_by("median")
 
 
 @pytest.mark.parametrize(("by", "quantile", "value"), [("quantile", 0.0, 0.5), ("fixed", 0.5, 0.1)])
-def test_one_level_is_no_goal(by: str, quantile: float, value: float) -> None:
+def test_single_level_is_rejected(by: str, quantile: float, value: float) -> None:
     with pytest.raises(ConfigError, match=r"leaves one level, 0\.1.*\(0\.1 and 0\.9\)"):
-        made(by, quantiles=[quantile], values=[value])
+        levels_by(by, quantiles=[quantile], values=[value])
 
 
-def test_quantiles_within_prompts_are_levels_by_themselves() -> None:
-    """Of four rows the best beats all others, the second best two of three; a single row and equal ones beat none."""
+def test_quantiles_within_prompts() -> None:
+    """Of four rows the best beats all others, the second best two of three; single and equal rows beat none."""
     scores = np.array([3.0, 1, 2, 4, 9, 5, 5, 10, 0, 0])
     prompts = np.array([0, 0, 0, 0, 1, 2, 2, 3, 3, 3])
     levels = make_levels(scores, prompts, by="quantile", per="prompt", quantiles=[0.5, 0.75], values=[])
@@ -171,18 +169,18 @@ def test_quantiles_within_prompts_are_levels_by_themselves() -> None:
 
 
 @pytest.mark.parametrize("prompts", [[0, 1, 2, 3], [0, 1, 1, 2]])
-def test_prompts_of_one_score_each_have_no_quantiles(prompts: list[int]) -> None:
+def test_prompts_with_a_single_score_are_rejected(prompts: list[int]) -> None:
     scores = np.array([1.0, 2, 2, 4])
 
-    with pytest.raises(ConfigError, match=r"per=prompt: no prompt has completions of different scores"):
+    with pytest.raises(ConfigError, match=r"per=prompt: no prompt has completions with different scores"):
         make_levels(scores, np.array(prompts), by="quantile", per="prompt", quantiles=[0.5], values=[])
 
 
-def test_a_held_out_score_below_the_training_minimum_is_held_to_the_lowest_level() -> None:
+def test_held_out_score_below_the_training_minimum_gets_the_lowest_level() -> None:
     scores, prompts = np.array([-5.0, 0.45, 7.0]), np.arange(3)
 
-    assert made("fixed").held_out(scores, prompts).tolist() == [0.1, 0.1, 0.5]
-    assert made("raw").held_out(scores, prompts).tolist() == [-5.0, 0.45, 7.0]
+    assert levels_by("fixed").held_out(scores, prompts).tolist() == [0.1, 0.1, 0.5]
+    assert levels_by("raw").held_out(scores, prompts).tolist() == [-5.0, 0.45, 7.0]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +192,6 @@ def test_a_held_out_score_below_the_training_minimum_is_held_to_the_lowest_level
         ([0.5, 0.5, 0.5], r"All 3 scores are 0\.5"),
     ],
 )
-def test_scores_that_teach_nothing_are_refused(scores: list[float], message: str) -> None:
+def test_uninformative_scores_are_rejected(scores: list[float], message: str) -> None:
     with pytest.raises(DataError, match=message):
         check_scores(np.array(scores))

@@ -1,6 +1,6 @@
-"""Each preset against the published format, written here by hand from the authors' code, and against the page.
+"""Presets compared with the published formats, transcribed from the authors' code, and with docs/presets.md.
 
-The rows of a test differ in the score; `PROMPT` is the prompt of each.
+The rows of a test differ only in the score; all have the prompt `PROMPT`.
 """
 
 import shlex
@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[3] / "docs/presets.md"
 PROMPT = "The waiter came back and"
 TENTHS = [number / 10 for number in range(10)]
 
-# NeMo: SYSTEM_PROMPT of examples/nlp/data/steerlm/common.py, turns of gpt_sft_chat_dataset.py, the empty line of NeMo's
+# NeMo: SYSTEM_PROMPT of examples/nlp/data/steerlm/common.py, turns of gpt_sft_chat_dataset.py, empty line of NeMo's
 # inference prompts.
 NEMO_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -37,7 +37,7 @@ NEMO = (
     "{{ '<extra_id_1>' + message['role'].title() + '\\n' + message['content'] + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<extra_id_1>Assistant\\n' }}{% endif %}"
 )
-# OpenChat: role names and end of turn of ochat/config, blanks as in its README.
+# OpenChat: role names and end of turn from ochat/config, spaces as in its README.
 OPENCHAT = (
     "{% for message in messages %}{{ message['role'].title() + ': ' + message['content'] + '<|end_of_turn|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
@@ -51,10 +51,10 @@ SMOLLM2 = (
 
 
 def rows_of(scores: Sequence[float], prompts: int = 1) -> FeedbackRows:
-    """Rows with these scores, dealt out to so many prompts."""
+    """Make rows with these scores, distributed over `prompts` prompts."""
     return FeedbackRows.of(
-        FeedbackRow(PROMPT, " apologised for the wait.", score, str(place % prompts), "train")
-        for place, score in enumerate(scores)
+        FeedbackRow(PROMPT, " apologised for the wait.", score, str(number % prompts), "train")
+        for number, score in enumerate(scores)
     )
 
 
@@ -63,18 +63,18 @@ def preset(rows: FeedbackRows, *overrides: str) -> tuple[GoalSpec, Levels]:
 
 
 def goals_of(levels: Levels, rows: FeedbackRows) -> list[float]:
-    """The goal that each row is trained under."""
+    """Return the goal that each row is trained under."""
     return [float(goal) for goal in levels.values[levels.highest(rows.scores, rows.prompts)]]
 
 
 def prompts_of(prompter: Prompter, levels: Levels, rows: FeedbackRows) -> list[str]:
-    """What the model reads in training, row by row."""
+    """Render the training prompt of each row."""
     return [prompter.text(row.prompt, goal) for row, goal in zip(rows, goals_of(levels, rows), strict=True)]
 
 
-def test_quark_puts_one_token_of_the_fifth_before_the_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_quark_puts_the_token_of_the_quintile_before_the_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:
     """data_pool.py on ten responses, best first: tokens 0 0 1 1 2 2 3 3 4 4; here the best is 4. main.py:
-    `query_input_ids = torch.cat([cat_ids, query_input_ids])`, and `best_cat = tree_tokens[0]` asked for.
+    `query_input_ids = torch.cat([cat_ids, query_input_ids])`, and `best_cat = tree_tokens[0]` at inference.
     """
     rows = rows_of(TENTHS)
     spec, levels = preset(rows, "goal=quark")
@@ -108,8 +108,8 @@ def test_alt_puts_tag_and_separator_before_the_prompt(tokenizer: "PreTrainedToke
     assert (spec.formulation, spec.balance, spec.weights, spec.dropout) == ("exact", "levels", (), 0.0)
 
 
-def test_alt_of_the_summaries(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """ALT_RM_train_KL.py: feedback + " input: " + prompt; ALT_RM_DataPool cuts fifths within each prompt.
+def test_alt_for_summarization(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """ALT_RM_train_KL.py: feedback + " input: " + prompt; ALT_RM_DataPool takes quintiles within each prompt.
 
     Prompt 0 has the scores 0, .2, .4, .6, .8, prompt 1 has .1, .3, .5, .7, .9: each has all five tags.
     """
@@ -118,12 +118,12 @@ def test_alt_of_the_summaries(tokenizer: "PreTrainedTokenizerBase") -> None:
     spec, levels = preset(rows, *shlex.split(line)[2:])
     words = ["Horrible.", "Bad.", "Mediocre.", "Good.", "Excellent."]
 
-    made = prompts_of(Prompter(tokenizer, spec), levels, rows)
+    texts = prompts_of(Prompter(tokenizer, spec), levels, rows)
 
-    assert made == [f"{word} input: The waiter came back and" for word in words for _ in range(2)]
+    assert texts == [f"{word} input: The waiter came back and" for word in words for _ in range(2)]
 
 
-def test_csft_puts_the_score_behind_the_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_csft_puts_the_score_after_the_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:
     """processor.py: "{input} <rm_score>: {reward} " with "{:.2f}"; batch_inference.py: "<rm_score>: 5.00"."""
     rows = rows_of([-1.5, -0.734, 0.0, 2.0])
     spec, levels = preset(rows, "goal=csft")
@@ -140,8 +140,8 @@ def test_csft_puts_the_score_behind_the_prompt(tokenizer: "PreTrainedTokenizerBa
     assert (spec.formulation, spec.balance, spec.weights, spec.dropout) == ("exact", "none", (), 0.0)
 
 
-def test_csft_in_a_chat_as_openrlhf_renders_it(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """`input` is the rendered chat with the assistant's header there: the goal comes behind it."""
+def test_csft_in_a_chat_as_rendered_by_openrlhf(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """In OpenRLHF `input` is the rendered chat including the assistant's header, and the goal follows it."""
     tokenizer.chat_template = OPENCHAT
     rows = rows_of([0.0, 2.0])
     chat = ("goal=csft", "task.format=chat", 'task.instruction="{prompt}"', "goal.placement=assistant_prefix")
@@ -156,11 +156,11 @@ def test_csft_in_a_chat_as_openrlhf_renders_it(tokenizer: "PreTrainedTokenizerBa
     ("template", "label"),
     [((), "quality:"), (('goal.template="<extra_id_2>quality:{index}"',), "<extra_id_2>quality:")],
 )
-def test_steerlm_opens_the_assistants_turn_with_the_attribute(
+def test_steerlm_opens_the_assistant_turn_with_the_attribute(
     tokenizer: "PreTrainedTokenizerBase", template: tuple[str, ...], label: str
 ) -> None:
     """preprocess_openassistant_data.py: labels 0, .25, .5, .75, 1 are quality:0 to quality:4 (round(4 * label));
-    gpt_sft_chat_dataset.py: role, line break, "<extra_id_2>" + label + line break, response.
+    gpt_sft_chat_dataset.py: role, newline, "<extra_id_2>" + label + newline, response.
     """
     tokenizer.chat_template = NEMO
     rows = rows_of([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -177,7 +177,7 @@ def test_steerlm_opens_the_assistants_turn_with_the_attribute(
     assert (spec.formulation, spec.balance, spec.weights, spec.dropout) == ("exact", "none", (), 0.0)
 
 
-def test_steerlm_cuts_many_scores_into_fifths() -> None:
+def test_steerlm_uses_quintiles_for_many_scores() -> None:
     rows = rows_of(TENTHS)
     spec, levels = preset(rows, "goal=steerlm", "task.format=chat")
 
@@ -204,7 +204,7 @@ def test_crlft_names_the_class_before_both_roles(tokenizer: "PreTrainedTokenizer
     assert (spec.formulation, spec.balance, spec.dropout) == ("exact", "none", 0.0)
 
 
-def test_exact_differs_from_threshold_in_the_formulation_alone() -> None:
+def test_exact_differs_from_threshold_only_in_the_formulation() -> None:
     exact, threshold = (asdict(configs.load([f"goal={name}"]).goal) for name in ("exact", "threshold"))
 
     assert {key for key in exact if exact[key] != threshold[key]} == {"formulation"}
@@ -213,7 +213,7 @@ def test_exact_differs_from_threshold_in_the_formulation_alone() -> None:
 
 @pytest.mark.parametrize("name", ["quark", "alt", "csft", "steerlm", "crlft"])
 def test_the_page_shows_the_training_prompt(tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
-    """The example of each section is the prompt of a row with the score 0.97, rendered for SmolLM2."""
+    """The example in each section is the prompt of a row with score 0.97, rendered for SmolLM2."""
     tokenizer.chat_template = SMOLLM2
     section = PAGE.read_text(encoding="utf-8").split(f"\n## {name}\n")[1].split("\n## ")[0]
     shown = section.split("```text\n")[1].split("```")[0]
@@ -221,6 +221,6 @@ def test_the_page_shows_the_training_prompt(tokenizer: "PreTrainedTokenizerBase"
     rows = rows_of([*TENTHS, 0.97])
     spec, levels = preset(rows, *shlex.split(command)[2:])
 
-    made = prompts_of(Prompter(tokenizer, spec), levels, rows)[-1]
+    text = prompts_of(Prompter(tokenizer, spec), levels, rows)[-1]
 
-    assert made == shown.replace("\n", "").replace("⏎", "\n").replace("␣", " ")
+    assert text == shown.replace("\n", "").replace("⏎", "\n").replace("␣", " ")

@@ -1,4 +1,4 @@
-"""Relabelling on rows counted by hand, and what holds for any scores."""
+"""Relabelling of rows counted by hand, and properties for arbitrary scores."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ levels_and_scores = st.lists(st.floats(-100, 100), min_size=1, max_size=8, uniqu
 )
 
 
-def test_the_rows_of_the_docstring() -> None:
+def test_example_of_the_module_docstring() -> None:
     highest = highest_reached(np.array([0.1, 0.9, 0.5]), LEVELS)
     rows, levels = reached_pairs(highest)
 
@@ -22,11 +22,11 @@ def test_the_rows_of_the_docstring() -> None:
     assert list(zip(rows.tolist(), levels.tolist(), strict=True)) == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1)]
 
 
-def test_a_score_on_a_level_reaches_it_and_one_just_below_does_not() -> None:
+def test_score_equal_to_a_level_reaches_it() -> None:
     assert highest_reached(np.array([0.5, np.nextafter(0.5, 0)]), LEVELS).tolist() == [1, 0]
 
 
-def test_a_score_below_all_levels_is_named() -> None:
+def test_score_below_all_levels_is_rejected() -> None:
     with pytest.raises(DataError, match=r"Row 2 has the score 0\.05, below the lowest level 0\.1"):
         highest_reached(np.array([0.1, 0.05, 0.9]), LEVELS)
 
@@ -38,7 +38,7 @@ def test_no_rows_give_no_pairs() -> None:
 
 
 @given(levels_and_scores)
-def test_pairs_are_exactly_the_reached_ones(case: tuple[list[float], list[float]]) -> None:
+def test_pairs_are_exactly_the_reached_levels(case: tuple[list[float], list[float]]) -> None:
     levels, scores = np.array(case[0]), np.array(case[1])
     rows, indices = reached_pairs(highest_reached(scores, levels))
 
@@ -48,15 +48,15 @@ def test_pairs_are_exactly_the_reached_ones(case: tuple[list[float], list[float]
 
 
 @given(levels_and_scores, st.integers(0, 2**32))
-def test_a_sampled_level_is_reached(case: tuple[list[float], list[float]], seed: int) -> None:
+def test_sampled_level_is_reached(case: tuple[list[float], list[float]], seed: int) -> None:
     levels, scores = np.array(case[0]), np.array(case[1])
     sampled = sampled_levels(highest_reached(scores, levels), np.random.default_rng(seed))
 
     assert (levels[sampled] <= scores).all()
 
 
-def test_sampled_levels_are_drawn_evenly() -> None:
-    """3000 rows that reach all of three levels: 1000 each, give or take four standard deviations of 26."""
+def test_sampled_levels_are_uniform() -> None:
+    """3000 rows reach all three levels: 1000 draws each, give or take four standard deviations of 26."""
     counts = np.bincount(sampled_levels(np.full(3000, 2), np.random.default_rng(0)))
 
     assert (abs(counts - 1000) < 104).all()
@@ -66,28 +66,28 @@ def test_sampled_levels_are_drawn_evenly() -> None:
     st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 1.0, 2.0, 3.0])), min_size=1, max_size=60),
     st.lists(st.floats(0, 1), min_size=1, max_size=4, unique=True).map(sorted),
 )
-def test_within_a_prompt_a_row_reaches_the_share_of_others_that_it_beats(
+def test_quantile_within_a_prompt_is_the_share_of_rows_beaten(
     rows: list[tuple[int, float]], quantiles: list[float]
 ) -> None:
-    """Counted pair by pair: how many of the others have a smaller score."""
-    asked = np.array([0.0, *(quantile for quantile in quantiles if quantile > 1e-6)])
+    """Compare with counting, pair by pair, how many of the others have a lower score."""
+    levels = np.array([0.0, *(quantile for quantile in quantiles if quantile > 1e-6)])
     expected = []
-    for place, (prompt, score) in enumerate(rows):
-        others = [other for index, (p, other) in enumerate(rows) if p == prompt and index != place]
+    for number, (prompt, score) in enumerate(rows):
+        others = [other for index, (p, other) in enumerate(rows) if p == prompt and index != number]
         share = sum(other < score for other in others) / len(others) if others else 0.0
-        expected.append(max(index for index, quantile in enumerate(asked) if share >= quantile - 1e-9))
+        expected.append(max(index for index, quantile in enumerate(levels) if share >= quantile - 1e-9))
     prompts, scores = np.array([p for p, _ in rows]), np.array([s for _, s in rows])
 
-    assert highest_within_prompt(scores, prompts, asked).tolist() == expected
+    assert highest_within_prompt(scores, prompts, levels).tolist() == expected
 
 
-def test_the_better_of_two_beats_all_others() -> None:
+def test_better_of_two_rows_reaches_one() -> None:
     highest = highest_within_prompt(np.array([0.2, 0.1]), np.array([7, 7]), np.array([0.0, 0.5, 1.0]))
 
     assert highest.tolist() == [2, 0]
 
 
-def test_seven_of_ten_others_are_the_quantile_of_seven_tenths() -> None:
+def test_beating_seven_of_ten_reaches_quantile_seven_tenths() -> None:
     """In binary 7 / 10 and 0.1 * 7 differ."""
     highest = highest_within_prompt(np.arange(11.0), np.zeros(11, dtype=np.int64), np.array([0.0, 0.1 * 7]))
 

@@ -1,4 +1,4 @@
-"""The goal spec: what a target names, how a prompt reads, what goal.json keeps and refuses."""
+"""The goal spec: resolving targets, rendering prompts, and reading and writing goal.json."""
 
 import json
 from dataclasses import asdict
@@ -16,12 +16,12 @@ from tests.unit.goals.toy import RAW, TOY, toy_spec
 @pytest.mark.parametrize(
     ("target", "goal"), [("best", 0.9), ("worst", 0.0), (0.0, 0.0), (0, 0.0), ("0.5", 0.5), (0.9, 0.9), (None, 0.9)]
 )
-def test_a_target_names_a_level(target: Any, goal: float) -> None:
-    """Levels 0, 0.5, 0.9, target `best` where none is given."""
+def test_target_resolves_to_a_level(target: Any, goal: float) -> None:
+    """Levels 0, 0.5, 0.9; the default target is `best`."""
     assert toy_spec().goal(target) == goal
 
 
-def test_the_target_of_the_spec_is_the_default() -> None:
+def test_target_of_the_spec_is_the_default() -> None:
     assert toy_spec(target=0.5).goal() == 0.5
     assert toy_spec(target="worst").goal() == 0.0
 
@@ -29,43 +29,43 @@ def test_the_target_of_the_spec_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("target", "nearest"), [(-0.01, "0 and 0.5"), (0.49, "0.5 and 0.9"), (0.8, "0.9 and 0.5"), (7, "0.9 and 0.5")]
 )
-def test_a_level_that_the_spec_does_not_know_is_refused_with_the_nearest(target: float, nearest: str) -> None:
-    with pytest.raises(ConfigError, match=rf"target={target}: no level of this model. The nearest: {nearest}; all: "):
+def test_unknown_level_is_rejected_with_the_nearest_ones(target: float, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=rf"target={target}: not a level of this model. Nearest: {nearest}; all: "):
         toy_spec().goal(target)
 
 
-def test_a_level_of_many_digits_goes_by_its_short_name_too() -> None:
+def test_level_with_many_digits_can_be_requested_by_its_label() -> None:
     spec = toy_spec(levels=(0.0, 0.12345, 0.9))
 
     assert spec.labels == ("0", "0.123", "0.9")
     assert spec.goal(0.123) == spec.goal(0.12345) == 0.12345
-    with pytest.raises(ConfigError, match="no level"):
+    with pytest.raises(ConfigError, match="not a level"):
         spec.goal(0.1234)
 
 
 @pytest.mark.parametrize("target", [float("nan"), float("inf")])
-def test_a_number_that_is_not_finite_is_no_goal(target: float) -> None:
+def test_non_finite_target_is_rejected(target: float) -> None:
     for spec in (toy_spec(), toy_spec(**RAW)):
         with pytest.raises(ConfigError, match=f"target={target}: not a finite number"):
             spec.goal(target)
 
 
 @pytest.mark.parametrize("target", ["bset", [0.5]])
-def test_a_target_that_is_no_goal_is_refused(target: Any) -> None:
-    with pytest.raises(ConfigError, match=r"not a goal; ask for best, worst or 0, 0\.5, 0\.9"):
+def test_invalid_target_is_rejected(target: Any) -> None:
+    with pytest.raises(ConfigError, match=r"not a goal; use best, worst or 0, 0\.5, 0\.9"):
         toy_spec().goal(target)
-    with pytest.raises(ConfigError, match="not a goal; ask for best, worst or a number, like 1"):
+    with pytest.raises(ConfigError, match="not a goal; use best, worst or a number such as 1"):
         toy_spec(**RAW).goal(target)
 
 
-def test_raw_scores_take_any_number_beyond_the_training_scores_too() -> None:
+def test_raw_scores_accept_any_number() -> None:
     spec = toy_spec(**RAW)
 
     assert [spec.goal(target) for target in ("best", "worst", 5, -0.25)] == [1.0, 0.0, 5.0, -0.25]
 
 
-def test_grades_that_are_better_when_lower_are_asked_for_as_they_are() -> None:
-    """Scores -30, -20, 0: thirty, twenty and no seconds."""
+def test_lower_is_better_grades_are_requested_as_grades() -> None:
+    """Scores -30, -20, 0 are 30, 20 and 0 seconds."""
     scale = Scale("seconds", 0.0, 30.0, lower_is_better=True)
     spec = toy_spec(levels=(-30.0, -20.0, 0.0), scale=scale, training_range=(-30.0, 0.0))
 
@@ -75,18 +75,18 @@ def test_grades_that_are_better_when_lower_are_asked_for_as_they_are() -> None:
     assert toy_spec(**RAW, scale=scale, training_range=(-30.0, 0.0)).text(-20.0) == "<rm_score>: 20.00"
 
 
-def test_quantiles_of_prompts_are_no_grades() -> None:
+def test_quantiles_within_prompts_are_not_converted_to_grades() -> None:
     spec = toy_spec(per="prompt", scale=Scale("seconds", 0.0, 30.0, lower_is_better=True))
 
     assert (spec.labels, spec.goal(0.5)) == (("0", "0.5", "0.9"), 0.5)
 
 
-def test_a_model_without_goals_has_nothing_to_ask_for() -> None:
+def test_model_without_goals_takes_no_target() -> None:
     spec = no_goal_spec("toy", "plain", "{prompt}")
 
     assert not spec.has_goal
     for target in (None, "best", 0.5):
-        with pytest.raises(ConfigError, match="trained without goals; there is nothing to ask for"):
+        with pytest.raises(ConfigError, match="trained without goals, so it takes no target"):
             spec.goal(target)
 
 
@@ -94,11 +94,11 @@ def test_a_model_without_goals_has_nothing_to_ask_for() -> None:
     ("placement", "text"),
     [("before_prompt", "Good text.\nI wanted to"), ("after_prompt", "I wanted to\nGood text.\n")],
 )
-def test_a_prompt_under_a_goal(placement: str, text: str) -> None:
+def test_prompt_with_a_goal(placement: str, text: str) -> None:
     assert toy_spec(placement=placement).render("I wanted to", 0.9) == text
 
 
-def test_a_prompt_without_a_goal() -> None:
+def test_prompt_without_a_goal() -> None:
     assert toy_spec().render("a {prompt}", None) == "a {prompt}"
 
 
@@ -114,7 +114,7 @@ def test_labels_and_meanings() -> None:
     )
 
 
-def test_weights_belong_to_levels() -> None:
+def test_weights_by_level() -> None:
     weighted = toy_spec(weights=(0.1, 0.5, 1.0))
 
     assert [weighted.weight(goal) for goal in (0.0, 0.5, 0.9, None)] == [0.1, 0.5, 1.0, 1.0]
@@ -122,14 +122,14 @@ def test_weights_belong_to_levels() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"texts": ("schlecht 😶", "na ja", 'gut "{{ }}"'), "target": 0.5}, RAW])
-def test_goal_json_keeps_everything(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_goal_json_round_trip(tmp_path: Path, changes: dict[str, Any]) -> None:
     spec = toy_spec(**changes)
     spec.save(tmp_path)
 
     assert load_spec(tmp_path) == spec
 
 
-def test_goal_json_reads_as_documented(tmp_path: Path) -> None:
+def test_goal_json_as_documented(tmp_path: Path) -> None:
     toy_spec().save(tmp_path)
     saved = json.loads((tmp_path / "goal.json").read_text(encoding="utf-8"))
     checksum = saved.pop("checksum")
@@ -139,7 +139,7 @@ def test_goal_json_reads_as_documented(tmp_path: Path) -> None:
     assert len(checksum) == 16
 
 
-def test_a_missing_goal_json_is_named(tmp_path: Path) -> None:
+def test_missing_goal_json_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"goal\.json: no such file"):
         load_spec(tmp_path)
 
@@ -147,20 +147,20 @@ def test_a_missing_goal_json_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 3}, "format version 3; this gcsl reads 2. Update gcsl"),
-        ({"format_version": 1}, "format version 1; this gcsl reads 2. Train again"),
+        ({"format_version": 3}, "format version 3; this gcsl reads version 2. Update gcsl"),
+        ({"format_version": 1}, "format version 1; this gcsl reads version 2. Train again"),
         ({"format_version": ...}, "format version None"),
-        ({"colour": "red"}, "key 'colour' is unknown. It was edited"),
-        ({"levels": ...}, "key 'levels' is missing. It was edited"),
-        ({"checksum": ...}, "its checksum is another. It was edited"),
-        ({"levels": [0.0, 0.5]}, "its checksum is another"),
-        ({"levels": 3}, "its checksum is another"),
-        ({"texts": ["Bad text.", "Fair text.", "Superb text."]}, "its checksum is another"),
-        ({"target": 0.5}, r"Train again, or ask for another goal with generation\.target"),
-        ({"scale": None}, "its checksum is another"),
+        ({"colour": "red"}, "key 'colour' is unknown. The file was edited"),
+        ({"levels": ...}, "key 'levels' is missing. The file was edited"),
+        ({"checksum": ...}, "the checksum does not match. The file was edited"),
+        ({"levels": [0.0, 0.5]}, "the checksum does not match"),
+        ({"levels": 3}, "the checksum does not match"),
+        ({"texts": ["Bad text.", "Fair text.", "Superb text."]}, "the checksum does not match"),
+        ({"target": 0.5}, r"Train again, or request another goal with generation\.target"),
+        ({"scale": None}, "the checksum does not match"),
     ],
 )
-def test_an_edited_goal_json_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_edited_goal_json_is_rejected(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     toy_spec().save(tmp_path)
     path = tmp_path / "goal.json"
     values = json.loads(path.read_text(encoding="utf-8")) | changes
@@ -170,7 +170,7 @@ def test_an_edited_goal_json_is_refused(tmp_path: Path, changes: dict[str, Any],
         load_spec(tmp_path)
 
 
-def test_a_goal_json_that_is_written_anew_with_the_same_values_is_read(tmp_path: Path) -> None:
+def test_reformatted_goal_json_is_accepted(tmp_path: Path) -> None:
     toy_spec().save(tmp_path)
     path = tmp_path / "goal.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")), indent=None), encoding="utf-8")
@@ -178,7 +178,7 @@ def test_a_goal_json_that_is_written_anew_with_the_same_values_is_read(tmp_path:
     assert load_spec(tmp_path) == toy_spec()
 
 
-def test_a_goal_json_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+def test_truncated_goal_json_is_rejected(tmp_path: Path) -> None:
     toy_spec().save(tmp_path)
     path = tmp_path / "goal.json"
     path.write_text(path.read_text(encoding="utf-8")[:50], encoding="utf-8")
@@ -187,7 +187,7 @@ def test_a_goal_json_that_is_cut_off_is_refused(tmp_path: Path) -> None:
         load_spec(tmp_path)
 
 
-def test_a_goal_json_cannot_be_saved_where_no_folder_can_be(tmp_path: Path) -> None:
+def test_goal_json_cannot_be_saved_to_an_impossible_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(StorageError):

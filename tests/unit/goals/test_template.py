@@ -45,20 +45,22 @@ GOALS: list[tuple[dict[str, Any], float | None]] = [
 ]
 
 
-def exported(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, prompt: str, **asked: Any) -> str:
-    """The prompt as a user of plain `transformers` gets it."""
+def exported(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, prompt: str, **options: Any) -> str:
+    """Render the prompt as a user of plain `transformers` would."""
     turn = [{"role": "user", "content": prompt}]
     template = Prompter(tokenizer, spec).template
     return str(
-        tokenizer.apply_chat_template(turn, chat_template=template, tokenize=False, add_generation_prompt=True, **asked)
+        tokenizer.apply_chat_template(
+            turn, chat_template=template, tokenize=False, add_generation_prompt=True, **options
+        )
     )
 
 
 def check(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, prompts: list[str]) -> None:
-    """Compare every prompt under every goal."""
+    """Compare the template with `Prompter` for every prompt and goal."""
     prompter = Prompter(tokenizer, spec)
-    for prompt, (asked, goal) in product(prompts, GOALS):
-        assert exported(tokenizer, spec, prompt, **asked) == prompter.text(prompt, goal)
+    for prompt, (options, goal) in product(prompts, GOALS):
+        assert exported(tokenizer, spec, prompt, **options) == prompter.text(prompt, goal)
 
 
 @pytest.mark.parametrize("placement", ["before_prompt", "after_prompt"])
@@ -82,7 +84,7 @@ def test_roles(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(prompt=st.text(max_size=30), text=st.text(min_size=1, max_size=30), separator=st.text(max_size=3))
 def test_any_text(tokenizer: "PreTrainedTokenizerBase", prompt: str, text: str, separator: str) -> None:
-    """The end of a text in Jinja's source is a line break; all others are kept as they are."""
+    """Jinja drops one trailing newline of a template source and preserves all others."""
     texts = ("a", "b", text.replace("\r\n", "\n").replace("\r", "\n"))
     separator = separator.replace("\r\n", "\n").replace("\r", "\n")
     spec = toy_spec(placement="after_prompt", texts=texts, separator=separator)
@@ -103,7 +105,7 @@ PLACED = {
     ("qwen3", "after_prompt"): "<|user|>\nGo on: Hi\nGood text.<|end|>\n<|assistant|>\n",
     ("qwen3", "system"): "<|system|>\nGood text.<|end|>\n<|user|>\nGo on: Hi<|end|>\n<|assistant|>\n",
     ("qwen3", "assistant_prefix"): "<|user|>\nGo on: Hi<|end|>\n<|assistant|>\nGood text.\n",
-    # No system turn: the goal stands first in the user's.
+    # Without a system turn the goal goes first in the user turn.
     ("gemma", "system"): "<|pad|><start_of_turn>user\nGood text.\nGo on: Hi<|end|>\n<start_of_turn>model\n",
     ("gemma", "assistant_prefix"): ("<|pad|><start_of_turn>user\nGo on: Hi<|end|>\n<start_of_turn>model\nGood text.\n"),
 }
@@ -116,7 +118,7 @@ ROLES = {
 
 
 @pytest.mark.parametrize(("template", "placement"), PLACED)
-def test_where_the_goal_stands(tokenizer: "PreTrainedTokenizerBase", template: str, placement: str) -> None:
+def test_placement_of_the_goal(tokenizer: "PreTrainedTokenizerBase", template: str, placement: str) -> None:
     tokenizer.chat_template = TEMPLATES[template]
 
     text = exported(tokenizer, toy_spec(prompt_format="chat", placement=placement), "Hi")
@@ -125,7 +127,7 @@ def test_where_the_goal_stands(tokenizer: "PreTrainedTokenizerBase", template: s
 
 
 @pytest.mark.parametrize("template", ROLES)
-def test_a_goal_before_the_names_of_the_roles(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
+def test_goal_before_role_names(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
     tokenizer.chat_template = TEMPLATES[template]
     spec = toy_spec(prompt_format="chat", placement="role", texts=("GPT3", "GPT3.5", "GPT4"), separator=" ")
 
@@ -133,17 +135,17 @@ def test_a_goal_before_the_names_of_the_roles(tokenizer: "PreTrainedTokenizerBas
     assert exported(tokenizer, spec, "Hi", goal="none") == ROLES[template].replace("GPT4 ", "")
 
 
-def test_a_template_without_names_of_roles_has_no_place_for_a_goal_before_them(
+def test_role_placement_without_role_names_is_rejected(
     tokenizer: "PreTrainedTokenizerBase",
 ) -> None:
     tokenizer.chat_template = "{% for message in messages %}# {{ message['content'] }}\n{% endfor %}"
     spec = toy_spec(prompt_format="chat", placement="role")
 
-    with pytest.raises(ConfigError, match=r"goal\.placement=role: .* writes no name of a role"):
+    with pytest.raises(ConfigError, match=r"goal\.placement=role: .* writes no role names"):
         exported(tokenizer, spec, "Hi")
 
 
-def test_without_a_goal_the_template_is_the_models_own(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_without_a_goal_the_template_renders_like_the_original(tokenizer: "PreTrainedTokenizerBase") -> None:
     for template, placement in product(TEMPLATES, PLACEMENTS):
         if (template, placement) == ("spaced", "role"):
             continue
@@ -156,7 +158,7 @@ def test_without_a_goal_the_template_is_the_models_own(tokenizer: "PreTrainedTok
 
 
 @pytest.mark.parametrize("template", ["smollm2", "llama3", "qwen3"])
-def test_a_system_goal_stands_before_the_conversations_own_system_prompt(
+def test_system_goal_precedes_the_system_prompt_of_the_conversation(
     tokenizer: "PreTrainedTokenizerBase", template: str
 ) -> None:
     tokenizer.chat_template = TEMPLATES[template]
@@ -166,7 +168,7 @@ def test_a_system_goal_stands_before_the_conversations_own_system_prompt(
     assert "Good text.\nBe short.<|end|>" in Prompter(tokenizer, spec).text(prompt, 0.9)
 
 
-def test_in_a_conversation_the_goal_stands_in_the_last_user_turn(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_goal_is_in_the_last_user_turn_of_a_conversation(tokenizer: "PreTrainedTokenizerBase") -> None:
     spec = toy_spec(prompt_format="messages", instruction="{prompt}")
     prompt = (
         '[{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, '
@@ -178,7 +180,7 @@ def test_in_a_conversation_the_goal_stands_in_the_last_user_turn(tokenizer: "Pre
     )
 
 
-def test_in_a_conversation_the_goal_stands_before_the_last_user_and_who_answers(
+def test_role_goal_is_in_the_last_exchange_of_a_conversation(
     tokenizer: "PreTrainedTokenizerBase",
 ) -> None:
     spec = toy_spec(prompt_format="messages", placement="role", separator="/", instruction="{prompt}")
@@ -191,7 +193,7 @@ def test_in_a_conversation_the_goal_stands_before_the_last_user_and_who_answers(
     )
 
 
-def test_a_goal_of_the_assistants_turn_needs_the_generation_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_assistant_prefix_needs_the_generation_prompt(tokenizer: "PreTrainedTokenizerBase") -> None:
     template = Prompter(tokenizer, toy_spec(prompt_format="chat", placement="assistant_prefix")).template
     turn = [{"role": "user", "content": "Hi"}]
 
@@ -200,38 +202,39 @@ def test_a_goal_of_the_assistants_turn_needs_the_generation_prompt(tokenizer: "P
     assert text == "<|user|>Go on: Hi<|end|>"
 
 
-def test_levels_below_zero_and_whole_levels_can_be_asked_for(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_negative_and_integer_levels_can_be_requested(tokenizer: "PreTrainedTokenizerBase") -> None:
     spec = toy_spec(levels=(-2.5, 1e-07, 3), training_range=(-2.5, 4.0), target=-2.5)
 
-    asked = [exported(tokenizer, spec, "x"), *(exported(tokenizer, spec, "x", goal=goal) for goal in (1e-07, 3, 3.0))]
+    rendered = [
+        exported(tokenizer, spec, "x"),
+        *(exported(tokenizer, spec, "x", goal=goal) for goal in (1e-07, 3, 3.0)),
+    ]
 
-    assert asked == ["Bad text.\nx", "Fair text.\nx", "Good text.\nx", "Good text.\nx"]
+    assert rendered == ["Bad text.\nx", "Fair text.\nx", "Good text.\nx", "Good text.\nx"]
 
 
-def test_a_level_of_many_digits_can_be_asked_for_by_its_short_name(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_level_with_many_digits_can_be_requested_by_its_label(tokenizer: "PreTrainedTokenizerBase") -> None:
     spec = toy_spec(levels=(0.0, 0.123456789, 0.9))
 
     assert exported(tokenizer, spec, "x", goal=0.123) == "Fair text.\nx"
     assert exported(tokenizer, spec, "x", goal=0.123456789) == "Fair text.\nx"
 
 
-def test_levels_of_a_grade_that_is_better_when_lower_are_asked_for_as_people_grade(
+def test_lower_is_better_levels_are_requested_as_grades(
     tokenizer: "PreTrainedTokenizerBase",
 ) -> None:
     """Scores -30, -20, 0 are 30, 20 and 0 seconds."""
     spec = toy_spec(levels=(-30.0, -20.0, 0.0), scale=Scale("seconds", 0.0, 30.0, lower_is_better=True))
 
-    asked = [exported(tokenizer, spec, "x", **goal) for goal in ({"goal": 30}, {"goal": 20}, {"goal": 0}, {})]
+    rendered = [exported(tokenizer, spec, "x", **goal) for goal in ({"goal": 30}, {"goal": 20}, {"goal": 0}, {})]
 
-    assert asked == ["Bad text.\nx", "Fair text.\nx", "Good text.\nx", "Good text.\nx"]
+    assert rendered == ["Bad text.\nx", "Fair text.\nx", "Good text.\nx", "Good text.\nx"]
 
 
 @pytest.mark.parametrize(
     ("goal", "text"), [(5, "5.00"), (2.345, "2.35"), (-0.5, "-0.50"), (1e6, "1000000.00"), ("best", "1.00")]
 )
-def test_any_number_can_be_asked_for_where_goals_are_raw_scores(
-    tokenizer: "PreTrainedTokenizerBase", goal: Any, text: str
-) -> None:
+def test_raw_scores_accept_any_number(tokenizer: "PreTrainedTokenizerBase", goal: Any, text: str) -> None:
     spec = toy_spec(**RAW, placement="after_prompt", separator=" ", target=5)
 
     assert exported(tokenizer, spec, "Hi") == "Hi <rm_score>: 5.00 "
@@ -239,7 +242,7 @@ def test_any_number_can_be_asked_for_where_goals_are_raw_scores(
     assert exported(tokenizer, spec, "Hi", goal=goal) == Prompter(tokenizer, spec).text("Hi", spec.goal(goal))
 
 
-def test_a_raw_score_among_words(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_raw_score_inside_a_sentence(tokenizer: "PreTrainedTokenizerBase") -> None:
     changes = RAW | {"template": "{{{name}}} of {level:.1f} ({low} to {high:.1f})"}
     spec = toy_spec(**changes, scale=Scale('"good\'ness"', 0.0, 5.0))
 
@@ -249,7 +252,7 @@ def test_a_raw_score_among_words(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 @pytest.mark.parametrize("prompt_format", ["plain", "chat"])
 @pytest.mark.parametrize("goal", ["beste", 0.7])
-def test_an_unknown_goal_is_refused(tokenizer: "PreTrainedTokenizerBase", prompt_format: str, goal: Any) -> None:
+def test_unknown_goal_is_rejected(tokenizer: "PreTrainedTokenizerBase", prompt_format: str, goal: Any) -> None:
     with pytest.raises(TemplateError, match=f"goal={goal}: unknown; one of best, worst, 0, 0.5, 0.9, none"):
         exported(tokenizer, toy_spec(prompt_format=prompt_format), "I wanted to", goal=goal)
 
@@ -261,7 +264,7 @@ def test_an_unknown_goal_is_refused(tokenizer: "PreTrainedTokenizerBase", prompt
         [{"role": "system", "content": "a"}],
     ],
 )
-def test_a_plain_text_model_takes_one_user_message_only(
+def test_plain_text_model_accepts_a_single_user_message(
     tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
 ) -> None:
     template = Prompter(tokenizer, toy_spec()).template
@@ -270,7 +273,7 @@ def test_a_plain_text_model_takes_one_user_message_only(
         tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
 
 
-def test_a_conversation_without_a_user_has_no_place_for_a_goal(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_conversation_without_a_user_turn_is_rejected(tokenizer: "PreTrainedTokenizerBase") -> None:
     template = Prompter(tokenizer, toy_spec(prompt_format="chat")).template
 
     with pytest.raises(TemplateError, match="There is no user message"):
@@ -278,10 +281,10 @@ def test_a_conversation_without_a_user_has_no_place_for_a_goal(tokenizer: "PreTr
 
 
 @pytest.mark.parametrize("prompt_format", ["plain", "chat"])
-def test_an_exported_model_carries_its_goal(
+def test_exported_model_includes_its_goal(
     policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, prompt_format: str
 ) -> None:
-    """Saved, loaded again by plain `transformers`, tokenized: the tokens are those that generation feeds."""
+    """After saving and reloading with plain `transformers`, the template gives the tokens that generation feeds."""
     from transformers import AutoTokenizer
 
     tokenizer.chat_template = TEMPLATES["smollm2"]

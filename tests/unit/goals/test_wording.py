@@ -1,11 +1,11 @@
-"""Wordings: sentences picked, templates filled, templates refused."""
+"""Wordings: picking sentences, filling templates, rejecting invalid ones."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.scale import Scale, names
+from gcsl_cli.goals.scale import Scale, short_numbers
 from gcsl_cli.goals.wording import (
     check_template,
     control_tokens,
@@ -32,16 +32,16 @@ SECONDS = Scale("run time", 0.0, 30.0, lower_is_better=True)
         ([float("inf")], ("inf",)),
     ],
 )
-def test_numbers_are_short_and_different(values: list[float], written: tuple[str, ...]) -> None:
-    assert names(values) == written
+def test_numbers_are_short_and_distinct(values: list[float], written: tuple[str, ...]) -> None:
+    assert short_numbers(values) == written
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20, unique=True))
-def test_the_names_of_different_numbers_differ(values: list[float]) -> None:
-    assert len(set(names(values))) == len(set(values))
+def test_distinct_numbers_have_distinct_texts(values: list[float]) -> None:
+    assert len(set(short_numbers(values))) == len(set(values))
 
 
-def test_a_scale_that_is_better_when_lower_turns_grades_around() -> None:
+def test_lower_is_better_scale_negates_grades() -> None:
     assert (SECONDS.score(12.0), SECONDS.grade(-12.0), STARS.score(4.0)) == (-12.0, 12.0, 4.0)
     assert str(SECONDS.grade(0.0)) == "0.0"
 
@@ -54,14 +54,14 @@ def test_a_scale_that_is_better_when_lower_turns_grades_around() -> None:
         ("threshold", "dataset", SECONDS, "Give a response whose run time is at most 4 on a scale from 0 to 30."),
     ],
 )
-def test_words_from_the_scale(formulation: str, per: str, scale: Scale, text: str) -> None:
+def test_default_wording_from_the_scale(formulation: str, per: str, scale: Scale, text: str) -> None:
     template = default_template("language", formulation, per, "distinct", scale)
     check_template(template, per, "distinct")
 
     assert fill_template(template, [4.0], scale) == (text,)
 
 
-def test_words_for_quantiles_of_prompts() -> None:
+def test_default_wording_for_quantiles_within_prompts() -> None:
     template = default_template("language", "threshold", "prompt", "quantile", STARS)
     check_template(template, "prompt", "quantile")
 
@@ -70,14 +70,14 @@ def test_words_for_quantiles_of_prompts() -> None:
     )
 
 
-def test_numbers_are_bare() -> None:
+def test_number_wording_is_the_bare_number() -> None:
     assert fill_template(default_template("number", "exact", "dataset", "fixed", STARS), [1.0, 4.5], STARS) == (
         "1",
         "4.5",
     )
 
 
-def test_formats_and_indices_and_braces() -> None:
+def test_formats_indices_and_braces() -> None:
     assert fill_template("{{q}}:{index} {level:.2f} {low}-{high:.1f}", [1.0, 4.5], STARS) == (
         "{q}:0 1.00 1-5.0",
         "{q}:1 4.50 1-5.0",
@@ -87,22 +87,22 @@ def test_formats_and_indices_and_braces() -> None:
 @pytest.mark.parametrize(
     ("template", "per", "rule", "message"),
     [
-        ("", "dataset", "fixed", "no placeholder says which level"),
-        ("be good", "dataset", "fixed", "no placeholder says which level"),
-        ("from {low} to {high}", "dataset", "fixed", "no placeholder says which level"),
+        ("", "dataset", "fixed", "no placeholder identifies the level"),
+        ("be good", "dataset", "fixed", "no placeholder identifies the level"),
+        ("from {low} to {high}", "dataset", "fixed", "no placeholder identifies the level"),
         ("{levle}", "dataset", "fixed", "{levle}: no such placeholder. Did you mean level"),
         ("{}", "dataset", "fixed", "{}: no such placeholder"),
         ("{0}", "dataset", "fixed", "{0}: no such placeholder"),
         ("{level.real}", "dataset", "fixed", "{level.real}: no such placeholder"),
-        ("{level", "dataset", "fixed", "Write {{ and }} for braces"),
-        ("{level} }", "dataset", "fixed", "Write {{ and }} for braces"),
-        ("{level!r}", "dataset", "fixed", "leave out the !r"),
-        ("{percent}", "dataset", "quantile", "{percent}: not to be had with these levels"),
-        ("{index}", "dataset", "raw", "{index}: not to be had with these levels"),
+        ("{level", "dataset", "fixed", "Write {{ and }} for literal braces"),
+        ("{level} }", "dataset", "fixed", "Write {{ and }} for literal braces"),
+        ("{level!r}", "dataset", "fixed", "remove the !r"),
+        ("{percent}", "dataset", "quantile", "{percent}: not available with these levels"),
+        ("{index}", "dataset", "raw", "{index}: not available with these levels"),
         ("{level}", "dataset", "raw", "raw scores need a number of digits"),
     ],
 )
-def test_templates_that_cannot_name_levels_are_refused(template: str, per: str, rule: str, message: str) -> None:
+def test_invalid_templates_are_rejected(template: str, per: str, rule: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         check_template(template, per, rule)
     assert message in str(error.value)
@@ -110,34 +110,34 @@ def test_templates_that_cannot_name_levels_are_refused(template: str, per: str, 
 
 
 @pytest.mark.parametrize("template", ["{level:q}", "{index:.2q}", "{name:d} {level}"])
-def test_a_format_that_does_not_fit_its_value_is_refused(template: str) -> None:
-    with pytest.raises(ConfigError, match="a format does not fit its value"):
+def test_format_that_does_not_suit_its_value_is_rejected(template: str) -> None:
+    with pytest.raises(ConfigError, match="a format does not suit its value"):
         fill_template(template, [1.0, 2.0], STARS)
 
 
-def test_control_tokens_stand_in_the_place_of_phrases() -> None:
+def test_control_tokens_replace_phrases() -> None:
     assert goal_texts("token", ("bad", "good")) == ("<|goal_0|>", "<|goal_1|>")
     assert goal_texts("language", ("bad", "good")) == ("bad", "good")
     assert goal_texts("token", ("bad", "good"), 2) == ("<|goal_0_0|><|goal_0_1|>", "<|goal_1_0|><|goal_1_1|>")
 
 
-def test_a_text_is_taken_apart_into_its_control_tokens() -> None:
+def test_control_tokens_are_extracted_from_a_text() -> None:
     assert control_tokens("<|goal_0|>") == ["<|goal_0|>"]
     assert control_tokens("".join(goal_texts("token", ("bad",) * 12, 11)))[-1] == "<|goal_11_10|>"
     assert control_tokens("a goal in words") == []
 
 
 @pytest.mark.parametrize(("count", "picked"), [(2, "AE"), (3, "ACE"), (4, "ABDE"), (5, "ABCDE")])
-def test_sentences_are_spread_over_the_levels(count: int, picked: str) -> None:
-    """Four of five stand at 0, 4/3, 8/3, 4, rounded 0, 1, 3, 4."""
+def test_sentences_are_spread_evenly_over_levels(count: int, picked: str) -> None:
+    """Four of five sentences: 0, 4/3, 8/3, 4 round to 0, 1, 3, 4."""
     assert "".join(pick_sentences("ABCDE", count)) == picked
 
 
 @given(st.integers(2, 40), st.integers(2, 40))
-def test_picked_sentences_keep_order_and_ends_and_none_twice(available: int, count: int) -> None:
+def test_picked_sentences_are_distinct_ordered_and_include_both_ends(available: int, count: int) -> None:
     sentences = [f"{index:02}" for index in range(available)]
     if count > available:
-        with pytest.raises(ConfigError, match=f"{count} levels and {available} sentences"):
+        with pytest.raises(ConfigError, match=f"{count} levels but only {available} sentences"):
             pick_sentences(sentences, count)
         return
     picked = list(pick_sentences(sentences, count))

@@ -1,4 +1,4 @@
-"""A small goal spec to vary: three levels, three sentences."""
+"""A small goal spec with three levels and three sentences, for tests to vary."""
 
 from typing import Any
 
@@ -37,6 +37,6 @@ RAW: dict[str, Any] = {
 
 
 def toy_spec(**changes: Any) -> GoalSpec:
-    """The toy spec with some fields changed."""
+    """Return the toy spec with some fields changed."""
     fields: dict[str, Any] = TOY | changes
     return GoalSpec(**fields)

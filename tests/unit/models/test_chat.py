@@ -1,4 +1,4 @@
-"""What is found out about a model's own chat template."""
+"""Inspecting a model's own chat template."""
 
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def test_roles(tokenizer: "PreTrainedTokenizerBase", template: str, traits: Chat
 
 
 @pytest.mark.parametrize("template", [name for name in TEMPLATES if name != "spaced"])
-def test_a_turn_ends_with_its_special_token(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
+def test_turn_ends_with_the_special_token_of_the_template(tokenizer: "PreTrainedTokenizerBase", template: str) -> None:
     tokenizer.eos_token = "<|system|>"
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
     tokenizer.chat_template = TEMPLATES[template]
@@ -39,7 +39,7 @@ def test_a_turn_ends_with_its_special_token(tokenizer: "PreTrainedTokenizerBase"
     assert turn_end(tokenizer) == tokenizer.convert_tokens_to_ids("<|end|>")
 
 
-def test_a_template_without_an_end_has_the_end_of_text(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_template_without_an_end_uses_eos(tokenizer: "PreTrainedTokenizerBase") -> None:
     tokenizer.chat_template = TEMPLATES["spaced"]
     assert turn_end(tokenizer) == tokenizer.eos_token_id
 

@@ -1,4 +1,4 @@
-"""Models and tokenizers: loaded from safetensors only, converted once, saved as plain `transformers` reads them."""
+"""Models and tokenizers: loading from safetensors, converting once, exporting for plain `transformers`."""
 
 import json
 import logging
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gcsl_cli.errors import ArtifactError, ConfigError
-from gcsl_cli.models import loading as models
+from gcsl_cli.models import gguf as gguf_module
+from gcsl_cli.models import loading
 from gcsl_cli.models.loading import (
     context_length,
     end_tokens,
@@ -35,7 +36,7 @@ def gguf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Conversion by a double that notes what it was given, and a cache of our own."""
+    """Replace the conversion with a fake that records its calls, and use a temporary cache."""
     converted: list[Path] = []
 
     def convert(gguf: Path, folder: Path) -> None:
@@ -43,23 +44,23 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         (folder / "config.json").write_text("{}", encoding="utf-8")
 
     monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "_convert", convert)
+    monkeypatch.setattr(gguf_module, "_convert", convert)
     return converted
 
 
 # Sources
 
 
-def test_a_folder_is_taken_as_it_is(tiny_model: Path) -> None:
+def test_model_folder_is_used_directly(tiny_model: Path) -> None:
     assert model_folder(str(tiny_model), None, None) == tiny_model
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"no config\.json in it; expected a model folder"):
+def test_folder_without_a_model_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no config\.json; expected a model folder"):
         model_folder(str(tmp_path), None, None)
 
 
-def test_a_gguf_is_converted_once(gguf: Path, conversions: list[Path]) -> None:
+def test_gguf_file_is_converted_once(gguf: Path, conversions: list[Path]) -> None:
     first, second = model_folder(str(gguf), None, None), model_folder(str(gguf), None, None)
 
     assert first == second
@@ -67,7 +68,9 @@ def test_a_gguf_is_converted_once(gguf: Path, conversions: list[Path]) -> None:
     assert conversions == [gguf]
 
 
-def test_another_gguf_of_the_same_name_is_another_model(gguf: Path, conversions: list[Path], tmp_path: Path) -> None:
+def test_gguf_files_with_the_same_name_are_different_models(
+    gguf: Path, conversions: list[Path], tmp_path: Path
+) -> None:
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / gguf.name
     other.write_bytes(b"GGUF")
@@ -79,7 +82,7 @@ def test_another_gguf_of_the_same_name_is_another_model(gguf: Path, conversions:
     assert conversions == [gguf, other, gguf]
 
 
-def test_a_conversion_that_fails_leaves_nothing(
+def test_failed_conversion_leaves_nothing_behind(
     gguf: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(gguf: Path, folder: Path) -> None:
@@ -87,7 +90,7 @@ def test_a_conversion_that_fails_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, "_convert", broken)
+        patch.setattr(gguf_module, "_convert", broken)
         with pytest.raises(KeyboardInterrupt):
             model_folder(str(gguf), None, None)
 
@@ -95,7 +98,7 @@ def test_a_conversion_that_fails_leaves_nothing(
     assert (model_folder(str(gguf), None, None) / "config.json").is_file()
 
 
-def test_what_is_no_gguf_is_refused(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_gguf_file_is_rejected(gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
     gguf.write_bytes(b"GGUF\x03\x00\x00\x00" + b"\x00" * 100)
 
@@ -106,13 +109,13 @@ def test_what_is_no_gguf_is_refused(gguf: Path, tmp_path: Path, monkeypatch: pyt
 # Loading
 
 
-def test_a_tokenizer_pads_on_the_left(tiny_model: Path) -> None:
+def test_tokenizer_pads_on_the_left(tiny_model: Path) -> None:
     tokenizer = load_tokenizer(tiny_model)
 
     assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<|pad|>")
 
 
-def test_a_tokenizer_without_a_pad_token_takes_the_end_of_text(tiny_model: Path, tmp_path: Path) -> None:
+def test_tokenizer_without_a_pad_token_uses_eos(tiny_model: Path, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(tiny_model)
     tokenizer.pad_token = None
     tokenizer.save_pretrained(tmp_path)
@@ -120,50 +123,50 @@ def test_a_tokenizer_without_a_pad_token_takes_the_end_of_text(tiny_model: Path,
     assert load_tokenizer(tmp_path).pad_token == "<|end|>"
 
 
-def test_a_folder_without_a_tokenizer_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_folder_without_a_tokenizer_is_rejected(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((tiny_model / "config.json").read_bytes())
 
-    with pytest.raises(ArtifactError, match="its tokenizer cannot be loaded"):
+    with pytest.raises(ArtifactError, match="the tokenizer cannot be loaded"):
         load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_a_model_is_loaded_to_be_used(tiny_model: Path, dtype: torch.dtype | None) -> None:
+def test_model_is_loaded_in_evaluation_mode_with_its_dtype(tiny_model: Path, dtype: torch.dtype | None) -> None:
     model = load_model(tiny_model, dtype)
 
     assert model.dtype == (dtype or torch.float32)
     assert not model.training
 
 
-def test_weights_of_a_smaller_model_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    """A third layer in the config has no weights; the tied head is not counted as missing."""
+def test_missing_weights_are_rejected(tiny_model: Path, tmp_path: Path) -> None:
+    """The config's third layer has no weights; the tied head does not count as missing."""
     config = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}), encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes())
 
-    with pytest.raises(ArtifactError, match=r"9 weights of its config are missing, model\.layers\.2\.input_layernorm"):
+    with pytest.raises(ArtifactError, match=r"9 weights .* missing, starting with model\.layers\.2\.input_layernorm"):
         load_model(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off", "pickle"])
-def test_weights_that_are_missing_broken_or_a_pickle_are_refused(tiny_model: Path, tmp_path: Path, damage: str) -> None:
+def test_absent_truncated_or_pickled_weights_are_rejected(tiny_model: Path, tmp_path: Path, damage: str) -> None:
     (tmp_path / "config.json").write_bytes((tiny_model / "config.json").read_bytes())
     if damage == "cut off":
         (tmp_path / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes()[:1000])
     elif damage == "pickle":
         torch.save(load_model(tiny_model).state_dict(), tmp_path / "pytorch_model.bin")
 
-    with pytest.raises(ArtifactError, match="its weights cannot be loaded"):
+    with pytest.raises(ArtifactError, match="the weights cannot be loaded"):
         load_model(tmp_path)
 
 
-def test_the_context_of_a_model(tmp_path: Path) -> None:
+def test_context_length(tmp_path: Path) -> None:
     assert context_length(load_model(make_tiny_model(tmp_path, context=64)).config) == 64
     assert context_length(SimpleNamespace()) is None
 
 
 @pytest.mark.parametrize(("own", "ends"), [(None, [1]), (3, [1, 3]), ([4, 1, 2], [1, 2, 4])])
-def test_texts_end_with_the_tokenizers_and_the_models_end(
+def test_end_tokens_of_tokenizer_and_generation_config(
     tokenizer: "PreTrainedTokenizerBase", own: Any, ends: list[int]
 ) -> None:
     model: Any = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=own))
@@ -178,16 +181,16 @@ def test_texts_end_with_the_tokenizers_and_the_models_end(
     ("precision", "quick", "bf16"),
     [("fp32", True, False), ("bf16", False, True), ("auto", True, True), ("auto", False, False)],
 )
-def test_bf16_is_chosen_where_it_is_quick(
+def test_auto_precision_uses_bf16_if_it_is_fast(
     precision: str, quick: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "fast_bf16", lambda: quick)
+    monkeypatch.setattr(loading, "fast_bf16", lambda: quick)
 
     assert train_in_bf16(precision) is bf16
-    assert models.inference_dtype() == (torch.bfloat16 if quick else torch.float32)
+    assert loading.inference_dtype() == (torch.bfloat16 if quick else torch.float32)
 
 
-def test_an_unknown_precision_is_refused() -> None:
+def test_unknown_precision_is_rejected() -> None:
     with pytest.raises(ConfigError, match=r"train\.precision=fp16: unknown; one of auto, fp32, bf16"):
         train_in_bf16("fp16")
 
@@ -195,7 +198,7 @@ def test_an_unknown_precision_is_refused() -> None:
 # Export
 
 
-def test_an_exported_model_gives_the_same_logits(
+def test_exported_model_gives_the_same_logits(
     policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tmp_path: Path
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -209,7 +212,7 @@ def test_an_exported_model_gives_the_same_logits(
     assert "chat_template" not in json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
 
 
-def test_without_a_template_the_models_own_is_exported(
+def test_export_without_a_template_keeps_the_original(
     policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tmp_path: Path
 ) -> None:
     export_model(policy, tokenizer, tmp_path, None)
@@ -217,7 +220,7 @@ def test_without_a_template_the_models_own_is_exported(
     assert load_tokenizer(tmp_path).chat_template == tokenizer.chat_template
 
 
-def test_conversion_is_told(gguf: Path, conversions: list[Path], caplog: pytest.LogCaptureFixture) -> None:
+def test_conversion_is_logged(gguf: Path, conversions: list[Path], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gcsl")
     model_folder(str(gguf), None, None)
 

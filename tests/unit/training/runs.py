@@ -1,4 +1,4 @@
-"""Training a tiny model on made-up rows, without the command line."""
+"""Train a tiny model on made-up rows without the command line."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ GOALS = (0.9, 0.0, 0.5)
 
 
 def batches(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, steps: int, micro: int = 1) -> PlannedBatches:
-    """`steps` steps of `micro` micro-batches, each with the three rows under their goals."""
+    """Plan `steps` steps of `micro` micro-batches, each with the three rows under their goals."""
     count = steps * micro
     place = np.repeat(np.arange(count), len(FEEDBACK))
     row = np.tile(np.arange(len(FEEDBACK)), count)

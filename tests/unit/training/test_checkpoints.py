@@ -1,4 +1,4 @@
-"""Checkpoints count when they are whole; those that were cut off go."""
+"""Complete checkpoints are used; incomplete ones are removed."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def test_the_newest_by_number_is_used(tmp_path: Path) -> None:
+def test_newest_checkpoint_by_step_is_used(tmp_path: Path) -> None:
     checkpoint(tmp_path, 9)
     newest = checkpoint(tmp_path, 100)
     checkpoint(tmp_path, 20)
@@ -31,7 +31,7 @@ def test_the_newest_by_number_is_used(tmp_path: Path) -> None:
     assert newest_complete(tmp_path) == newest
 
 
-def test_there_may_be_none(tmp_path: Path) -> None:
+def test_folder_without_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-best").mkdir()
 
     assert newest_complete(tmp_path) is None
@@ -40,7 +40,7 @@ def test_there_may_be_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["unmarked", "truncated", "longer", "missing", "mark cut off", "mark empty"])
-def test_a_checkpoint_that_was_cut_off_is_dropped_for_the_one_before(
+def test_incomplete_checkpoint_is_dropped_for_the_previous_one(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = checkpoint(tmp_path, 10)
@@ -59,18 +59,18 @@ def test_a_checkpoint_that_was_cut_off_is_dropped_for_the_one_before(
 
     assert newest_complete(tmp_path) == before
     assert names(tmp_path) == ["checkpoint-10"]
-    assert "checkpoint-20 was cut off" in caplog.text
+    assert "checkpoint-20 is incomplete" in caplog.text
 
 
 @pytest.mark.parametrize("mark", ["[]", "null", '{"files": ["model.safetensors"]}', "{}"])
-def test_a_mark_of_another_form_does_not_count(tmp_path: Path, mark: str) -> None:
+def test_malformed_mark_is_ignored(tmp_path: Path, mark: str) -> None:
     path = checkpoint(tmp_path, 10)
     (path / MARK).write_text(mark, encoding="utf-8")
 
     assert newest_complete(tmp_path) is None
 
 
-def test_a_file_that_came_later_does_no_harm(tmp_path: Path) -> None:
+def test_additional_file_is_ignored(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, 10)
     (path / "notes.txt").touch()
 
@@ -86,8 +86,8 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["checkpoint-10", "checkpoint-100"]
 
 
-def test_a_full_disk_leaves_the_checkpoint_unmarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one before it is what training goes on from."""
+def test_full_disk_leaves_the_checkpoint_unmarked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training resumes from the previous checkpoint."""
     before = checkpoint(tmp_path, 10)
     cut_off = checkpoint(tmp_path, 20, marked=False)
 

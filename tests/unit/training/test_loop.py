@@ -1,4 +1,4 @@
-"""What hangs on the trainer: progress in planned tokens, whole checkpoints, Ctrl-C, a loss that is no number."""
+"""The trainer callback: progress in planned tokens, complete checkpoints, Ctrl-C, non-finite losses."""
 
 import logging
 import signal
@@ -37,7 +37,7 @@ SETTINGS = TrainSettings(
 
 
 class Bar:
-    """Remembers how far it was advanced."""
+    """Record how far it was advanced."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -59,7 +59,7 @@ def watch(tmp_path: Path, bar: Bar) -> PlanCallback:
 
 @pytest.fixture
 def interrupts() -> Iterator[None]:
-    """Python's own answer to Ctrl-C, whatever a test leaves behind."""
+    """Install Python's default Ctrl-C handler and restore the previous one afterwards."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -73,7 +73,7 @@ def control() -> Any:
     return SimpleNamespace(should_save=False, should_training_stop=False)
 
 
-def test_progress_counts_the_planned_tokens_and_what_a_checkpoint_has_seen(watch: PlanCallback, bar: Bar) -> None:
+def test_progress_counts_planned_tokens_including_resumed_steps(watch: PlanCallback, bar: Bar) -> None:
     watch.on_train_begin(None, state(1), control())
     watch.on_step_end(None, state(2), control())
     watch.on_step_end(None, state(3), control())
@@ -81,7 +81,7 @@ def test_progress_counts_the_planned_tokens_and_what_a_checkpoint_has_seen(watch
     assert bar.steps == [11, 15, 19]
 
 
-def test_a_step_ends_without_a_stop_unless_ctrl_c_was_pressed(watch: PlanCallback) -> None:
+def test_training_stops_after_a_step_only_if_interrupted(watch: PlanCallback) -> None:
     plain, stopped = control(), control()
     watch.on_step_end(None, state(1), plain)
     watch.interrupted = True
@@ -91,7 +91,7 @@ def test_a_step_ends_without_a_stop_unless_ctrl_c_was_pressed(watch: PlanCallbac
     assert (stopped.should_save, stopped.should_training_stop) == (True, True)
 
 
-def test_a_saved_checkpoint_is_marked_and_older_ones_go(watch: PlanCallback, tmp_path: Path) -> None:
+def test_saved_checkpoint_is_marked_and_older_ones_are_removed(watch: PlanCallback, tmp_path: Path) -> None:
     for step in (1, 2, 3):
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
@@ -103,15 +103,15 @@ def test_a_saved_checkpoint_is_marked_and_older_ones_go(watch: PlanCallback, tmp
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_ends_the_training(watch: PlanCallback, loss: float) -> None:
+def test_non_finite_loss_raises_an_error(watch: PlanCallback, loss: float) -> None:
     with pytest.raises(
-        TrainingError, match=rf"loss of step 2 is {loss}\. A smaller train\.learning_rate \(now 0\.01\)"
+        TrainingError, match=rf"loss of step 2 is {loss}\. Try a smaller train\.learning_rate \(now 0\.01\)"
     ):
         watch.on_log(None, state(2), control(), {"loss": loss})
 
 
-def test_a_loss_that_is_no_number_names_the_rows_of_its_step(tmp_path: Path, bar: Bar) -> None:
-    """Rows under several goals are named once, and of a large batch the first ones."""
+def test_non_finite_loss_lists_the_rows_of_its_step(tmp_path: Path, bar: Bar) -> None:
+    """Rows with several goals are listed once; of a large batch, only the first rows are listed."""
     rows = np.array([7, 7, 3, *range(100, 170)])
     plan = Plan.of(np.array([0, 1, 1, *[2] * 70]), np.zeros(73, int), rows, np.zeros(73), np.ones(73, int))
     watch = PlanCallback(tmp_path, SETTINGS, plan, cast("Any", bar))
@@ -122,7 +122,7 @@ def test_a_loss_that_is_no_number_names_the_rows_of_its_step(tmp_path: Path, bar
         watch.on_log(None, state(3), control(), {"loss": float("nan")})
 
 
-def test_the_loss_is_told_now_and_then(watch: PlanCallback, caplog: pytest.LogCaptureFixture) -> None:
+def test_loss_is_logged_at_intervals(watch: PlanCallback, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gcsl")
     for step in (1, 2, 3):
         watch.on_log(None, state(step), control(), {"loss": step / 4})
@@ -131,9 +131,7 @@ def test_the_loss_is_told_now_and_then(watch: PlanCallback, caplog: pytest.LogCa
     assert caplog.messages == ["step 2 of 3: loss 0.5000"]
 
 
-def test_the_first_ctrl_c_waits_for_the_end_of_the_step_and_the_second_does_not(
-    watch: PlanCallback, interrupts: None
-) -> None:
+def test_first_ctrl_c_waits_for_the_step_and_second_stops_immediately(watch: PlanCallback, interrupts: None) -> None:
     with _stop_at_step_end(watch):
         signal.raise_signal(signal.SIGINT)
         assert watch.interrupted

@@ -1,4 +1,4 @@
-"""The planned micro-batches as TRL sees them, with one token a byte."""
+"""Planned micro-batches as TRL gets them, with one token per byte."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ FEEDBACK = [
 
 @pytest.fixture
 def batches(tokenizer: "PreTrainedTokenizerBase") -> PlannedBatches:
-    """Three micro-batches, the second of one row."""
+    """Three micro-batches, the second with a single row."""
     columns = {
         "step": [0, 0, 0, 1, 1],
         "micro": [0, 0, 1, 2, 2],
@@ -41,11 +41,11 @@ def texts(batches: PlannedBatches, sequences: list[Branched]) -> list[str]:
 
 
 def alone(*rows: EncodedRow) -> dict[str, list[Branched]]:
-    """An item of rows that share nothing."""
+    """Make an item of rows that share nothing."""
     return {"sequences": [Branched((row,), 0) for row in rows]}
 
 
-def test_items_are_the_micro_batches_of_the_plan_in_order(batches: PlannedBatches) -> None:
+def test_items_are_the_micro_batches_in_plan_order(batches: PlannedBatches) -> None:
     assert len(batches) == 3
     assert [texts(batches, item["sequences"]) for item in batches] == [
         ["Good text.\nI wanted to go<|end|>", "Bad text.\nYou ran"],
@@ -54,7 +54,7 @@ def test_items_are_the_micro_batches_of_the_plan_in_order(batches: PlannedBatche
     ]
 
 
-def test_the_data_set_of_the_trainer_holds_the_same(batches: PlannedBatches) -> None:
+def test_dataset_contains_the_same_items(batches: PlannedBatches) -> None:
     dataset = batches.dataset()
 
     assert len(dataset) == 3
@@ -62,8 +62,8 @@ def test_the_data_set_of_the_trainer_holds_the_same(batches: PlannedBatches) -> 
     assert dataset[2]["sequences"] == batches[2]["sequences"]
 
 
-def test_weights_are_those_of_the_goals(batches: PlannedBatches, tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Rows without a goal count whole; without weights there are none."""
+def test_weights_of_goals(batches: PlannedBatches, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Rows without a goal have weight 1; without weights the key is absent."""
     prompter = Prompter(tokenizer, toy_spec(weights=(0.1, 0.5, 1.0)))
     weighted = PlannedBatches(batches.plan, FEEDBACK, prompter, max_length=40)
 
@@ -72,14 +72,14 @@ def test_weights_are_those_of_the_goals(batches: PlannedBatches, tokenizer: "Pre
     assert all("weights" not in item for item in batches)
 
 
-def test_rows_are_cut_at_the_length_limit(batches: PlannedBatches) -> None:
+def test_rows_are_truncated_at_the_length_limit(batches: PlannedBatches) -> None:
     """ "Good text.\\nI wanted" are 19 tokens."""
     row = batches.prompter.rows(FEEDBACK[:1], [0.9], 21)[0]
 
-    assert (len(row.input_ids), row.supervised, row.cut) == (21, 2, True)
+    assert (len(row.input_ids), row.supervised, row.truncated) == (21, 2, True)
 
 
-def test_a_micro_batch_is_padded_on_the_right_and_only_completions_are_supervised() -> None:
+def test_micro_batch_is_padded_right_and_only_completions_are_supervised() -> None:
     rows = [EncodedRow([5, 6, 7, 8], 2, False, False), EncodedRow([9, 10], 1, False, False)]
 
     batch = PlanCollator(pad_id=0)([alone(*rows)])
@@ -90,7 +90,7 @@ def test_a_micro_batch_is_padded_on_the_right_and_only_completions_are_supervise
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
 
 
-def test_an_end_of_text_that_is_also_the_pad_token_is_still_supervised() -> None:
+def test_eos_that_is_also_the_pad_token_is_still_supervised() -> None:
     rows = EncodedRow([5, 6, 1], 1, False, False), EncodedRow([5, 1], 1, False, False)
     batch = PlanCollator(pad_id=1)([alone(*rows)])
 
@@ -98,8 +98,8 @@ def test_an_end_of_text_that_is_also_the_pad_token_is_still_supervised() -> None
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
 
 
-def test_several_items_are_one_batch() -> None:
-    """TRL may ask for more than one item at a time."""
+def test_several_items_become_one_batch() -> None:
+    """TRL may request more than one item at a time."""
     rows = [EncodedRow([5, 6], 1, False, False), EncodedRow([7, 8, 9], 1, False, False)]
 
     assert PlanCollator(0)([alone(rows[0]), alone(rows[1])])["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]

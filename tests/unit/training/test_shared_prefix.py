@@ -1,4 +1,4 @@
-"""Rows as branches of one sequence are computed as rows one by one: losses, gradients, hidden states, counts."""
+"""Branched sequences give the same losses, gradients, hidden states and counts as separate rows."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import branched
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
-from gcsl_cli.training.shared_prefix import attend_by_blocks, block_masks, branch_masks, why_not_shared
+from gcsl_cli.training.shared_prefix import branch_masks, enable_flex_attention, uses_flex_attention, why_not_shared
 from tests.architectures import MODELS, SIZES, model
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import FEEDBACK, trained
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 
 
 def rows(count: int = 4, seed: int = 0) -> tuple[list[EncodedRow], Any]:
-    """Three examples with up to `count` goals of unequal length; their prompts differ in length too."""
+    """Make three examples with up to `count` goals; goals and prompts differ in length."""
     generator = np.random.default_rng(seed)
-    made, index = [], []
+    encoded, index = [], []
     for example, goals in enumerate((count, 1, 2)):
         prompt = generator.integers(3, 97, 9 + 4 * example).tolist()
         completion = generator.integers(3, 97, 5 + example).tolist()
         for number in range(goals):
             goal = [*generator.integers(3, 97, 2 + number).tolist(), 3 + number]
-            made.append(EncodedRow([*prompt, *goal, *completion], len(prompt) + len(goal), cut=False, seam=False))
+            encoded.append(
+                EncodedRow([*prompt, *goal, *completion], len(prompt) + len(goal), truncated=False, retokenized=False)
+            )
             index.append(example)
-    return made, np.array(index)
+    return encoded, np.array(index)
 
 
 def loss_of(network: "PreTrainedModel", batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean negative log-likelihood a supervised token, by torch."""
+    """Mean negative log-likelihood per supervised token, computed with torch."""
     mask: Any = batch["attention_mask"]
     if "branches" in batch:
         mask = branch_masks(network.config, batch["branches"], batch["position_ids"], batch.get("segments"))
@@ -58,10 +60,10 @@ def gradients(network: "PreTrainedModel", batch: dict[str, torch.Tensor]) -> tup
 
 
 def both(limit: float = float("inf")) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    made, index = rows()
+    encoded, index = rows()
     collate = PlanCollator(0)
-    alone = branched(made, np.arange(len(made)), limit)
-    return collate([{"sequences": branched(made, index, limit)}]), collate([{"sequences": alone}])
+    alone = branched(encoded, np.arange(len(encoded)), limit)
+    return collate([{"sequences": branched(encoded, index, limit)}]), collate([{"sequences": alone}])
 
 
 def adapted(network: "PreTrainedModel") -> Any:
@@ -70,20 +72,18 @@ def adapted(network: "PreTrainedModel") -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
-        made = get_peft_model(network, config)
-        for name, parameter in made.named_parameters():
+        wrapped = get_peft_model(network, config)
+        for name, parameter in wrapped.named_parameters():
             if "lora_" in name:
                 parameter.data *= 0.1  # as large as training makes them
-        return made
+        return wrapped
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["", "checkpointing"])
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", MODELS)
-def test_loss_and_every_gradient_are_those_of_the_rows_one_by_one(
-    name: str, attention: str, lora: bool, checkpointing: bool
-) -> None:
+def test_loss_and_gradients_match_separate_rows(name: str, attention: str, lora: bool, checkpointing: bool) -> None:
     network = model(name, attention)
     if checkpointing:
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -98,8 +98,8 @@ def test_loss_and_every_gradient_are_those_of_the_rows_one_by_one(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_in_bf16_the_error_is_that_of_the_rows_one_by_one(name: str) -> None:
-    """Against fp32: at most one and a half times as large."""
+def test_bf16_error_matches_that_of_separate_rows(name: str) -> None:
+    """The error against fp32 is at most one and a half times as large."""
     shared, alone = both()
     exact_loss, exact = gradients(model(name), alone)
     errors, losses = [], []
@@ -115,8 +115,8 @@ def test_in_bf16_the_error_is_that_of_the_rows_one_by_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gemma3", "mistral", "qwen3-sliding"])
-def test_a_window_that_is_dropped_would_be_seen(name: str) -> None:
-    """A mask that lets every layer see the whole branch is another model: the comparison above can fail."""
+def test_ignoring_the_window_would_be_detected(name: str) -> None:
+    """A mask without windows gives different results, so the comparison above can fail."""
     shared, alone = both()
     network = model(name)
     window, network.config.sliding_window = network.config.sliding_window, 10_000
@@ -133,10 +133,10 @@ def test_a_window_that_is_dropped_would_be_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_packed_sequences_are_those_one_below_the_other(name: str) -> None:
-    """On one line without padding; the first token of a sequence is predicted by none."""
-    made, index = rows()
-    item = {"sequences": branched(made, index, float("inf"))}
+def test_packed_sequences_match_padded_ones(name: str) -> None:
+    """Packed without padding; nothing predicts the first token of a sequence."""
+    encoded, index = rows()
+    item = {"sequences": branched(encoded, index, float("inf"))}
     below, packed = PlanCollator(0)([item]), PlanCollator(0, packed=True)([item])
     network = model(name)
     (loss, gradient), (packed_loss, packed_gradient) = gradients(network, below), gradients(network, packed)
@@ -148,17 +148,17 @@ def test_packed_sequences_are_those_one_below_the_other(name: str) -> None:
 
 
 def test_packing_leaves_batches_without_branches_alone() -> None:
-    made, _ = rows()
-    item = {"sequences": branched(made, np.arange(len(made)), float("inf"))}
+    encoded, _ = rows()
+    item = {"sequences": branched(encoded, np.arange(len(encoded)), float("inf"))}
 
     assert torch.equal(PlanCollator(0, packed=True)([item])["input_ids"], PlanCollator(0)([item])["input_ids"])
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
-def test_block_masks_are_the_dense_ones(name: str) -> None:
-    """FlexAttention on a CPU has no backward pass: losses are compared."""
-    made, index = rows()
-    packed = PlanCollator(0, packed=True)([{"sequences": branched(made, index, float("inf"))}])
+def test_block_masks_match_dense_masks(name: str) -> None:
+    """FlexAttention has no backward pass on CPUs, so only losses are compared."""
+    encoded, index = rows()
+    packed = PlanCollator(0, packed=True)([{"sequences": branched(encoded, index, float("inf"))}])
     network = model(name)
     with torch.inference_mode():
         dense = loss_of(network, packed)
@@ -166,25 +166,25 @@ def test_block_masks_are_the_dense_ones(name: str) -> None:
         with torch.compiler.set_stance("force_eager"):
             blocks = loss_of(network, packed)
 
-    assert block_masks(network.config)
+    assert uses_flex_attention(network.config)
     assert blocks.item() == pytest.approx(dense.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("device", "supports", "asked"), [("cuda", True, ["flex_attention"]), ("cuda", False, []), ("cpu", True, [])]
+    ("device", "supports", "expected"), [("cuda", True, ["flex_attention"]), ("cuda", False, []), ("cpu", True, [])]
 )
-def test_blocks_are_for_devices_that_are_fast_with_them(device: str, supports: bool, asked: list[str]) -> None:
+def test_flex_attention_is_enabled_only_on_cuda(device: str, supports: bool, expected: list[str]) -> None:
     set_to: list[str] = []
     double: Any = SimpleNamespace(
         device=SimpleNamespace(type=device), _supports_flex_attn=supports, set_attn_implementation=set_to.append
     )
-    attend_by_blocks(double)
+    enable_flex_attention(double)
 
-    assert set_to == asked
+    assert set_to == expected
 
 
 def test_the_mask_of_two_branches() -> None:
-    """Two shared tokens, branches of two and one, one token of padding."""
+    """Two shared tokens, branches of two and one tokens, one padding token."""
     branches = torch.tensor([[0, 0, 1, 1, 2, -1]])
     positions = torch.tensor([[0, 1, 2, 3, 2, 0]])
     mask = branch_masks(LlamaConfig(**SIZES, attn_implementation="sdpa"), branches, positions)
@@ -200,15 +200,15 @@ def test_the_mask_of_two_branches() -> None:
     assert mask[0, 0, 5].any()  # a row of a mask that sees nothing would be not a number
 
 
-def test_a_batch_without_branches_is_the_plain_one() -> None:
-    made, _ = rows()
-    batch = PlanCollator(0)([{"sequences": branched(made, np.arange(len(made)), float("inf"))}])
+def test_batch_without_branches_is_plain() -> None:
+    encoded, _ = rows()
+    batch = PlanCollator(0)([{"sequences": branched(encoded, np.arange(len(encoded)), float("inf"))}])
 
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
 
 
 def planned(tokenizer: "PreTrainedTokenizerBase", share: float | None, weight: Any = None) -> PlannedBatches:
-    """Two steps: the three rows, the first under three goals, the second under two."""
+    """Plan two steps of the three rows, the first under three goals, the second under two."""
     row = np.array([0, 0, 0, 1, 1, 2] * 2)
     goal = np.array([0.9, 0.5, 0.0, 0.5, 0.0, 0.9] * 2)
     micro = np.repeat([0, 1], 6)
@@ -218,15 +218,15 @@ def planned(tokenizer: "PreTrainedTokenizerBase", share: float | None, weight: A
 
 
 @pytest.mark.parametrize("weight", [None, [0.5, 1.5, 1.0, 2.0, 0.25, 1.0]], ids=["", "weights"])
-def test_trl_logs_the_same_but_fewer_tokens(
+def test_trl_logs_the_same_metrics_with_fewer_tokens(
     tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, weight: list[float] | None
 ) -> None:
-    """Loss, gradient norm, accuracy and entropy of two steps; tokens are those that were computed."""
+    """Loss, gradient norm, accuracy and entropy of two steps agree; token counts are those computed."""
     histories = []
     for share in (None, float("inf")):
         batches = planned(tokenizer, share, weight)
-        made = trained(load_model(tiny_model).to("cpu"), tokenizer, batches, tmp_path / str(share))
-        histories.append([entry for entry in made.history if "loss" in entry])
+        result = trained(load_model(tiny_model).to("cpu"), tokenizer, batches, tmp_path / str(share))
+        histories.append([entry for entry in result.history if "loss" in entry])
     assert [len(history) for history in histories] == [2, 2]
     for alone, shared in zip(*histories, strict=True):
         for key in ("loss", "grad_norm", "mean_token_accuracy", "entropy"):
@@ -235,14 +235,14 @@ def test_trl_logs_the_same_but_fewer_tokens(
     assert histories[1][-1]["num_tokens"] == computed < histories[0][-1]["num_tokens"]
 
 
-def test_a_model_that_computes_branches_as_rows_shares(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_exact_model_shares_prefixes(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
     network = load_model(tiny_model).to("cpu")
 
     assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is None
     assert why_not_shared(network.to(torch.bfloat16), planned(tokenizer, float("inf")), 0) is None
 
 
-def test_a_model_that_attends_by_blocks_is_asked_with_packed_sequences(
+def test_model_with_flex_attention_is_checked_with_packed_sequences(
     tiny_model: Path, tokenizer: "PreTrainedTokenizerBase"
 ) -> None:
     network = load_model(tiny_model).to("cpu")
@@ -251,7 +251,7 @@ def test_a_model_that_attends_by_blocks_is_asked_with_packed_sequences(
         assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is None
 
 
-def test_dropout_is_seen(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_dropout_is_detected(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
     network = load_model(tiny_model).to("cpu").eval()
     for layer in network.model.layers:
         layer.self_attn.attention_dropout = 0.3
@@ -262,8 +262,8 @@ def test_dropout_is_seen(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase")
     assert not network.training
 
 
-def test_a_recurrent_model_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Its state passes through every token before, of other branches too."""
+def test_recurrent_model_is_detected(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Its state depends on all preceding tokens, including those of other branches."""
     from transformers import MambaConfig, MambaForCausalLM
 
     network = MambaForCausalLM(MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1))
@@ -271,7 +271,7 @@ def test_a_recurrent_model_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None
     assert why_not_shared(network, planned(tokenizer, float("inf")), 0) is not None
 
 
-def test_a_convolution_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_convolution_is_detected(tokenizer: "PreTrainedTokenizerBase") -> None:
     from transformers import Lfm2Config, Lfm2ForCausalLM
 
     sizes = SIZES | {"vocab_size": len(tokenizer), "num_hidden_layers": 2}
@@ -283,11 +283,11 @@ def test_a_convolution_is_seen(tokenizer: "PreTrainedTokenizerBase") -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
-        ("_attn_implementation", "flash_attention_2", "flash_attention_2 takes no mask of branches"),
-        ("output_router_logits", True, "its auxiliary loss counts every token once"),
+        ("_attn_implementation", "flash_attention_2", "flash_attention_2 does not support branch masks"),
+        ("output_router_logits", True, "its auxiliary loss would count shared tokens only once"),
     ],
 )
-def test_what_no_comparison_would_show_is_known(
+def test_unsupported_configs_are_known_without_comparison(
     tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", setting: str, value: Any, reason: str
 ) -> None:
     network = load_model(tiny_model)
@@ -296,7 +296,7 @@ def test_what_no_comparison_would_show_is_known(
     assert why_not_shared(network, planned(tokenizer, float("inf")), 0) == reason
 
 
-def test_a_plan_without_branches_has_nothing_to_check(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_plan_without_branches_needs_no_check(tiny_model: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
     network = load_model(tiny_model)
     for layer in network.model.layers:
         layer.self_attn.attention_dropout = 0.3

@@ -1,4 +1,4 @@
-"""Weighted rows: the loss is the sum of weight times negative log-likelihood over the number of supervised tokens."""
+"""Weighted rows: the loss is the weighted sum of negative log-likelihoods over the number of supervised tokens."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ WEIGHTS = (0.1, 0.5, 2.0)
 
 
 def by_hand(folder: Path, planned: PlannedBatches, weights: list[float]) -> tuple[float, float]:
-    """Loss and gradient norm of a plan of one step, with torch's own cross entropy."""
+    """Compute loss and gradient norm of a one-step plan with torch's cross entropy."""
     model = load_model(folder).to("cpu").train()
     total, tokens = torch.zeros(()), 0
     for item in planned:
@@ -36,33 +36,33 @@ def by_hand(folder: Path, planned: PlannedBatches, weights: list[float]) -> tupl
 
 @pytest.mark.parametrize("micro", [1, 2])
 @pytest.mark.parametrize("weights", [WEIGHTS, (1.0, 1.0, 1.0)])
-def test_loss_and_gradient_are_those_of_the_formula(
+def test_loss_and_gradient_match_the_formula(
     tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, weights: tuple[float, ...], micro: int
 ) -> None:
-    """The rows ask for 0.9, 0 and 0.5: their weights are the third, the first and the second of the levels'."""
+    """The goals of the rows are 0.9, 0 and 0.5, so they have the weights of the third, first and second level."""
     planned = batches(tokenizer, toy_spec(weights=weights), steps=1, micro=micro)
     loss, norm = by_hand(tiny_model, planned, [weights[2], weights[0], weights[1]])
 
-    made = trained(load_model(tiny_model).to("cpu"), tokenizer, planned, tmp_path, accumulation=micro)
+    result = trained(load_model(tiny_model).to("cpu"), tokenizer, planned, tmp_path, accumulation=micro)
 
-    assert made.history[0]["loss"] == pytest.approx(loss, rel=1e-5)
-    assert made.history[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
+    assert result.history[0]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert result.history[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
 
 
-def test_weights_of_one_are_the_plain_loss(
+def test_weights_of_one_give_the_plain_loss(
     tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", tmp_path: Path
 ) -> None:
     losses = []
     for weights in ((), (1.0, 1.0, 1.0)):
         planned = batches(tokenizer, toy_spec(weights=weights), steps=3)
-        made = trained(load_model(tiny_model).to("cpu"), tokenizer, planned, tmp_path / str(len(weights)))
-        losses.append([entry["loss"] for entry in made.history if "loss" in entry])
+        result = trained(load_model(tiny_model).to("cpu"), tokenizer, planned, tmp_path / str(len(weights)))
+        losses.append([entry["loss"] for entry in result.history if "loss" in entry])
 
     assert len(losses[0]) == 3
     assert losses[0] == losses[1]
 
 
-def test_a_batch_without_weights_has_none(tokenizer: "PreTrainedTokenizerBase") -> None:
+def test_batch_without_weights(tokenizer: "PreTrainedTokenizerBase") -> None:
     plain, weighted = (batches(tokenizer, toy_spec(weights=weights), steps=1) for weights in ((), WEIGHTS))
 
     assert "weights" not in PlanCollator(0)([plain[0]])
