@@ -99,5 +99,5 @@ def test_just_enough_prompts_are_split_evenly() -> None:
 def test_shares_that_leave_nothing_are_refused(changes: dict[str, float]) -> None:
     name, value = next(iter(changes.items()))
 
-    with pytest.raises(ConfigError, match=rf"task\.split: .*{name}={value}.*Leave them out for the defaults"):
+    with pytest.raises(ConfigError, match=rf"task\.split: .*{name}={value}.*Omit them to use the defaults"):
         split_prompts(MANY, SplitConfig(**changes))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import pytest
 
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
-from gcsl_cli.tasks.feedback.table import GradedFile, read_graded
+from gcsl_cli.tasks.feedback.graded_file import GradedFile, read_graded
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 PAGE = (Path(__file__).parents[3] / "docs/tasks/feedback.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Rollout settings that cannot be sampled are refused before a model is loaded."""
+"""Invalid rollout settings are refused before a model is loaded."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ FINE: dict[str, Any] = {
 
 
 def test_the_smallest_settings_are_fine() -> None:
-    assert RolloutSettings(**FINE).samples == 1
+    assert RolloutSettings.of(RolloutSettings(**FINE)).samples == 1
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_the_smallest_settings_are_fine() -> None:
 )
 def test_what_cannot_be_sampled_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"task\.feedback\.{name}={value}: out of range"):
-        RolloutSettings(**FINE | {name: value})
+        RolloutSettings.of(RolloutSettings(**FINE | {name: value}))

@@ -93,7 +93,7 @@ def test_no_prompt_is_refused(task: ToxicityTask, tmp_path: Path) -> None:
     (tmp_path / "empty" / "a.txt").write_text("\n \n", encoding="utf-8")
     task.prompts_uri = str(tmp_path / "empty")
 
-    with pytest.raises(DataError, match="empty: no prompt in it; expected text files with one prompt a line"):
+    with pytest.raises(DataError, match=r"empty: no prompts found\. Expected text files with one prompt per line"):
         task.prompts()
 
 
@@ -183,7 +183,7 @@ def test_only_texts_below_a_score_are_added(task: ToxicityTask, tmp_path: Path) 
 def test_a_text_that_is_missing_is_named(task: ToxicityTask, tmp_path: Path) -> None:
     path = rtp_file(tmp_path / "texts.jsonl", [{"text": "a b c d e f"}, {"body": "a b c d e f"}])
 
-    with pytest.raises(DataError, match=r"texts\.jsonl:2: 'text' is None; expected a text"):
+    with pytest.raises(DataError, match=r"texts\.jsonl:2: 'text' is None\. Expected a non-empty string"):
         with_feedback(task, texts=str(path)).graded_rows(lambda prompts, settings: [])
 
 
@@ -214,7 +214,7 @@ def test_rtp_rows_without_a_grade_are_left_out_and_counted(
 
     assert {row.score for row in rows} == {0.0}
     assert not {f"A prompt {n}" for n in range(3)} & {row.prompt for row in rows}
-    assert "3 rows of" in caplog.text
+    assert "skipped 3 rows of" in caplog.text
 
 
 def test_the_number_of_rtp_rows_can_be_limited(task: ToxicityTask, tmp_path: Path) -> None:
@@ -241,17 +241,17 @@ def test_prompts_to_be_evaluated_are_left_out_of_given_feedback(task: ToxicityTa
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"continuation": {"text": "x", "toxicity": 0}}, "'prompt' is missing; expected {'text': ...}"),
-        ({"prompt": "text", "continuation": {}}, "'prompt' is no object"),
+        ({"continuation": {"text": "x", "toxicity": 0}}, r"'prompt' is missing\. Expected {'text': \.\.\.}"),
+        ({"prompt": "text", "continuation": {}}, "'prompt' is not an object"),
         ({"prompt": {"text": "x"}}, "'continuation' is missing"),
         (
             {"prompt": {"text": "x"}, "continuation": {"text": "y"}},
-            "continuation.toxicity is missing; .* 0 to 1, or null",
+            r"continuation.toxicity is missing\. .* 0 to 1, or null",
         ),
-        ({"prompt": {}, "continuation": {"text": "y", "toxicity": 0}}, "'text' is None; expected a text"),
+        ({"prompt": {}, "continuation": {"text": "y", "toxicity": 0}}, r"'text' is None\. Expected a non-empty string"),
         ({"prompt": {"text": " "}, "continuation": {"text": "y", "toxicity": 0}}, "'text' is ' '"),
         ({"prompt": {"text": "x"}, "continuation": {"text": 3, "toxicity": 0}}, "'text' is 3"),
-        (rtp_row(0, "0.5"), "continuation.toxicity is '0.5'; expected a number from 0 to 1"),
+        (rtp_row(0, "0.5"), r"continuation.toxicity is '0.5'\. Expected a number from 0 to 1"),
         (rtp_row(0, float("nan")), "continuation.toxicity is nan"),
         (rtp_row(0, float("inf")), "continuation.toxicity is inf"),
         (rtp_row(0, 1.5), r"continuation.toxicity is 1\.5"),
@@ -292,7 +292,7 @@ def test_an_empty_rtp_file_is_refused(task: ToxicityTask, tmp_path: Path) -> Non
 def test_an_rtp_file_without_a_grade_is_refused(task: ToxicityTask, tmp_path: Path) -> None:
     path = rtp_file(tmp_path / "rtp.jsonl", [rtp_row(n, None) for n in range(40)])
 
-    with pytest.raises(DataError, match=r"rtp\.jsonl: no graded row in it"):
+    with pytest.raises(DataError, match=r"rtp\.jsonl: no graded rows"):
         with_feedback(task, source="rtp", path=str(path)).graded_rows(no_rollouts)
 
 
@@ -310,7 +310,7 @@ def test_rtp_needs_a_path(task: ToxicityTask) -> None:
 
 
 def test_an_unknown_source_is_refused(task: ToxicityTask) -> None:
-    with pytest.raises(ConfigError, match=r"task\.feedback\.source=web: unknown; one of rollouts, rtp"):
+    with pytest.raises(ConfigError, match=r"task\.feedback\.source=web: unknown\. Allowed: rollouts, rtp"):
         with_feedback(task, source="web").graded_rows(no_rollouts)
 
 

@@ -31,7 +31,7 @@ def test_member_stands_for_a_file_a_folder_or_a_pattern(member: str, expected: l
     [
         ("pkg/data/aa.txt", r"Did you mean 'pkg/data/a\.txt'"),
         ("elsewhere/entirely/deep/d.txt", r"Did you mean .*'pkg/data/deep/d\.txt'"),
-        ("pkg/data", "It is a folder there: write 'pkg/data/'"),
+        ("pkg/data", "That is a folder: write 'pkg/data/'"),
         ("pkg/date/", "Did you mean 'pkg/data/'"),
         ("zzz", "List the wheel's members"),
     ],

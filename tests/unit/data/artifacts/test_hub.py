@@ -1,4 +1,4 @@
-"""Hub artifacts, with doubles for the Hub client's two download functions and its real exceptions."""
+"""Hub artifacts, with fakes for the Hub client's two download functions and its real exceptions."""
 
 import errno
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def failing(error: Exception) -> Callable[..., str]:
 
 
 def recording(path: Path, calls: list[Call]) -> Callable[..., str]:
-    """A download function that notes its arguments and returns `path`."""
+    """A download function that records its arguments and returns `path`."""
 
     def download(*args: Any, **kwargs: Any) -> str:
         calls.append((args, kwargs))
@@ -89,7 +89,7 @@ def test_incomplete_uri_shows_the_form(uri: str) -> None:
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "weights.pt", "modeling.py"])
 def test_pickles_and_code_of_models_are_refused(file: str) -> None:
-    with pytest.raises(ConfigError, match="not fetched"):
+    with pytest.raises(ConfigError, match="not downloaded"):
         resolve(f"hf://owner/name/{file}")
 
 
@@ -112,10 +112,10 @@ def test_model_without_safetensors_is_refused(tmp_path: Path, monkeypatch: pytes
             http_error(errors.GatedRepoError, 403),
             r"gated\. Accept its licence at https://huggingface\.co/owner/name, then run: hf auth login",
         ),
-        (http_error(errors.RepositoryNotFoundError, 404), r"no such model repository 'owner/name'"),
+        (http_error(errors.RepositoryNotFoundError, 404), r"the Hub has no model repository 'owner/name'"),
         (http_error(errors.RevisionNotFoundError, 404), r"no revision 'v9'"),
-        (http_error(errors.RemoteEntryNotFoundError, 404), r"no file 'config\.json' in it"),
-        (http_error(errors.HfHubHTTPError, 401), r"refuses access \(HTTP 401\)\. Run: hf auth login"),
+        (http_error(errors.RemoteEntryNotFoundError, 404), r"has no file 'config\.json'"),
+        (http_error(errors.HfHubHTTPError, 401), r"denies access \(HTTP 401\)\. Run: hf auth login"),
         (http_error(errors.HfHubHTTPError, 503), r"cannot be reached \(the Hub says no\)"),
         (errors.LocalEntryNotFoundError("offline, and not cached"), r"cannot be reached \(offline, and not cached\)"),
         (errors.OfflineModeIsEnabled("offline mode"), r"unset HF_HUB_OFFLINE"),
@@ -130,7 +130,7 @@ def test_errors_of_the_hub_say_what_to_do(error: Exception, said: str, monkeypat
 
 
 def test_name_that_the_hub_forbids_is_refused_by_the_real_client() -> None:
-    with pytest.raises(ConfigError, match="not a name that the Hub allows"):
+    with pytest.raises(ConfigError, match="not a valid Hub name"):
         resolve("hf://owner/na--me")
 
 

@@ -69,7 +69,7 @@ def test_missing_path_is_shown_absolute(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_path_through_a_file_is_an_artifact_error(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").touch()
-    with pytest.raises(ArtifactError, match="cannot be read as a path"):
+    with pytest.raises(ArtifactError, match="cannot be read"):
         resolve(str(tmp_path / "rows.jsonl" / "inner"))
 
 
@@ -91,7 +91,7 @@ ZEROS = "0" * 64
 @pytest.mark.parametrize(
     ("uri", "sha256", "said"),
     [
-        (WHEEL_FILE, None, "a pinned wheel needs its hash"),
+        (WHEEL_FILE, None, "the wheel must be pinned by its hash"),
         (WHEEL_FILE, "abc", "expected 64 hexadecimal digits"),
         ("pypi://tiny-data/tiny_data/a.txt", ZEROS, "expected pypi://NAME==VERSION/MEMBER"),
         ("pypi://tiny-data>=1.0/a.txt", ZEROS, "version must be exact"),
@@ -139,8 +139,8 @@ def test_content_names_a_local_file_by_its_bytes(tmp_path: Path) -> None:
 
 
 def test_content_of_a_large_file_sees_both_ends_and_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcsl_cli.data.artifacts.WHOLE", 4)
-    monkeypatch.setattr("gcsl_cli.data.artifacts.END", 2)
+    monkeypatch.setattr("gcsl_cli.data.artifacts.HASHED_WHOLE", 4)
+    monkeypatch.setattr("gcsl_cli.data.artifacts.EDGE", 2)
     names = set()
     for text in ("abcdef", "xbcdef", "abcdex", "abcddef"):
         (tmp_path / "weights").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Wheel artifacts: the real pip serves tiny wheels from a local folder; what pip cannot be made to do has doubles."""
+"""Wheel artifacts: the real pip serves tiny wheels from a local folder; fakes cover what pip cannot be made to do."""
 
 import errno
 import logging
@@ -157,7 +157,7 @@ def test_changed_file_is_fetched_anew(damage: str, cache: Path, sha256: str, mon
 def test_changed_file_offline_is_an_error(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve(FILE, sha256=sha256).write_text("changed")
     monkeypatch.delenv("PIP_FIND_LINKS")
-    with pytest.raises(ArtifactError, match=r"tiny-data-1\.0 does not hold it whole"):
+    with pytest.raises(ArtifactError, match=r"tiny-data-1\.0 is incomplete"):
         resolve(FILE, sha256=sha256)
 
 
@@ -166,7 +166,7 @@ def test_offline_and_nothing_cached_says_what_to_do(cache: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         resolve(FILE, sha256="0" * 64)
     said = str(caught.value)
-    assert said.startswith(f"{FILE} cannot be fetched and nothing of it is cached in {cache / 'pypi'}. ")
+    assert said.startswith(f"{FILE} cannot be downloaded and nothing of it is cached in {cache / 'pypi'}. ")
     assert "pip says: No matching distribution found for tiny-data==1.0." in said
     assert "PIP_INDEX_URL" in said
     assert "GCSL_CACHE" in said
@@ -178,10 +178,10 @@ def test_another_hash_is_tried_twice_and_leaves_nothing(
 ) -> None:
     with (
         caplog.at_level(logging.INFO, "gcsl"),
-        pytest.raises(ArtifactError, match=rf"downloaded twice, .*another SHA-256 than the pinned one \({sha256}\)"),
+        pytest.raises(ArtifactError, match=rf"downloaded twice, .*SHA-256 is not the pinned one \({sha256}\)"),
     ):
         resolve(FILE, sha256="0" * 64)
-    assert caplog.messages == ["downloading tiny-data 1.0", "downloading tiny-data 1.0 once more"]
+    assert caplog.messages == ["downloading tiny-data 1.0", "downloading tiny-data 1.0 again"]
     assert [p.name for p in (cache / "pypi").iterdir()] == ["tiny-data-1.0.lock"]
 
 

@@ -151,7 +151,7 @@ def test_a_folder_is_read_in_the_order_of_its_files(tmp_path: Path) -> None:
 def test_rows_are_the_same_however_many_are_kept_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(read(task(written(tmp_path, jsonl(ROWS)))))
     for chunk in (1, 7, 30):
-        monkeypatch.setattr("gcsl_cli.tasks.feedback.table.CHUNK", chunk)
+        monkeypatch.setattr("gcsl_cli.tasks.feedback.graded_file.CHUNK", chunk)
         assert list(read(task(tmp_path / "my.jsonl"))) == whole
 
 
@@ -269,15 +269,15 @@ FAULTS = [
     ({"completion": "b", "score": 1}, "prompt is missing"),
     ({"prompt": None, "completion": "b", "score": 1}, "prompt is missing"),
     ({"prompt": " \n", "completion": "b", "score": 1}, "prompt is empty"),
-    ({"prompt": 3, "completion": "b", "score": 1}, "prompt is not a text"),
-    ({"prompt": turns("a"), "completion": "b", "score": 1}, "prompt is a list of messages where the file begins"),
+    ({"prompt": 3, "completion": "b", "score": 1}, "prompt is not text"),
+    ({"prompt": turns("a"), "completion": "b", "score": 1}, "prompt is a list of messages, but the file starts"),
     ({"prompt": "half \ud800 of one", "completion": "b", "score": 1}, "prompt is not valid Unicode"),
     ({"prompt": "a", "completion": "\udfff", "score": 1}, "completion is not valid Unicode"),
     ({"prompt": "a", "score": 1}, "completion is missing"),
     ({"prompt": "a", "completion": "", "score": 1}, "completion is empty"),
-    ({"prompt": "a", "completion": {"text": "b"}, "score": 1}, "completion is not a text"),
+    ({"prompt": "a", "completion": {"text": "b"}, "score": 1}, "completion is not text"),
     ({"prompt": "a", "completion": [], "score": 1}, "completion is empty"),
-    ({"prompt": "a", "completion": turns("u"), "score": 1}, "completion is not one message of the assistant"),
+    ({"prompt": "a", "completion": turns("u"), "score": 1}, "completion is not a single assistant message"),
     ({"prompt": "a", "completion": "b"}, "score is missing"),
     ({"prompt": "a", "completion": "b", "score": None}, "score is missing"),
     ({"prompt": "a", "completion": "b", "score": ""}, "score is missing"),
@@ -285,27 +285,27 @@ FAULTS = [
     ({"prompt": "a", "completion": "b", "score": [1]}, "score is not a number"),
     ({"prompt": "a", "completion": "b", "score": "nan"}, "score is not a finite number"),
     ({"prompt": "a", "completion": "b", "score": 10**400}, "score is not a finite number"),
-    ({"prompt": "a", "completion": "b", "score": 11}, "a grade outside task.scale"),
+    ({"prompt": "a", "completion": "b", "score": 11}, "grade outside task.scale"),
     (["a", "b", 1], "not a JSON object"),
     ("text", "not a JSON object"),
     (None, "not a JSON object"),
 ]
 CHAT_FAULTS = [
-    ({"messages": turns("a"), "score": 1}, "a conversation that does not end with the assistant"),
-    ({"messages": turns("a", "b", "c"), "score": 1}, "a conversation that does not end with the assistant"),
+    ({"messages": turns("a"), "score": 1}, "conversation does not end with the assistant"),
+    ({"messages": turns("a", "b", "c"), "score": 1}, "conversation does not end with the assistant"),
     ({"messages": [], "score": 1}, "messages is empty"),
     ({"messages": None, "score": 1}, "messages is missing"),
-    ({"messages": "a", "score": 1}, "messages is not a list of messages as at"),
-    ({"messages": [{"role": "assistant", "content": "b"}], "score": 1}, "a prompt that does not end with the user"),
-    ({"messages": [*turns("a", "b"), *turns("", "c")[1:]], "score": 1}, "a prompt that does not end with the user"),
+    ({"messages": "a", "score": 1}, "messages is not a list of messages, but the file"),
+    ({"messages": [{"role": "assistant", "content": "b"}], "score": 1}, "prompt does not end with the user"),
+    ({"messages": [*turns("a", "b"), *turns("", "c")[1:]], "score": 1}, "prompt does not end with the user"),
     (
         {"messages": [{"role": "robot", "content": "a"}, *turns("", "b")[1:]], "score": 1},
-        "a message whose role is none",
+        "message role is none",
     ),
-    ({"messages": [{"content": "a"}, *turns("", "b")[1:]], "score": 1}, "a message whose role is none"),
-    ({"messages": ["a", "b"], "score": 1}, "a message whose role is none"),
-    ({"messages": turns(" ", "b"), "score": 1}, "a message without a text"),
-    ({"messages": [{"role": "user", "content": [1]}, *turns("", "b")[1:]], "score": 1}, "a message without a text"),
+    ({"messages": [{"content": "a"}, *turns("", "b")[1:]], "score": 1}, "message role is none"),
+    ({"messages": ["a", "b"], "score": 1}, "message role is none"),
+    ({"messages": turns(" ", "b"), "score": 1}, "message without text"),
+    ({"messages": [{"role": "user", "content": [1]}, *turns("", "b")[1:]], "score": 1}, "message without text"),
 ]
 
 
@@ -370,7 +370,7 @@ def test_skipped_rows_are_written_down_with_their_reasons(tmp_path: Path, caplog
         "value": "n/a",
         "row": broken,
     }
-    assert "2 of 32 rows were left out" in caplog.text
+    assert "skipped 2 of 32 rows" in caplog.text
     assert ["left out", '1 x score is not a number: my.jsonl:31 score="n/a"'] in made.overview()
 
 
@@ -384,7 +384,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 def test_nothing_left_is_an_error_although_faults_are_skipped(tmp_path: Path) -> None:
     rows = [row | {"score": "bad"} for row in ROWS]
 
-    with pytest.raises(DataError, match=r"30 of 30 rows cannot be used(.|\n)*No row is left"):
+    with pytest.raises(DataError, match=r"30 of 30 rows cannot be used(.|\n)*No usable rows are left"):
         read(task(written(tmp_path, jsonl(rows)), on_error="skip"))
 
 
@@ -417,8 +417,8 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("blank.jsonl", b" \n\n \n", "the file is empty"),
     ("empty.csv", b"", "the file is empty"),
     ("empty.parquet", b"", "the file is empty"),
-    ("zeros.jsonl", b"\x00" * 100, "binary data, not text; expected JSON lines"),
-    ("zeros.csv", b"a,b\x00,c\n", "binary data, not text; expected CSV"),
+    ("zeros.jsonl", b"\x00" * 100, "binary data; expected JSON lines"),
+    ("zeros.csv", b"a,b\x00,c\n", "binary data; expected CSV"),
     ("gzip.jsonl", gzip.compress(jsonl(ROWS)), "a gzip archive; unpack it first"),
     ("gzip.csv", gzip.compress(b"a,b"), "a gzip archive"),
     ("zip.csv", b"PK\x03\x04rest", "a zip archive (or a spreadsheet)"),
@@ -429,21 +429,21 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("utf16.jsonl", jsonl(ROWS).decode().encode("utf-16"), "UTF-16 text; save it as UTF-8"),
     ("utf16.csv", "a,b,c".encode("utf-16-be").join([b"\xfe\xff", b""]), "UTF-16 text"),
     ("arrow.parquet", b"ARROW1\x00\x00", "an Arrow file; save it as Parquet"),
-    ("array.jsonl", json.dumps(ROWS).encode(), "a JSON array; expected one JSON object a line. Convert it"),
+    ("array.jsonl", json.dumps(ROWS).encode(), "a JSON array; expected one JSON object per line. Convert it"),
     ("array.json", b"\xef\xbb\xbf [\n{}]", "a JSON array"),
-    ("parquet.jsonl", parquet, "Parquet data under another name"),
-    ("jsonl.parquet", jsonl(ROWS), "no Parquet data in it"),
+    ("parquet.jsonl", parquet, "this is a Parquet file"),
+    ("jsonl.parquet", jsonl(ROWS), "not a Parquet file"),
     ("cut.parquet", lambda folder: parquet(folder)[:-50], "cannot be read as Parquet"),
     ("head.parquet", b"PAR1", "cannot be read as Parquet"),
-    ("no-rows.parquet", without_rows, "there is no row in it"),
-    ("table.xlsx", b"PK\x03\x04", "a file of the kind '.xlsx'. Known are .jsonl"),
-    ("data", b"{}", "a file whose name has no suffix. Known"),
-    ("text.txt", b"prompt", "a file of the kind '.txt'"),
-    ("prose.jsonl", b"Dear user,\nthis is no JSON.\n", "no row in it can be read"),
-    ("indented.jsonl", json.dumps(ROWS[0], indent=2).encode(), "no row in it can be read"),
-    ("numbers.jsonl", b"1\n2\n", "no row in it can be read"),
-    ("latin1.jsonl", '{"prompt": "é"}'.encode("latin-1"), "no row in it can be read"),
-    ("header-only.csv", b"prompt,completion,score\n", "there is no row in it"),
+    ("no-rows.parquet", without_rows, "the file has no rows"),
+    ("table.xlsx", b"PK\x03\x04", "unsupported file type '.xlsx'. Supported: .jsonl"),
+    ("data", b"{}", "the file name has no suffix. Supported"),
+    ("text.txt", b"prompt", "unsupported file type '.txt'"),
+    ("prose.jsonl", b"Dear user,\nthis is no JSON.\n", "not one row can be read"),
+    ("indented.jsonl", json.dumps(ROWS[0], indent=2).encode(), "not one row can be read"),
+    ("numbers.jsonl", b"1\n2\n", "not one row can be read"),
+    ("latin1.jsonl", '{"prompt": "é"}'.encode("latin-1"), "not one row can be read"),
+    ("header-only.csv", b"prompt,completion,score\n", "the file has no rows"),
     ("no-header.csv", b"What is 1?,It is 1.,4\n", "no header: What is 1?, It is 1., 4"),
     ("doubled.csv", b"prompt,score,score\na,1,2\n", "the header has 'score' twice"),
     ("unnamed.csv", b",prompt,completion,score\n0,a,b,1\n", "no header"),
@@ -451,16 +451,16 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("quote.csv", b'prompt,completion,score\n"a"b,c,1\n', "quote.csv:2: not valid CSV"),
     ("open-quote.csv", b'prompt,completion,score\n"a,b,1\n', "not valid CSV (unexpected end of data)"),
     ("huge.csv", b"prompt,completion,score\n" + b"a" * 200_000 + b",b,1\n", "field larger than field limit"),
-    ("no-score.jsonl", jsonl([{"prompt": "a", "completion": "b"}]), "no column that is known as the score"),
-    ("no-prompt.jsonl", jsonl([{"completion": "b", "score": 1}]), "no column that is known as the prompt"),
-    ("no-answer.jsonl", jsonl([{"prompt": "a", "score": 1}]), "no column that is known as the completion"),
-    ("no-names.jsonl", jsonl([{"a": 1}]), "it has a. Say which: task.columns.completion=NAME"),
+    ("no-score.jsonl", jsonl([{"prompt": "a", "completion": "b"}]), "no score column found"),
+    ("no-prompt.jsonl", jsonl([{"completion": "b", "score": 1}]), "no prompt column found"),
+    ("no-answer.jsonl", jsonl([{"prompt": "a", "score": 1}]), "no completion column found"),
+    ("no-names.jsonl", jsonl([{"a": 1}]), "Its columns: a. Set task.columns.completion=NAME"),
     (
         "two-prompts.jsonl",
         jsonl([{"instruction": "a", "input": "b", "output": "c", "score": 1}]),
-        "instruction and input could both be the prompt. Say which: task.columns.prompt=instruction",
+        "instruction and input could each be the prompt. Choose one, for example task.columns.prompt=instruction",
     ),
-    ("two-scores.jsonl", jsonl([ROWS[0] | {"rating": 1}]), "score and rating could both be the score"),
+    ("two-scores.jsonl", jsonl([ROWS[0] | {"rating": 1}]), "score and rating could each be the score"),
     ("few.jsonl", jsonl(ROWS[:5]), "There are 5 distinct prompts; three splits of at least 3 need 9"),
 ]
 
@@ -483,20 +483,20 @@ def test_there_are_forty_broken_files() -> None:
 def test_a_missing_file_and_folders_that_do_not_help(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"none\.jsonl: no such file"):
         read(task(tmp_path / "none.jsonl"))
-    with pytest.raises(DataError, match="no data file in it"):
+    with pytest.raises(DataError, match="the folder contains no data files"):
         read(task(tmp_path))
     written(tmp_path, jsonl(ROWS))
     written(tmp_path, b"a,b\n", "my.csv")
-    with pytest.raises(DataError, match=r"files of several kinds \(\.csv, \.jsonl\).*task\.files='\*\*/\*\.csv'"):
+    with pytest.raises(DataError, match=r"mixes file types \(\.csv, \.jsonl\).*task\.files='\*\*/\*\.csv'"):
         read(task(tmp_path))
-    with pytest.raises(DataError, match=r"no file matches task\.files=\*\.parquet"):
+    with pytest.raises(DataError, match=r"no data file matches task\.files=\*\.parquet"):
         read(task(tmp_path, files="*.parquet"))
 
 
 def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
     path = written(tmp_path, jsonl([row | {"scores": {"help": 1}} for row in ROWS]))
 
-    with pytest.raises(ConfigError, match=r"task\.columns\.prompt=promt: no such column .* Did you mean prompt"):
+    with pytest.raises(ConfigError, match=r"task\.columns\.prompt=promt: .* has no such column\. Did you mean prompt"):
         read(task(path, prompt="promt"))
     with pytest.raises(ConfigError, match=r"Did you mean scores\.help\?"):
         read(task(path, score="scores.halp"))
@@ -505,11 +505,11 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"score_direction": "up"}, "task.score_direction=up: unknown; one of higher, lower"),
-        ({"on_error": "ignore"}, "task.on_error=ignore: unknown; one of fail, skip"),
-        ({"format": "html"}, "task.format=html: unknown; one of auto, plain, chat"),
-        ({"scale": [5.0, 1.0]}, "task.scale=[5.0, 1.0]: expected the lowest and the highest grade"),
-        ({"scale": [1.0]}, "expected the lowest and the highest grade"),
+        ({"score_direction": "up"}, "task.score_direction=up: unknown. Allowed: higher, lower"),
+        ({"on_error": "ignore"}, "task.on_error=ignore: unknown. Allowed: fail, skip"),
+        ({"format": "html"}, "task.format=html: unknown. Allowed: auto, plain, chat"),
+        ({"scale": [5.0, 1.0]}, "task.scale=[5.0, 1.0]: expected the lowest and highest grade"),
+        ({"scale": [1.0]}, "expected the lowest and highest grade"),
         ({"test_prompts": 0}, "task.test_prompts=0: must be at least 1"),
     ],
 )

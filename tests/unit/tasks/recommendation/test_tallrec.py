@@ -82,7 +82,7 @@ def test_answers_are_read_out_of_likelihoods(task: TallrecTask) -> None:
 
 
 def test_unknown_answers_and_too_few_ratings_are_refused(task: TallrecTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"task\.answer=titel: unknown; one of direct, title"):
+    with pytest.raises(ConfigError, match=r"task\.answer=titel: unknown\. Allowed: direct, title"):
         TallrecTask(answer="titel").rollouts_planned()
     monkeypatch.setattr("gcsl_cli.tasks.recommendation.tallrec.SEQUENCES", 100_000)
     with pytest.raises(DataError, match="90570 sequences"):

@@ -193,11 +193,11 @@ def test_rows_and_users_can_be_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"scale": [5.0, 1.0]}, "expected the lowest and the highest rating"),
+        ({"scale": [5.0, 1.0]}, "expected the lowest and highest rating"),
         ({"history": 0}, "task.history=0: must be at least 1"),
         ({"negatives": 0}, "task.negatives=0"),
         ({"test_items": 0}, "task.test_items=0: must be at least 1"),
-        ({"items": "items.csv"}, "Give one of them"),
+        ({"items": "items.csv"}, "Set exactly one of them"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, settings: dict[str, Any], expected: str) -> None:

