@@ -127,8 +127,8 @@ def test_candidates_scored_one_by_one_are_ranked_alike(
         ("generation.target=6", "the scale of rating ends at 1 and 5"),
         ("evaluation.levels=[0]", "the scale of rating ends at 1 and 5"),
         ("task.scale=[1,4]", "outside task.scale=[1,4]"),
-        ("task.columns.rating=stars", "there is no column 'stars'"),
-        ("task.items=null task.columns.title=null", "Give one of them"),
+        ("task.columns.rating=stars", "has no column 'stars'"),
+        ("task.items=null task.columns.title=null", "Set exactly one of them"),
         ("task.test_items=12", "No user has 15 ratings"),
     ],
 )
