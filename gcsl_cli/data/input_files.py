@@ -163,7 +163,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[Row, Place]]:
 
 def parse_json_lines(lines: Iterable[bytes]) -> Iterator[NumberedRow]:
     """Parse JSON lines one by one. Blank lines are skipped; a byte order mark before the first one is ignored."""
-    # Decoding line by line keeps line numbers exact; a text stream would also split at characters such as U+2028.
+    # Decode line by line, so that a decoding error has a line number.
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line.decode())

@@ -167,7 +167,7 @@ def read_log(
     del order, time
     if newest:
         last = _last_of_each(user, item)
-        left_out["rated again later"] = len(user) - len(last)
+        left_out["rated again later"] = int(len(last) - last.sum())
         user, item, rating = user[last], item[last], rating[last]
     counts = np.bincount(user, minlength=len(users))
     enough = counts >= fewest
@@ -183,11 +183,14 @@ def read_log(
     return RatingLog(names, titles.texts, starts, item[kept], rating[kept], left_out)
 
 
-def _last_of_each(user: NDArray[np.int32], item: NDArray[np.int32]) -> Ints:
-    """Indices of the last rating of each (user, item) pair, ascending."""
-    pairs = user.astype(np.int64) << 32 | item
-    first_from_end = np.unique(pairs[::-1], return_index=True)[1]
-    return np.sort(len(pairs) - 1 - first_from_end)
+def _last_of_each(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Mask of the last rating of each (user, item) pair."""
+    # np.unique(pairs, return_index=True) is shorter, but needs 150 MiB more for ten million ratings.
+    order = np.lexsort((item, user))  # stable: within a pair, the order of time stays
+    last = np.ones(len(order), dtype=np.bool_)
+    same = (user[order][1:] == user[order][:-1]) & (item[order][1:] == item[order][:-1])
+    last[order[:-1][same]] = False
+    return last
 
 
 def _user_indices(column: pa.Array, known: dict[str, int]) -> NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""JSON lines with the location of every row, and every way in which a file can be broken."""
+"""JSON lines: locations of rows, and errors for broken lines and files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rows.jsonl"
 
 
-def test_rows_come_with_their_place(path: Path) -> None:
+def test_rows_have_locations(path: Path) -> None:
     path.write_bytes('{"a": 1}\n\n  \r\n{"a": "é\u2028"}\r\n{"a": 3}'.encode())
 
     rows = list(read_json_lines(path))
@@ -35,12 +35,21 @@ def test_rows_come_with_their_place(path: Path) -> None:
         (b"[" * 100_000, r":3: not valid JSON \(a number or the nesting is too large\): "),
     ],
 )
-def test_a_broken_line_is_named(path: Path, line: bytes, message: str) -> None:
+def test_a_broken_line_is_reported(path: Path, line: bytes, message: str) -> None:
     path.write_bytes(b'{"a": 1}\n{"a": 2}\n' + line + b'\n{"a": 4}\n')
     rows = read_json_lines(path)
 
     assert [next(rows)[0], next(rows)[0]] == [{"a": 1}, {"a": 2}]
     with pytest.raises(DataError, match=message):
+        next(rows)
+
+
+def test_a_byte_order_mark_is_ignored(path: Path) -> None:
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n  {"b": 2,}\n')
+    rows = read_json_lines(path)
+
+    assert next(rows)[0] == {"a": 1}
+    with pytest.raises(DataError, match=r":2: not valid JSON \(.*\) at column 1[01]: "):
         next(rows)
 
 

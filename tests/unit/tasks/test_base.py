@@ -18,7 +18,7 @@ FINE: dict[str, Any] = {
 }
 
 
-def test_the_smallest_settings_are_fine() -> None:
+def test_the_smallest_settings_are_valid() -> None:
     assert RolloutSettings.of(RolloutSettings(**FINE)).samples == 1
 
 
@@ -37,6 +37,6 @@ def test_the_smallest_settings_are_fine() -> None:
         ("seed", -1),
     ],
 )
-def test_what_cannot_be_sampled_is_refused(name: str, value: float) -> None:
+def test_invalid_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"task\.feedback\.{name}={value}: out of range"):
         RolloutSettings.of(RolloutSettings(**FINE | {name: value}))

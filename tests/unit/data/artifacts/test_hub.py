@@ -36,12 +36,12 @@ def recording(path: Path, calls: list[Call]) -> Callable[..., str]:
 
 
 def http_error(kind: type[errors.HfHubHTTPError], status: int) -> errors.HfHubHTTPError:
-    """An exception as the Hub client raises it for an answer with this status."""
+    """The exception that the Hub client raises for a response with this status."""
     response = SimpleNamespace(status_code=status, headers={}, request=None)
     return kind("the Hub says no", response=cast(Any, response))
 
 
-def test_model_repository_leaves_pickles_and_code_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_repository_without_pickles_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Call] = []
     (tmp_path / "model.safetensors").touch()
     monkeypatch.setattr(huggingface_hub, "snapshot_download", recording(tmp_path, calls))
@@ -55,7 +55,7 @@ def test_model_repository_leaves_pickles_and_code_behind(tmp_path: Path, monkeyp
     }
 
 
-def test_data_set_repository_comes_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_set_repository_is_downloaded_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Call] = []
     monkeypatch.setattr(huggingface_hub, "snapshot_download", recording(tmp_path, calls))
     assert resolve("hf://datasets/allenai/real-toxicity-prompts/") == tmp_path
@@ -82,7 +82,7 @@ def test_single_file(
 
 
 @pytest.mark.parametrize("uri", ["hf://gpt2", "hf://", "hf:///name", "hf://datasets/name", "hf://owner//file.json"])
-def test_incomplete_uri_shows_the_form(uri: str) -> None:
+def test_incomplete_uri_shows_the_expected_form(uri: str) -> None:
     with pytest.raises(ConfigError, match=r"expected hf://OWNER/NAME\[/FILE\]"):
         resolve(uri)
 
@@ -122,14 +122,14 @@ def test_model_without_safetensors_is_refused(tmp_path: Path, monkeypatch: pytes
         (ConnectionResetError(errno.ECONNRESET, "reset"), r"cannot be reached"),
     ],
 )
-def test_errors_of_the_hub_say_what_to_do(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_errors_say_what_to_do(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", failing(error))
     with pytest.raises(ArtifactError, match=said) as caught:
         resolve("hf://owner/name/config.json", revision="v9")
     assert str(caught.value).startswith("hf://owner/name/config.json: ")
 
 
-def test_name_that_the_hub_forbids_is_refused_by_the_real_client() -> None:
+def test_real_client_refuses_an_invalid_name() -> None:
     with pytest.raises(ConfigError, match="not a valid Hub name"):
         resolve("hf://owner/na--me")
 

@@ -1,4 +1,4 @@
-"""A user's own file: columns found, values read, splits made, and what is said of files that are broken."""
+"""A user's own file: finding columns, reading values, splitting, and errors for broken files."""
 
 import gzip
 import json
@@ -49,10 +49,10 @@ def read(made: FeedbackTask, folder: Path | None = None) -> FeedbackRows:
 
 
 def no_rollouts(*_: Any) -> Any:
-    raise AssertionError("a file is read, nothing is sampled")
+    raise AssertionError("nothing is sampled from a file")
 
 
-# What is read
+# Reading
 
 
 def test_rows_with_their_splits(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_rows_with_their_splits(tmp_path: Path) -> None:
     assert set(splits.values()) == {"train", "validation", "test"}
 
 
-def test_completions_that_were_cut_do_not_teach_an_end(tmp_path: Path) -> None:
+def test_truncated_completions_are_not_finished(tmp_path: Path) -> None:
     assert not any(row.finished for row in read(task(written(tmp_path, jsonl(ROWS)), finished=False)))
 
 
@@ -94,7 +94,7 @@ def test_columns_by_their_usual_names(tmp_path: Path, prompt: str, completion: s
     assert made.grade_scale(read(made)).name == "quality"
 
 
-def test_columns_of_other_names_and_values_within_an_object(tmp_path: Path) -> None:
+def test_configured_columns_and_values_inside_an_object(tmp_path: Path) -> None:
     rows = [{"q": r["prompt"], "a": r["completion"], "scores": {"help_fulness": r["score"]}} for r in ROWS]
     made = task(written(tmp_path, jsonl(rows)), prompt="q", completion="a", score="scores.help_fulness")
 
@@ -111,7 +111,7 @@ def test_the_scale_and_its_name_are_configurable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "grade"), [(True, 1), (False, 0), ("4", 4), (" 4.5 ", 4.5), ("1e2", 100), (-3, -3), (0.25, 0.25)]
 )
-def test_numbers_truth_values_and_numeric_texts_are_grades(tmp_path: Path, value: Any, grade: float) -> None:
+def test_numbers_booleans_and_numeric_text_are_grades(tmp_path: Path, value: Any, grade: float) -> None:
     rows = [*ROWS, {"prompt": "x", "completion": "y", "score": value}]
 
     assert read(task(written(tmp_path, jsonl(rows)))).scores[-1] == grade
@@ -125,7 +125,7 @@ def test_csv_with_line_breaks_quotes_and_a_byte_order_mark(tmp_path: Path) -> No
     assert (rows[3].prompt, rows[3].completion, rows[3].score) == ("What is\n3, really?", 'He said "3".', 3)
 
 
-def test_tab_separated_and_parquet_and_json_with_a_mark_say_the_same(tmp_path: Path) -> None:
+def test_all_formats_give_the_same_rows(tmp_path: Path) -> None:
     tab = csv([["prompt", "completion", "score"], *[[r["prompt"], r["completion"], str(r["score"])] for r in ROWS]])
     paths = [
         written(tmp_path, tab.replace(b",", b"\t"), "my.tsv"),
@@ -148,22 +148,22 @@ def test_a_folder_is_read_in_the_order_of_its_files(tmp_path: Path) -> None:
     assert len(read(task(tmp_path, files="a/*.jsonl"))) == 20
 
 
-def test_rows_are_the_same_however_many_are_kept_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunk_size_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(read(task(written(tmp_path, jsonl(ROWS)))))
     for chunk in (1, 7, 30):
         monkeypatch.setattr("gcsl_cli.tasks.feedback.graded_file.CHUNK", chunk)
         assert list(read(task(tmp_path / "my.jsonl"))) == whole
 
 
-def test_a_broken_first_line_behind_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_broken_first_line_after_a_byte_order_mark(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf{broken\n" + jsonl(ROWS)
 
     with pytest.raises(DataError, match=r"1 x not valid JSON .*: my\.jsonl:1 line=\"\{broken\""):
         read(task(written(tmp_path, content)))
 
 
-def test_a_data_set_of_the_hub_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the Hub client would have fetched; the config says which of its files."""
+def test_a_hub_data_set_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The config selects among the files that the Hub client downloaded."""
     asked: list[Any] = []
 
     def fetched(uri: str, revision: str | None) -> Path:
@@ -181,7 +181,7 @@ def test_a_data_set_of_the_hub_is_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert made.feedback_name() == "name"
 
 
-# Chats
+# Conversations
 
 
 def turns(*contents: str) -> list[dict[str, str]]:
@@ -199,14 +199,14 @@ def test_whole_conversations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("completion", ["Yes.", [{"role": "assistant", "content": "Yes."}]])
-def test_messages_with_a_completion_of_its_own(tmp_path: Path, completion: Any) -> None:
+def test_messages_with_a_separate_completion(tmp_path: Path, completion: Any) -> None:
     rows = [{"prompt": turns(p), "completion": completion, "score": n % 5} for n, p in enumerate(PROMPTS)]
     made = task(written(tmp_path, jsonl(rows)))
 
     assert (json.loads(read(made)[0].prompt), read(made)[0].completion) == (turns(PROMPTS[0]), "Yes.")
 
 
-def test_the_format_follows_the_file_and_the_config(tmp_path: Path) -> None:
+def test_format_depends_on_the_file_and_the_config(tmp_path: Path) -> None:
     texts = written(tmp_path, jsonl(ROWS))
     chats = written(tmp_path, jsonl([{"messages": turns("a", "b"), "score": 1}]), "chats.jsonl")
 
@@ -218,13 +218,13 @@ def test_the_format_follows_the_file_and_the_config(tmp_path: Path) -> None:
         task(chats, instruction="Say: {prompt}").prompt_format()
 
 
-def test_prompts_without_a_goal_are_formatted_as_the_file_says(tmp_path: Path) -> None:
+def test_nothing_is_sampled_or_scored_by_default(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl(ROWS)), sentences=["Bad.", "Good."], levels=[3.0])
 
     assert (made.evaluation_keys(), made.rollouts_planned()) == ({"version": 1, "scorer": None}, 0)
 
 
-# What is told and what is evaluated
+# Overview and evaluation
 
 
 def test_the_overview_counts_prompts_with_several_grades(tmp_path: Path) -> None:
@@ -237,14 +237,14 @@ def test_the_overview_counts_prompts_with_several_grades(tmp_path: Path) -> None
     assert made.overview()[2] == ["prompts", "30, 1 of them with several grades"]
 
 
-def test_evaluation_prompts_are_a_few_of_the_test_split(tmp_path: Path) -> None:
+def test_evaluation_prompts_come_from_the_test_split(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl([*ROWS, *ROWS])), test_prompts=2)
     tests = [prompt for prompt in split_prompts(PROMPTS, SPLIT) if prompt.split == "test"]
 
     assert made.evaluation_prompts(read(made)) == tests[:2]
 
 
-def test_a_configured_scorer_grades_as_the_file_does(tmp_path: Path) -> None:
+def test_a_scorer_grades_on_the_scale_of_the_file(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl(ROWS)), score_direction="lower", scorer=lambda texts: np.array([3.0, 5.0]))
 
     assert made.score([], ["a", "b"]).tolist() == [-3, -5]
@@ -252,7 +252,7 @@ def test_a_configured_scorer_grades_as_the_file_does(tmp_path: Path) -> None:
     assert [column.better for column in made.result_columns()] == ["lower"]
 
 
-def test_the_identity_follows_the_content(tmp_path: Path) -> None:
+def test_identity_depends_on_the_content(tmp_path: Path) -> None:
     path = written(tmp_path, jsonl(ROWS))
     keys = task(path).feedback_keys({})
     path.write_bytes(jsonl(ROWS[1:]))
@@ -262,7 +262,7 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
     assert (task(path).feedback_name(), task(tmp_path / "A b--c.d.jsonl").feedback_name()) == ("my", "a-b-c-d")
 
 
-# Faults
+# Bad rows
 
 
 FAULTS = [
@@ -310,7 +310,7 @@ CHAT_FAULTS = [
 
 
 @pytest.mark.parametrize(("row", "kind"), FAULTS)
-def test_a_row_with_a_fault_is_named_with_its_place(tmp_path: Path, row: Any, kind: str) -> None:
+def test_a_bad_row_is_reported_with_its_location(tmp_path: Path, row: Any, kind: str) -> None:
     rows = [*ROWS[:5], row, *ROWS[5:]]
 
     with pytest.raises(DataError) as error:
@@ -322,20 +322,20 @@ def test_a_row_with_a_fault_is_named_with_its_place(tmp_path: Path, row: Any, ki
 
 
 @pytest.mark.parametrize(("row", "kind"), CHAT_FAULTS)
-def test_a_conversation_with_a_fault_is_named_with_its_place(tmp_path: Path, row: Any, kind: str) -> None:
+def test_a_bad_conversation_is_reported_with_its_location(tmp_path: Path, row: Any, kind: str) -> None:
     rows = [*[{"messages": turns(prompt, "Yes."), "score": n % 5} for n, prompt in enumerate(PROMPTS)], row]
 
     with pytest.raises(DataError, match=rf"1 x {kind}.*: my\.jsonl:31"):
         read(task(written(tmp_path, jsonl(rows))))
 
 
-def test_a_first_row_with_a_fault_is_one_of_the_rows(tmp_path: Path) -> None:
-    """The columns are those of the first rows together."""
+def test_the_first_row_may_be_bad(tmp_path: Path) -> None:
+    """Columns are found from the first rows together."""
     with pytest.raises(DataError, match=r"1 of 31 rows .*\n  1 x completion is missing: my\.jsonl:1"):
         read(task(written(tmp_path, jsonl([{"prompt": "a", "score": 1}, *ROWS]))))
 
 
-def test_faults_are_collected_by_kind_with_their_count_and_first_three_places(tmp_path: Path) -> None:
+def test_bad_rows_are_grouped_by_kind_with_counts_and_locations(tmp_path: Path) -> None:
     broken = [{"prompt": "a", "completion": "b", "score": f"n/a {n}"} for n in range(5)]
     content = jsonl(ROWS) + jsonl(broken) + b'{"prompt": \n' + b'\xff\xfe{"a": 1}\n' + b"\n   \n" + b'{"a": NaN}\n'
 
@@ -350,7 +350,7 @@ def test_faults_are_collected_by_kind_with_their_count_and_first_three_places(tm
     assert "1 x score is missing: my.jsonl:40" in text
 
 
-def test_skipped_rows_are_written_down_with_their_reasons(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_rows_are_recorded_with_reasons(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "gcsl")
     broken = {"prompt": "a", "completion": "b", "score": "n/a"}
     folder = tmp_path / "feedback"
@@ -381,15 +381,15 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_left_is_an_error_although_faults_are_skipped(tmp_path: Path) -> None:
+def test_skipping_every_row_is_an_error(tmp_path: Path) -> None:
     rows = [row | {"score": "bad"} for row in ROWS]
 
     with pytest.raises(DataError, match=r"30 of 30 rows cannot be used(.|\n)*No usable rows are left"):
         read(task(written(tmp_path, jsonl(rows)), on_error="skip"))
 
 
-def test_rows_of_csv_with_another_number_of_fields(tmp_path: Path) -> None:
-    """The third row begins at line 5: a field of the second one has a line break."""
+def test_csv_rows_with_the_wrong_number_of_fields(tmp_path: Path) -> None:
+    """The third row starts at line 5, because a field of the second has a line break."""
     content = b'prompt,completion,score\na,b,1\n"c\nd",e,2\nf,g\n\nh,i,3,4\n'
 
     with pytest.raises(DataError) as error:
@@ -398,7 +398,7 @@ def test_rows_of_csv_with_another_number_of_fields(tmp_path: Path) -> None:
     assert "1 x 4 fields where the header has 3: my.csv:7" in str(error.value)
 
 
-# Files that are broken as a whole
+# Broken files
 
 
 def parquet(folder: Path) -> bytes:
@@ -466,7 +466,7 @@ BROKEN: list[tuple[str, Content, str]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "said"), BROKEN, ids=[name for name, _, _ in BROKEN])
-def test_a_broken_file_is_refused_by_name(tmp_path: Path, name: str, content: Content, said: str) -> None:
+def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: Content, said: str) -> None:
     path = written(tmp_path, content(tmp_path) if callable(content) else content, name)
 
     with pytest.raises(GcslError) as error:
@@ -480,7 +480,7 @@ def test_there_are_forty_broken_files() -> None:
     assert len(BROKEN) >= 40
 
 
-def test_a_missing_file_and_folders_that_do_not_help(tmp_path: Path) -> None:
+def test_a_missing_file_and_unusable_folders(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"none\.jsonl: no such file"):
         read(task(tmp_path / "none.jsonl"))
     with pytest.raises(DataError, match="the folder contains no data files"):
@@ -493,7 +493,7 @@ def test_a_missing_file_and_folders_that_do_not_help(tmp_path: Path) -> None:
         read(task(tmp_path, files="*.parquet"))
 
 
-def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_column_suggests_a_similar_one(tmp_path: Path) -> None:
     path = written(tmp_path, jsonl([row | {"scores": {"help": 1}} for row in ROWS]))
 
     with pytest.raises(ConfigError, match=r"task\.columns\.prompt=promt: .* has no such column\. Did you mean prompt"):
@@ -513,7 +513,7 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
         ({"test_prompts": 0}, "task.test_prompts=0: must be at least 1"),
     ],
 )
-def test_settings_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as error:
         task(written(tmp_path, jsonl(ROWS)), **changes).rollouts_planned()
     assert said in str(error.value)
