@@ -79,7 +79,7 @@ def read_graded(
     sample = first_values(files)
     columns = find_columns(sample, config, files[0].name)
     parse = RowParser(columns, holds_conversations(sample, columns), scale)
-    found = GradedFile(GRADED.empty_table(), columns, parse.conversations)
+    graded = GradedFile(GRADED.empty_table(), columns, parse.conversations)
     batches: list[pa.RecordBatch] = []
     rows: list[tuple[str, str, float, str]] = []
     for file, (line, row) in _all_rows(files):
@@ -88,15 +88,15 @@ def read_graded(
                 raise row
             prompt, completion, grade = parse(row)
         except Fault as fault:
-            found.faults.add(fault, Place(Path(file), line))
+            graded.faults.add(fault, Place(Path(file), line))
             reject(_rejected(fault, file, line, None if isinstance(row, Fault) else row))
             continue
         rows.append((prompt, completion, grade, identify(prompt)))
         if len(rows) == CHUNK:
             batches.append(_batch(rows))
             rows = []
-    found.table = pa.Table.from_batches([*batches, _batch(rows)], GRADED)
-    return found
+    graded.table = pa.Table.from_batches([*batches, _batch(rows)], GRADED)
+    return graded
 
 
 def _all_rows(files: Sequence[Path]) -> Iterator[tuple[str, NumberedRow]]:

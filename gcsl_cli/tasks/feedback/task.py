@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.input_files import data_files
+from gcsl_cli.data.input_files import Faults, data_files
 from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError
@@ -57,7 +58,6 @@ class FeedbackTask(Task):
 
     def __post_init__(self) -> None:
         self._overview: list[list[str]] | None = None
-        self._kind: tuple[Columns, bool] | None = None
 
     def prompt_format(self) -> str:
         """`plain` or `chat` as configured, or `messages` if the file holds lists of chat messages.
@@ -66,7 +66,7 @@ class FeedbackTask(Task):
             ConfigError: the configured format or instruction does not fit the file.
             DataError: the file cannot be read.
         """
-        if not self._found()[1]:
+        if not self._layout[1]:
             return "chat" if self.format == "auto" else self.format
         if self.format == "plain":
             raise ConfigError(f"task.format=plain: {self.path} holds lists of chat messages. Use task.format=auto.")
@@ -82,7 +82,7 @@ class FeedbackTask(Task):
         lower = self.score_direction == "lower"
         scores = feedback.scores
         low, high = self.scale or sorted(float(-s if lower else s) + 0.0 for s in (scores.min(), scores.max()))
-        column = self._found()[0].score
+        column = self._layout[0].score
         last = column.rpartition(".")[2].replace("_", " ").strip()
         generic = last.lower() in USUAL["score"]
         return Scale(self.score_name or ("quality" if generic else last), low, high, lower)
@@ -138,9 +138,9 @@ class FeedbackTask(Task):
             ConfigError: a column cannot be found.
             DataError: rows cannot be used; the message groups the faults by kind, with the first few locations.
         """
-        found = self._graded(folder)
-        self._overview = _overview(self.path, found)
-        table = found.table
+        graded = self._graded(folder)
+        self._overview = _overview(self.path, graded)
+        table = graded.table
         ids = table["prompt_id"].combine_chunks().dictionary_encode()
         splits = split_ids(ids.dictionary.to_pylist(), self.split)
         sign = -1.0 if self.score_direction == "lower" else 1.0
@@ -174,15 +174,14 @@ class FeedbackTask(Task):
             return []
         return [Column("mean_grade", f"mean {self.score_name or 'grade'}", self.score_direction)]
 
-    def _found(self) -> tuple[Columns, bool]:
+    @cached_property
+    def _layout(self) -> tuple[Columns, bool]:
         """The file's columns, and whether it holds conversations."""
-        if self._kind is None:
-            self._check()
-            files = self._files()
-            row = first_values(files)
-            columns = find_columns(row, self.columns, files[0].name)
-            self._kind = columns, holds_conversations(row, columns)
-        return self._kind
+        self._check()
+        files = self._files()
+        row = first_values(files)
+        columns = find_columns(row, self.columns, files[0].name)
+        return columns, holds_conversations(row, columns)
 
     def _files(self) -> list[Path]:
         return data_files(resolve(self.path, revision=self.revision), self.files)
@@ -191,12 +190,11 @@ class FeedbackTask(Task):
         self._check()
         with _rejected_file(folder if self.on_error == "skip" else None) as reject:
             scale = None if self.scale is None else (self.scale[0], self.scale[1])
-            found = read_graded(self._files(), self.columns, scale, prompt_id, reject)
-        self._report(found)
-        return found
+            graded = read_graded(self._files(), self.columns, scale, prompt_id, reject)
+        self._report(graded.faults, len(graded.table))
+        return graded
 
-    def _report(self, found: GradedFile) -> None:
-        faults, rows = found.faults, len(found.table)
+    def _report(self, faults: Faults, rows: int) -> None:
         listing = "".join(f"\n  {line}" for line in faults.lines())
         if faults.total and (self.on_error == "fail" or not rows):
             raise DataError(
@@ -221,16 +219,16 @@ class FeedbackTask(Task):
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
 
 
-def _overview(path: str, found: GradedFile) -> list[list[str]]:
-    columns, table = found.columns, found.table
+def _overview(path: str, graded: GradedFile) -> list[list[str]]:
+    columns, table = graded.columns, graded.table
     completion = columns.completion or "the last message of each conversation"
-    graded = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
-    several = pc.sum(pc.greater(graded, 1)).as_py() or 0
+    grades = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
+    several = pc.sum(pc.greater(grades, 1)).as_py() or 0
     return [
         ["file", f"{path}: {len(table)} rows"],
         ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
-        ["prompts", f"{len(graded)}, {several} of them with several grades"],
-        *[["left out", line] for line in found.faults.lines()],
+        ["prompts", f"{len(grades)}, {several} of them with several grades"],
+        *[["left out", line] for line in graded.faults.lines()],
     ]
 
 

@@ -1,6 +1,6 @@
 """Build the log of all ratings: user by user, each user's from oldest to newest.
 
-Rules, each counted in `RatingLog.left_out`:
+Rules, each counted in `RatingLog.rule_counts`:
 - Ratings of an item without a title are left out. Items with the same title are one item, because a model sees only
   titles.
 - If a user rates an item several times, the newest rating counts.
@@ -22,7 +22,32 @@ from gcsl_cli.data.input_files import Place
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.recommendation.rating_files import numbers, read_blocks
 
+UNTITLED = "ratings of items without a title, left out"
+UNTIMED = "ratings without a timestamp, placed first"
+MERGED = "items merged with another of the same title"
+REPLACED = "ratings replaced by a newer one"
+
 Ints = NDArray[np.int64]
+
+
+@dataclass
+class RatingColumns:
+    """Column names of a ratings file."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    rating: str = "rating"
+    timestamp: str | None = "timestamp"
+    title: str | None = None
+
+
+@dataclass
+class ItemColumns:
+    """Column names of an items file. A four-digit year is appended to the title, as in "Fargo (1996)"."""
+
+    item: str = "item_id"
+    title: str = "title"
+    year: str | None = None
 
 
 @dataclass
@@ -50,14 +75,12 @@ class Titles:
         self.of_item[item] = index
 
 
-def read_titles(path: Path, item: str, title: str, year: str | None, renamed: Mapping[str, str | None]) -> Titles:
+def read_titles(path: Path, columns: ItemColumns, renamed: Mapping[str, str | None]) -> Titles:
     """Read the titles of items.
 
     Args:
         path: CSV, tab-separated or Parquet file.
-        item: name of the item column.
-        title: name of the title column.
-        year: name of the year column; a four-digit year is appended to the title, as in "Fargo (1996)".
+        columns: its column names.
         renamed: replacements for titles in the file; None leaves the item without a title.
 
     Raises:
@@ -65,8 +88,8 @@ def read_titles(path: Path, item: str, title: str, year: str | None, renamed: Ma
         DataError: the file cannot be read, or has no titles.
     """
     titles = Titles()
-    columns = [item, title, *([] if year is None else [year])]
-    for _, block in read_blocks(path, columns, "task.item_columns"):
+    names = [columns.item, columns.title, *([] if columns.year is None else [columns.year])]
+    for _, block in read_blocks(path, names, "task.item_columns"):
         items, texts, *years = (column.cast(pa.string()).to_pylist() for column in block)
         for index, (id_, text) in enumerate(zip(items, texts, strict=True)):
             released = (years[0][index] or "") if years else ""
@@ -90,8 +113,8 @@ class RatingLog:
     items: NDArray[np.int32]
     """Index into `titles`, `(ratings,)`."""
     ratings: NDArray[np.float32]
-    left_out: Mapping[str, int]
-    """Number of ratings (or users) that each rule applied to."""
+    rule_counts: Mapping[str, int]
+    """Number of ratings, items or users that each rule applied to."""
 
     @cached_property
     def rated(self) -> Ints:
@@ -101,17 +124,6 @@ class RatingLog:
     def of_user(self, user: int) -> slice:
         """The range of a user's ratings."""
         return slice(int(self.starts[user]), int(self.starts[user + 1]))
-
-
-@dataclass(frozen=True, slots=True)
-class RatingColumns:
-    """Column names of a file of ratings."""
-
-    user: str
-    item: str
-    rating: str
-    timestamp: str | None
-    title: str | None
 
 
 def read_log(
@@ -140,7 +152,7 @@ def read_log(
     with_titles = titles is None
     titles = Titles() if titles is None else titles
     users: dict[str, int] = {}
-    parts, left_out = [], {"items without a title": 0, "without a timestamp": 0}
+    parts, rules = [], {UNTITLED: 0, UNTIMED: 0}
     optional = [name for name in (columns.timestamp, columns.title if with_titles else None) if name is not None]
     for path in files:
         for line, block in read_blocks(path, [columns.user, columns.item, columns.rating, *optional], "task.columns"):
@@ -152,26 +164,26 @@ def read_log(
             time = np.zeros(len(user))
             if columns.timestamp is not None:
                 time = numbers(block[3], columns.timestamp, path, line, missing=True)
-                left_out["without a timestamp"] += int(np.isnan(time).sum())
+                rules[UNTIMED] += int(np.isnan(time).sum())
             item = _title_indices(block[1], block[-1] if with_titles else None, titles)
             known = item >= 0
-            left_out["items without a title"] += int((~known).sum())
+            rules[UNTITLED] += int((~known).sum())
             parts.append((user[known], item[known], rating[known], np.nan_to_num(time[known], nan=-np.inf)))
     if not sum(len(part[0]) for part in parts):
         raise DataError(f"{files[0]}: no ratings of items with a title.")
     user, item, rating, time = (np.concatenate(column) for column in zip(*parts, strict=True))
     del parts
-    left_out["items with the title of another, one with it"] = titles.collided
+    rules[MERGED] = titles.collided
     order = np.lexsort((time, user))  # stable: equal times keep the order of the file
     user, item, rating = user[order], item[order], rating[order]
     del order, time
     if newest:
         last = _last_of_each(user, item)
-        left_out["rated again later"] = int(len(last) - last.sum())
+        rules[REPLACED] = int(len(last) - last.sum())
         user, item, rating = user[last], item[last], rating[last]
     counts = np.bincount(user, minlength=len(users))
     enough = counts >= fewest
-    left_out[f"users with fewer than {fewest} ratings"] = int((~enough).sum())
+    rules[f"users with fewer than {fewest} ratings, left out"] = int((~enough).sum())
     if not enough.any():
         raise DataError(
             f"No user has {fewest} ratings; the most is {counts.max()}. Hold out fewer (task.test_items, "
@@ -180,7 +192,7 @@ def read_log(
     kept = enough[user]
     starts = np.concatenate([[0], np.cumsum(counts[enough])]).astype(np.int64)
     names = [name for name, chosen in zip(users, enough.tolist(), strict=True) if chosen]
-    return RatingLog(names, titles.texts, starts, item[kept], rating[kept], left_out)
+    return RatingLog(names, titles.texts, starts, item[kept], rating[kept], rules)
 
 
 def _last_of_each(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -25,7 +25,7 @@ from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.ranking import auc_parts
 from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
-from gcsl_cli.tasks.recommendation.rating_log import RatingColumns, RatingLog, read_log, read_titles
+from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
 HISTORY = 10
 SEQUENCES = 10_000
@@ -201,9 +201,8 @@ class TallrecTask(Task):
 
     def _log(self) -> RatingLog:
         items, ratings = (resolve(uri, sha256=self.sha256) for uri in (self.items, self.ratings))
-        titles = read_titles(items, "item_id", "movie_title", "release_year", self.titles)
-        names = RatingColumns("user_id", "item_id", "rating", "timestamp", None)
-        return read_log([ratings], names, titles, (1.0, 5.0), fewest=1, newest=False)
+        titles = read_titles(items, ItemColumns("item_id", "movie_title", "release_year"), self.titles)
+        return read_log([ratings], RatingColumns(), titles, (1.0, 5.0), fewest=1, newest=False)
 
 
 def sequences(ratings: RatingLog) -> list[Sequence10]:

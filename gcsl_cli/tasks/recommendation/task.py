@@ -35,7 +35,7 @@ from gcsl_cli.tasks.recommendation.histories import (
     users_of,
 )
 from gcsl_cli.tasks.recommendation.rating_files import rating_files
-from gcsl_cli.tasks.recommendation.rating_log import RatingColumns, RatingLog, read_log, read_titles
+from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
 CHUNK = 50_000
 FEEDBACK_FIELDS = {
@@ -50,26 +50,6 @@ Floats = NDArray[np.float64]
 
 
 @dataclass
-class ColumnsConfig:
-    """Columns of the ratings file."""
-
-    user: str = "user_id"
-    item: str = "item_id"
-    rating: str = "rating"
-    timestamp: str | None = "timestamp"
-    title: str | None = None
-
-
-@dataclass
-class ItemColumnsConfig:
-    """Columns of the items file."""
-
-    item: str = "item_id"
-    title: str = "title"
-    year: str | None = None
-
-
-@dataclass
 class RecommendationTask(Task):
     """Ratings, their split by time, candidates and ranking metrics."""
 
@@ -79,8 +59,8 @@ class RecommendationTask(Task):
     items: str | None = None
     sha256: str | None = None
     revision: str | None = None
-    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
-    item_columns: ItemColumnsConfig = field(default_factory=ItemColumnsConfig)
+    columns: RatingColumns = field(default_factory=RatingColumns)
+    item_columns: ItemColumns = field(default_factory=ItemColumns)
     titles: dict[str, str | None] = field(default_factory=dict)
     scale: list[float] = field(default_factory=lambda: [1.0, 5.0])
     score_name: str = "rating"
@@ -100,11 +80,10 @@ class RecommendationTask(Task):
         return Scale(self.score_name, self.scale[0], self.scale[1], closed=True)
 
     def overview(self) -> list[list[str]]:
-        """Users, titles and ratings, and what was left out."""
-        found = self.log
+        """Ratings, users and titles, and how often each rule applied."""
         return [
-            ["ratings", f"{len(found.items)} of {len(found.users)} users, {len(found.rated)} titles"],
-            *[["left out", f"{count} x {why}"] for why, count in found.left_out.items() if count],
+            ["ratings", f"{len(self.log.items)} by {len(self.log.users)} users, {len(self.log.rated)} titles"],
+            *[["rule", f"{count} x {rule}"] for rule, count in self.log.rule_counts.items() if count],
         ]
 
     def feedback_name(self) -> str:
@@ -206,9 +185,9 @@ class RecommendationTask(Task):
 
     def measured(self, prompts: Sequence[Prompt], log_probs: Sequence[Floats], tokens: Sequence[Floats]) -> Measured:
         """Rank by total log-likelihood, and by log-likelihood per token."""
-        by_token = [values / counts for values, counts in zip(log_probs, tokens, strict=True)]
+        per_token = [values / counts for values, counts in zip(log_probs, tokens, strict=True)]
         found = self._ranked(prompts, log_probs)
-        detail = {f"{name}_per_token": metric for name, metric in self._ranked(prompts, by_token).metrics.items()}
+        detail = {f"{name}_per_token": metric for name, metric in self._ranked(prompts, per_token).metrics.items()}
         return Measured(found.metrics | detail, found.scores)
 
     def references(self, prompts: Sequence[Prompt]) -> dict[str, Measured]:
@@ -229,11 +208,11 @@ class RecommendationTask(Task):
             Column("hr_10_liked", f"HR@10 of items rated {self.liked:g} or more", "higher", independent=True),
             Column("top_rating", "rating of the first held-out item", "higher", independent=True),
         ]
-        by_token = [
-            Column(f"{column.name}_per_token", f"{column.label}, by token", "higher", independent=True, detail=True)
+        per_token = [
+            Column(f"{column.name}_per_token", f"{column.label}, per token", "higher", independent=True, detail=True)
             for column in columns
         ]
-        return [*columns, *by_token]
+        return [*columns, *per_token]
 
     def _ranked(self, prompts: Sequence[Prompt], scores: Sequence[Floats]) -> Measured:
         metrics, top_ratings = ranking_metrics(self._cases_of(prompts), scores, self.liked)
@@ -250,11 +229,10 @@ class RecommendationTask(Task):
         """All ratings, sorted by user and time."""
         titles = None
         if self.items is not None:
-            path, columns = resolve(self.items, sha256=self.sha256, revision=self.revision), self.item_columns
-            titles = read_titles(path, columns.item, columns.title, columns.year, self.titles)
-        names = RatingColumns(**asdict(self.columns))
+            path = resolve(self.items, sha256=self.sha256, revision=self.revision)
+            titles = read_titles(path, self.item_columns, self.titles)
         files = rating_files(resolve(self.ratings, sha256=self.sha256, revision=self.revision))
-        return read_log(files, names, titles, (self.scale[0], self.scale[1]), fewest=self._held_out().fewest)
+        return read_log(files, self.columns, titles, (self.scale[0], self.scale[1]), fewest=self._held_out().fewest)
 
     @cached_property
     def _test_users(self) -> list[int]:

@@ -9,7 +9,14 @@ import pytest
 
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.tasks.recommendation.rating_files import rating_files
-from gcsl_cli.tasks.recommendation.rating_log import RatingColumns, RatingLog, Titles, read_log, read_titles
+from gcsl_cli.tasks.recommendation.rating_log import (
+    ItemColumns,
+    RatingColumns,
+    RatingLog,
+    Titles,
+    read_log,
+    read_titles,
+)
 
 NAMES = RatingColumns("user", "item", "rating", "time", None)
 
@@ -48,7 +55,7 @@ def test_order_by_time_then_file_with_missing_times_first(tmp_path: Path) -> Non
     path = written(tmp_path, "user,item,rating,time\n2,a,3,9\n1,c,1,5\n1,b,2,5\n1,a,4,\n2,b,5,1\n")
     log = read(path)
     assert by_user(log) == {"2": [("B", 5), ("A", 3)], "1": [("A", 4), ("C", 1), ("B", 2)]}
-    assert log.left_out["without a timestamp"] == 1
+    assert log.rule_counts["ratings without a timestamp, placed first"] == 1
 
 
 def test_file_order_without_a_time_column(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_the_newest_rating_of_an_item_counts(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating,time\n1,a,5,9\n1,b,3,2\n1,a,1,1\n")
     log = read(path)
     assert by_user(log) == {"1": [("B", 3), ("A", 5)]}
-    assert log.left_out["rated again later"] == 1
+    assert log.rule_counts["ratings replaced by a newer one"] == 1
 
 
 def test_items_with_the_same_title_are_one_item(tmp_path: Path) -> None:
@@ -68,15 +75,15 @@ def test_items_with_the_same_title_are_one_item(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating,time\n1,a,5,1\n1,b,2,2\n1,c,3,3\n")
     log = read(path, titles(a="Heat (1995)", b="HEAT  (1995)", c="Fargo"))
     assert by_user(log) == {"1": [("Heat (1995)", 2), ("Fargo", 3)]}
-    assert log.left_out["items with the title of another, one with it"] == 1
+    assert log.rule_counts["items merged with another of the same title"] == 1
 
 
 def test_untitled_items_and_short_histories_are_left_out(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating,time\n1,a,5,1\n1,x,2,2\n1,c,3,3\n2,a,1,1\n2,y,1,2\n")
     log = read(path, fewest=2)
     assert by_user(log) == {"1": [("A", 5), ("C", 3)]}
-    assert log.left_out["items without a title"] == 2
-    assert log.left_out["users with fewer than 2 ratings"] == 1
+    assert log.rule_counts["ratings of items without a title, left out"] == 2
+    assert log.rule_counts["users with fewer than 2 ratings, left out"] == 1
 
 
 def test_titles_in_the_ratings_file(tmp_path: Path) -> None:
@@ -134,7 +141,7 @@ def test_valid_years_are_appended_to_titles(tmp_path: Path) -> None:
         "item_id:token\tmovie_title:token_seq\tyear:token\n1\tToy Story\t1995\n2\tunkonwn\tunkonwn\n3\tTime (1995)\tV\n"
     )
     path = written(tmp_path, text, "ml.item")
-    found = read_titles(path, "item_id", "movie_title", "year", {"unkonwn": None})
+    found = read_titles(path, ItemColumns("item_id", "movie_title", "year"), {"unkonwn": None})
     assert found.texts == ["Toy Story (1995)", "Time (1995)"]
     assert found.of_item == {"1": 0, "3": 1}
 

@@ -9,7 +9,8 @@ import pytest
 
 from gcsl_cli.data.records import FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.recommendation.task import ColumnsConfig, RecommendationTask
+from gcsl_cli.tasks.recommendation.rating_log import RatingColumns
+from gcsl_cli.tasks.recommendation.task import RecommendationTask
 
 TITLES = [f"Movie {number}" for number in range(30)]
 
@@ -28,7 +29,7 @@ def ratings(folder: Path, users: int = 6, each: int = 12) -> Path:
 
 def task(folder: Path, **settings: Any) -> RecommendationTask:
     values: dict[str, Any] = {"heading": "Rated:", "history": 3, "test_items": 2, "negatives": 5}
-    return RecommendationTask(ratings=str(ratings(folder)), columns=ColumnsConfig(title="title"), **values | settings)
+    return RecommendationTask(ratings=str(ratings(folder)), columns=RatingColumns(title="title"), **values | settings)
 
 
 def graded(made: RecommendationTask) -> FeedbackRows:
@@ -209,5 +210,5 @@ def test_invalid_settings_are_refused(tmp_path: Path, settings: dict[str, Any], 
 def test_the_scale_is_closed(tmp_path: Path) -> None:
     made = task(tmp_path)
     assert made.grade_scale(graded(made)).closed
-    assert made.overview()[0] == ["ratings", "72 of 6 users, 17 titles"]
+    assert made.overview()[0] == ["ratings", "72 by 6 users, 17 titles"]
     assert [Prompt(p.prompt_id, p.text, p.split) for p in made.evaluation_prompts(graded(made))]
