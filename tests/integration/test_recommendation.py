@@ -98,7 +98,7 @@ def test_rankings_are_kept_and_go_on_after_the_last_shard(
     ended = gcsl("evaluate", *lines, "evaluation.bootstrap=60")
     assert ended.code == 0, ended.err
     assert passes == [5 * 7], "five users of the shard, seven candidates each"
-    assert "cut off" in ended.err
+    assert "truncated" in ended.err
     assert pq.read_table(folder / "likelihoods.parquet") == whole
 
 
