@@ -1,11 +1,13 @@
-"""Invalid rollout settings are refused before a model is loaded."""
+"""The base class of tasks, and rollout settings that are refused before a model is loaded."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.base import RolloutSettings
+from gcsl_cli.tasks.base import RolloutSettings, Task
+from gcsl_cli.tasks.toxicity import FeedbackConfig, ToxicityTask
 
 FINE: dict[str, Any] = {
     "samples": 1,
@@ -40,3 +42,28 @@ def test_the_smallest_settings_are_valid() -> None:
 def test_invalid_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"task\.feedback\.{name}={value}: out of range"):
         RolloutSettings.of(RolloutSettings(**FINE | {name: value}))
+
+
+def test_settings_are_extracted_from_a_config_with_more_keys() -> None:
+    """The result has exactly the sampling fields, so that other keys do not reach the sampler."""
+    settings = RolloutSettings.of(FeedbackConfig(**FINE, source="rollouts", prompts=3))
+
+    assert settings == RolloutSettings(**FINE)
+
+
+def test_a_task_must_say_where_its_feedback_comes_from() -> None:
+    @dataclass
+    class Unfinished(Task):
+        name: str = "unfinished"
+
+    with pytest.raises(TypeError, match="feedback_keys"):
+        Unfinished()  # type: ignore[abstract]
+
+
+def test_a_task_inherits_defaults() -> None:
+    task = ToxicityTask(version=3)
+
+    assert (task.format, task.instruction, task.levels, task.prompt_format()) == ("plain", "{prompt}", [], "plain")
+    assert Task.evaluation_keys(task) == {"version": 3}
+    assert Task.rollouts_planned(task) == 0
+    assert (Task.metrics(task, [], []), Task.result_columns(task), Task.overview(task)) == ({}, [], [])
