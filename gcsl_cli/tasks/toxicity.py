@@ -174,13 +174,13 @@ class ToxicityTask(Task):
     def _rollout_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
         prompts, settings = self._rollout_prompts(), RolloutSettings.of(self.feedback)
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
-        made = [row for row in rollouts(prompts, settings) if row.completion.strip()]
-        scores = self._politeness([row.completion for row in made])
+        sampled = [row for row in rollouts(prompts, settings) if row.completion.strip()]
+        scores = self._politeness([row.completion for row in sampled])
         return [
             FeedbackRow(
                 row.prompt, row.completion, float(score), row.prompt_id, splits[row.prompt_id], row.finished, "rollouts"
             )
-            for row, score in zip(made, scores, strict=True)
+            for row, score in zip(sampled, scores, strict=True)
         ]
 
     def _text_rows(self, uri: str) -> list[FeedbackRow]:

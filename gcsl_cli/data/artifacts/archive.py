@@ -57,10 +57,10 @@ def unpack(archive: Path, member: str, target: Path) -> list[str]:
 
 
 def select(names: list[str], member: str, archive: str) -> list[str]:
-    """Return the file names that `member` stands for, sorted; see `unpack`.
+    """Return the file names that match `member`, sorted; see `unpack`.
 
     Raises:
-        ArtifactError: there are none; the message suggests similar names.
+        ArtifactError: no file matches; the message suggests similar names.
     """
     folder, _, last = member.rpartition("/")
     if member in names:

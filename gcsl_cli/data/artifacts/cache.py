@@ -91,7 +91,7 @@ class Manifest:
 
     wheel_sha256: str
     requests: dict[str, list[str]] = field(default_factory=dict)
-    """The member part of each requested URI, with the files it stands for."""
+    """The member part of each requested URI, and the files that match it."""
     files: dict[str, CachedFile] = field(default_factory=dict)
 
     def holds(self, member: str, folder: Path) -> bool:

@@ -56,7 +56,7 @@ class WheelMember:
         return self.folder.with_name(f"{self.folder.name}.json")
 
     def path(self, names: list[str]) -> Path:
-        """Path to return for a request that stands for the files `names`: the file, or the folder that holds them."""
+        """Path to return for a request that matched the files `names`: the file itself, or their folder."""
         return self.folder / (self.member if names == [self.member] else self.member.rpartition("/")[0])
 
 
