@@ -1,8 +1,8 @@
-"""Reading a user's file against bare `datasets`: python scripts/bench_feedback.py [--rows 1000000].
+"""Compare reading graded completions with plain `datasets`: python scripts/bench_feedback.py [--rows 1000000].
 
-Writes JSON lines of about 300 bytes into a temporary folder. Both sides read them, map the columns to prompt,
-completion and score, and split by a hash of the prompt; each runs in a fresh process, in turn. Prints seconds and peak
-resident memory of both, and the median ratio of the seconds (below 1: ours is faster).
+Writes JSON lines of about 300 bytes to a temporary folder. Both sides read them, map the columns to prompt, completion
+and score, and split by a hash of the prompt. They take turns, each in a fresh process. Prints the seconds and peak
+resident memory of both, and the median ratio of seconds (below 1: gcsl is faster).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 
 def write_rows(path: Path, count: int) -> None:
-    """Three completions a prompt, words from a small vocabulary."""
+    """Write three completions per prompt, with words from a small vocabulary."""
     draw = random.Random(0)
     words = [f"word{number}" for number in range(500)]
     texts = [" ".join(draw.choices(words, k=16)) for _ in range(5000)]
@@ -38,12 +38,12 @@ def write_rows(path: Path, count: int) -> None:
             stream.write(json.dumps(row) + "\n")
 
 
-def ours(path: Path) -> int:
+def read_with_gcsl(path: Path) -> int:
     task = FeedbackTask(path=str(path), columns=ColumnsConfig())
     return len(task.graded_rows(lambda *_: [], None))
 
 
-def bare(path: Path) -> int:
+def read_with_datasets(path: Path) -> int:
     from datasets import load_dataset
 
     def mapped(row: dict[str, Any]) -> dict[str, Any]:
@@ -65,12 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", choices=["ours", "bare"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=["gcsl", "datasets"], help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
         started = time.perf_counter()
-        count = {"ours": ours, "bare": bare}[arguments.side](arguments.path)
+        count = {"gcsl": read_with_gcsl, "datasets": read_with_datasets}[arguments.side](arguments.path)
         seconds = time.perf_counter() - started
         print(count, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)
         return
@@ -78,7 +78,7 @@ def main() -> None:
         path = Path(folder) / "rows.jsonl"
         write_rows(path, arguments.rows)
         print(f"{arguments.rows:,} rows, {path.stat().st_size / arguments.rows:.0f} bytes each")
-        times: dict[str, list[float]] = {"ours": [], "bare": []}
+        times: dict[str, list[float]] = {"gcsl": [], "datasets": []}
         for _ in range(arguments.rounds):
             for side, taken in times.items():
                 line = [sys.executable, __file__, "--side", side, "--path", str(path)]
@@ -88,9 +88,9 @@ def main() -> None:
                 rows, seconds, memory = (float(value) for value in done.stdout.split()[-3:])
                 assert rows == arguments.rows
                 taken.append(seconds)
-                print(f"{side:5s} {seconds:6.1f} s  {memory:.2f} GiB", flush=True)
-    ratio = statistics.median(a / b for a, b in zip(times["ours"], times["bare"], strict=True))
-    print(f"ratio of the seconds, median of {arguments.rounds}: {ratio:.2f}")
+                print(f"{side:8s} {seconds:6.1f} s  {memory:.2f} GiB", flush=True)
+    ratio = statistics.median(a / b for a, b in zip(times["gcsl"], times["datasets"], strict=True))
+    print(f"ratio of seconds, median of {arguments.rounds} rounds: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Ranking and preparing ratings: python scripts/bench_ranking.py [--rounds 5] [--ratings 10000000].
+"""Benchmark ranking and reading ratings: python scripts/bench_ranking.py [--rounds 5] [--ratings 10000000].
 
-First the candidates of users of `task=recommendation`, the history computed once against a forward pass a candidate
-(fp32, the real model untrained): the median ratio of times, and whether the order is the same. Then a generated file of
-ratings, read and made into rows by a process of its own: seconds and peak memory.
+Ranking: score the candidates of users of `task=recommendation` with the history computed once, and with one forward
+pass per candidate (fp32, the real model, untrained). Prints the median ratio of times and whether the order agrees.
+Reading: turn a generated file of ratings into rows in a separate process. Prints the seconds and peak memory.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.recommendation.task import RecommendationTask
 
 USERS, ITEMS = 140_000, 20_000
-"""Of a generated file; MovieLens-10M has 70,000 and 11,000."""
+"""Size of the generated file; MovieLens-10M has 70,000 and 11,000."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="users whose candidates are ranked")
+    parser.add_argument("--rounds", type=int, default=5, help="number of users to rank candidates for")
     parser.add_argument("--ratings", type=int, default=10_000_000)
     parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def ranking(rounds: int) -> None:
-    """Print how much faster it is to compute the history once."""
+    """Print the speedup from computing the history once."""
     experiment = Experiment(load(["task=recommendation"]))
     task = experiment.config.task
     prompts = task.evaluation_prompts(task.graded_rows(lambda *_: [], None))[:rounds]
@@ -63,14 +63,14 @@ def ranking(rounds: int) -> None:
         differences.append(float(np.abs(together - alone).max()))
         same.append(bool((np.argsort(together) == np.argsort(alone)).all()))
     print(
-        f"{len(texts)} candidates of a user: {statistics.median(ratios):.1f} times faster than one by one, differing "
-        f"by {max(differences):.0e} nats, same order for {sum(same)} of {len(same)} users",
+        f"{len(texts)} candidates per user: {statistics.median(ratios):.1f} times faster than one by one, at most "
+        f"{max(differences):.0e} nats different, same order for {sum(same)} of {len(same)} users",
         flush=True,
     )
 
 
 def preparing(count: int) -> None:
-    """Print what it takes to make rows of a large file."""
+    """Print the time and memory needed to turn a large file into rows."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         generator = np.random.default_rng(0)

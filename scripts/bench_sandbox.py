@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from gcsl_cli.data.artifacts import resolve
-from gcsl_cli.data.faults import Faults
+from gcsl_cli.data.input_files import Faults
 from gcsl_cli.tasks.code.problem_files import read_problems
 from gcsl_cli.tasks.code.records import CodeProblem
 from gcsl_cli.tasks.code.sandbox.grader import Program

@@ -1,1 +1,1 @@
-"""Rows, splits, files of people's data, and artifacts that are fetched."""
+"""Data in and out: files supplied by users, the records passed between stages, splits, and downloaded artifacts."""

@@ -1,9 +1,9 @@
-"""The rows that pass between stages, as Arrow tables in Parquet files.
+"""Records passed between stages, and the Parquet files that store them.
 
 A feedback row (one file, `feedback.parquet`):
     {"prompt": "I wanted to", "completion": " say thank you", "score": 0.98, "prompt_id": "5f2c...", "split": "train",
      "finished": false, "source": "rollouts"}
-`finished` is false where the completion was cut at a length limit: it then does not teach an end of text.
+`finished` is false if the completion was cut off at a length limit; no end-of-text token is then trained after it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,9 +38,9 @@ PLAN = pa.schema(
     [
         ("step", pa.int32()),
         ("micro", pa.int32()),
-        ("sequence", pa.int32()),  # neighbours of one sequence are one feedback row under several goals
+        ("sequence", pa.int32()),  # consecutive rows with one number are one feedback row under several goals
         ("row", pa.int32()),
-        ("goal", pa.float64()),  # what is asked for, NaN for nothing
+        ("goal", pa.float64()),  # the goal in the prompt, NaN for none
         ("tokens", pa.int32()),
         ("weight", pa.float64()),
     ]
@@ -49,7 +49,7 @@ VALUES = pa.schema(
     [
         ("arm", pa.string()),
         ("metric", pa.string()),
-        ("numerator", pa.list_(pa.float64())),  # of each evaluation prompt, in their order
+        ("numerator", pa.list_(pa.float64())),  # per evaluation prompt, in order
         ("denominator", pa.list_(pa.float64())),
         ("transform", pa.string()),
     ]
@@ -57,7 +57,7 @@ VALUES = pa.schema(
 LIKELIHOODS = pa.schema(
     [
         ("prompt_id", pa.string()),
-        ("log_probs", pa.list_(pa.float64())),  # of each candidate, summed over its tokens, nats
+        ("log_probs", pa.list_(pa.float64())),  # per candidate, summed over its tokens, in nats
         ("tokens", pa.list_(pa.float64())),
     ]
 )
@@ -75,7 +75,7 @@ GENERATION = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt with its identity (a hash of the normalised text) and its split."""
+    """A prompt with its identity (a hash of the normalized text) and its split."""
 
     prompt_id: str
     text: str
@@ -84,7 +84,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRow:
-    """A completion and the grade that it got; `score` is higher for better."""
+    """A graded completion; a higher `score` is better."""
 
     prompt: str
     completion: str
@@ -97,14 +97,14 @@ class FeedbackRow:
 
 @dataclass(frozen=True)
 class FeedbackRows(Sequence[FeedbackRow]):
-    """Feedback rows in an Arrow table: a million of them are as large as their texts; a row is made when it is read."""
+    """Feedback rows in an Arrow table, which needs little more memory than the texts; rows are built on access."""
 
     table: pa.Table
-    """With the columns of `FEEDBACK`."""
+    """Has the columns of `FEEDBACK`."""
 
     @staticmethod
     def of(rows: Iterable[FeedbackRow]) -> "FeedbackRows":
-        """The given rows as a table."""
+        """Build a table from row objects."""
         return FeedbackRows(pa.Table.from_pylist([asdict(row) for row in rows], schema=FEEDBACK))
 
     def __len__(self) -> int:
@@ -117,37 +117,37 @@ class FeedbackRows(Sequence[FeedbackRow]):
     def __getitem__(self, index: int | slice) -> "FeedbackRow | FeedbackRows":
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
-        place = range(len(self))[index]
-        return FeedbackRow(*(column[place].as_py() for column in self.table.columns))
+        position = range(len(self))[index]
+        return FeedbackRow(*(column[position].as_py() for column in self.table.columns))
 
     def __iter__(self) -> Iterator[FeedbackRow]:
         for batch in self.table.to_batches(max_chunksize=8192):
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 yield FeedbackRow(*values)
 
-    def take(self, places: NDArray[np.int64]) -> "FeedbackRows":
-        """The rows at `places`, in that order."""
-        return FeedbackRows(self.table.take(pa.array(places)))
+    def take(self, indices: NDArray[np.int64]) -> "FeedbackRows":
+        """Select rows by index, in the given order."""
+        return FeedbackRows(self.table.take(pa.array(indices)))
 
     def of_split(self, split: str) -> "FeedbackRows":
-        """The rows of a split, in order."""
+        """Select the rows of a split, in order."""
         return FeedbackRows(self.table.filter(pc.equal(self.table["split"], split)).combine_chunks())
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
-        """The scores, `(rows,)`."""
+        """Scores, shape `(rows,)`."""
         return np.asarray(self.table["score"].to_numpy(), dtype=np.float64)
 
     @cached_property
     def prompts(self) -> NDArray[np.int64]:
-        """A number for each row's prompt, equal where the prompt is the same, `(rows,)`."""
+        """Index of each row's prompt among the distinct prompts, shape `(rows,)`."""
         column = self.table["prompt_id"].combine_chunks().dictionary_encode()
         return np.asarray(column.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One sampled completion of a prompt; `tokens` counts its tokens, the end of text included."""
+    """One sampled completion of a prompt; `tokens` is its length including the end-of-text token."""
 
     prompt_id: str
     prompt: str
@@ -158,26 +158,26 @@ class Generation:
 
 
 def write_generations(path: Path, records: Iterable[Generation]) -> None:
-    """Write generations as one Parquet file, whole or not at all."""
+    """Write generations to a Parquet file atomically."""
     write_table(path, pa.Table.from_pylist([asdict(record) for record in records], schema=GENERATION))
 
 
 def write_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Any]) -> None:
-    """Write arrays by column name as one Parquet file, whole or not at all."""
+    """Write arrays, keyed by column name, to a Parquet file atomically."""
     write_table(path, pa.table({name: columns[name] for name in schema.names}, schema=schema))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table as one Parquet file, whole or not at all."""
+    """Write an Arrow table to a Parquet file atomically."""
     with whole_file(path) as temporary:
         pq.write_table(table, temporary)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a Parquet file and check that it has the columns of `schema`.
+    """Read the columns of `schema` from a Parquet file.
 
     Raises:
-        DataError: the file is missing, cut off, not Parquet, or has other columns.
+        DataError: the file is missing, truncated, not Parquet, or its columns do not match.
     """
     try:
         table = pq.read_table(path)
@@ -185,23 +185,23 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         raise DataError(f"{path}: no such file.") from error
     except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
         raise DataError(
-            f"{path}: cannot be read as Parquet ({error}). It is cut off or damaged; "
-            "delete it and run the same command again to make it anew."
+            f"{path}: cannot be read as Parquet ({error}). The file is truncated or damaged; "
+            "delete it and run the same command again to recreate it."
         ) from error
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
-        raise DataError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(table.column_names)}.")
+        raise DataError(f"{path}: no column {missing[0]!r}; the columns are {', '.join(table.column_names)}.")
     try:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
-        raise DataError(f"{path}: a column has another type than expected ({error}). gcsl has not made it.") from error
+        raise DataError(f"{path}: a column has the wrong type ({error}). The file was not written by gcsl.") from error
 
 
 def read_feedback(path: Path) -> FeedbackRows:
-    """The rows of a feedback file, in order."""
+    """Read the rows of a feedback file, in order."""
     return FeedbackRows(read_table(path, FEEDBACK))
 
 
 def read_generations(path: Path) -> list[Generation]:
-    """The rows of a generation file, in order: prompts in order, samples of a prompt together."""
+    """Read the rows of a generation file, in order; the samples of a prompt are adjacent."""
     return [Generation(**row) for row in read_table(path, GENERATION).to_pylist()]

@@ -1,4 +1,4 @@
-"""Splits by a salted hash of the normalised prompt, so that a prompt is in one split wherever it comes from."""
+"""Split prompts by a salted hash of their normalized text, so that a prompt's split does not depend on its source."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from gcsl_cli.errors import ConfigError, DataError
 
 @dataclass
 class SplitConfig:
-    """Shares of the prompts that are held out."""
+    """Fractions of the prompts to hold out."""
 
     test: float = 0.2
     validation: float = 0.1
@@ -23,26 +23,26 @@ class SplitConfig:
 
 
 def prompt_id(text: str) -> str:
-    """Sixteen hex digits of the prompt's text with case and white space folded."""
+    """Hash a prompt, ignoring case and whitespace, to 16 hexadecimal digits."""
     return hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()[:16]
 
 
 def split_ids(ids: Sequence[str], split: SplitConfig) -> NDArray[np.str_]:
-    """The split of each of the distinct `ids`: `train`, `validation` or `test`, `(ids,)`.
+    """Assign each of the distinct `ids` to `train`, `validation` or `test`; shape `(ids,)`.
 
     Raises:
-        ConfigError: the shares leave nothing to train on.
-        DataError: there are too few prompts for three splits of the minimum size.
+        ConfigError: the shares leave nothing to train on, or a setting is out of range.
+        DataError: too few prompts for three splits of the minimum size.
     """
     if split.test < 0 or split.validation < 0 or split.test + split.validation >= 1 or split.minimum < 1:
         raise ConfigError(
             f"task.split: test={split.test:g}, validation={split.validation:g}, minimum={split.minimum}; the shares "
-            "have to be at least 0 and below 1 in sum, the minimum at least 1. Leave them out for the defaults."
+            "must be at least 0 with a sum below 1, and the minimum at least 1. Omit them to use the defaults."
         )
     if len(ids) < 3 * split.minimum:
         raise DataError(
             f"There are {len(ids)} distinct prompts; three splits of at least {split.minimum} need "
-            f"{3 * split.minimum}. Give more prompts or a smaller task.split.minimum."
+            f"{3 * split.minimum}. Supply more prompts or lower task.split.minimum."
         )
     draws = np.array([_draw(id_, split.salt) for id_ in ids])
     ranked = np.argsort(draws, kind="stable")
@@ -57,11 +57,11 @@ def split_ids(ids: Sequence[str], split: SplitConfig) -> NDArray[np.str_]:
 
 
 def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
-    """Each distinct prompt once with its split, in the order of the unsalted hash: the first n are a fair sample.
+    """Return the distinct prompts with their splits, ordered by unsalted hash, so that the first n are a fair sample.
 
     Raises:
-        ConfigError: the shares leave nothing to train on.
-        DataError: there are too few prompts for three splits of the minimum size.
+        ConfigError: the shares leave nothing to train on, or a setting is out of range.
+        DataError: too few prompts for three splits of the minimum size.
     """
     by_id: dict[str, str] = {}
     for text in texts:

@@ -1,1 +1,1 @@
-"""Scorers: from a completion to a grade. One small callable each, pure once it is loaded."""
+"""Scorers: callables that grade completions, one per module."""

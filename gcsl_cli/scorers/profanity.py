@@ -1,4 +1,4 @@
-"""Toxicity by alt-profanity-check: a linear classifier on word counts, 100,000 texts a second on a CPU."""
+"""Toxicity by alt-profanity-check: a linear classifier on word counts, about 100,000 texts per second on a CPU."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class ProfanityScorer:
     name: str = "alt-profanity-check"
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Toxicity of each text, `(texts,)`."""
+        """Return the toxicity of each text, shape `(texts,)`."""
         from profanity_check import predict_prob
 
         if not texts:

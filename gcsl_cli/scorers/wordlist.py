@@ -1,4 +1,4 @@
-"""Profanity by a list of words (better-profanity): a measure that has not seen the classifier's data."""
+"""Profanity by word list (better-profanity), a measure independent of the classifier and its training data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 @dataclass
 class WordListScorer:
-    """1 where a text has a word of the list, else 0."""
+    """1 for a text with a listed word, else 0."""
 
     name: str = "better-profanity"
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Whether each text has a listed word, `(texts,)`."""
+        """Return 1 or 0 for each text, shape `(texts,)`."""
         from better_profanity import profanity
 
         return np.array([profanity.contains_profanity(text) for text in texts], dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Tasks: where graded feedback comes from, which prompts are evaluated, and how a completion is graded."""
+"""Tasks: sources of graded feedback, evaluation prompts, graders and metrics."""

@@ -1,11 +1,13 @@
-"""What a task is. A new task is one module with one dataclass, one YAML and one test.
+"""The interface of a task. A new task is one module with one dataclass, one YAML and one test.
 
-A task is a dataclass: its fields are the keys of its YAML, checked by name and type, and `_target_` names its class.
+A task subclasses `Task` as a dataclass. Its fields are the keys of its YAML, checked by name and type, and `_target_`
+names its class. It may also implement `GradingTask`, `RankingTask`, or both.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,160 +19,161 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 
+Floats = NDArray[np.float64]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass
 class RolloutSettings:
-    """How the base policy is sampled to make feedback."""
+    """How to sample the base policy for feedback. A task whose YAML has more `feedback` keys subclasses this."""
 
-    samples: int
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    batch_size: int
-    shard_prompts: int
-    seed: int
+    samples: int = 4
+    """Completions per prompt."""
+    max_new_tokens: int = 20
+    temperature: float = 1.0
+    top_p: float = 0.9
+    batch_size: int = 256
+    """Sequences decoded at a time."""
+    shard_prompts: int = 64
+    """Prompts per shard; an interrupted run resumes at the first unfinished shard."""
+    seed: int = 0
 
     @staticmethod
     def of(config: object) -> "RolloutSettings":
-        """Those of a task's config, which has fields of these names among others.
+        """Extract and check the settings of a config that has fields of these names, among others.
 
         Raises:
-            ConfigError: a value is out of its range.
+            ConfigError: a value is out of range.
         """
-        return RolloutSettings(**{item.name: getattr(config, item.name) for item in fields(RolloutSettings)})
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be sampled.
-
-        Raises:
-            ConfigError: a value is out of its range.
-        """
-        ranges = {
-            "samples": self.samples >= 1,
-            "max_new_tokens": self.max_new_tokens >= 1,
-            "temperature": 0 < self.temperature < math.inf,
-            "top_p": 0 < self.top_p <= 1,
-            "batch_size": self.batch_size >= 1,
-            "shard_prompts": self.shard_prompts >= 1,
-            "seed": self.seed >= 0,
+        settings = RolloutSettings(**{item.name: getattr(config, item.name) for item in fields(RolloutSettings)})
+        in_range = {
+            "samples": settings.samples >= 1,
+            "max_new_tokens": settings.max_new_tokens >= 1,
+            "temperature": 0 < settings.temperature < math.inf,
+            "top_p": 0 < settings.top_p <= 1,
+            "batch_size": settings.batch_size >= 1,
+            "shard_prompts": settings.shard_prompts >= 1,
+            "seed": settings.seed >= 0,
         }
-        wrong = [name for name, right in ranges.items() if not right]
-        if wrong:
-            raise ConfigError(
-                f"task.feedback.{wrong[0]}={getattr(self, wrong[0])}: out of range; counts are at least 1, temperature "
-                "is above 0, top_p above 0 and at most 1, seed at least 0. Leave it out for the default."
-            )
+        for name, valid in in_range.items():
+            if not valid:
+                raise ConfigError(
+                    f"task.feedback.{name}={getattr(settings, name)}: out of range. Counts must be at least 1, "
+                    "temperature above 0, top_p above 0 and at most 1, seed at least 0. Omit it to use the default."
+                )
+        return settings
 
 
-Floats = NDArray[np.float64]
 Rollouts = Callable[[Sequence[Prompt], RolloutSettings], Sequence[Generation]]
-"""Samples the untouched base policy; given by the stage, so that tasks need no model code."""
+"""Samples the untrained base policy. The stage passes it in, so that tasks need no model code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric of the results table."""
+    """A metric column of the results table."""
 
     name: str
     label: str
     better: str
-    """`lower`, `higher`, or empty where neither is."""
+    """`lower`, `higher`, or empty if neither."""
     digits: int = 3
     independent: bool = False
-    """Measured by something else than the scorer that made the training data."""
+    """Not measured by the scorer that graded the training data."""
     detail: bool = False
-    """Tables that compare methods leave it out; their files have it."""
+    """Written to result files, but left out of the tables that compare methods."""
 
 
 def scorer_keys(scorer: Any) -> dict[str, Any]:
-    """What names a scorer in an identity: its class and its fields."""
+    """Identify a scorer by its class and fields, for run identities."""
     return {"class": f"{type(scorer).__module__}.{type(scorer).__qualname__}", **asdict(scorer)}
 
 
-class Task(Protocol):
-    """Graded feedback, evaluation prompts and metrics; a `GradingTask` also grades, a `RankingTask` also ranks."""
+@dataclass
+class Task(ABC):
+    """A source of graded feedback, with the prompts and metrics to evaluate a policy on."""
 
-    name: str
-    version: int
-    """Counts up when results of the task are no longer comparable; part of every identity."""
-    instruction: str
-    """Stands before the prompt in a chat turn; `{prompt}` is replaced."""
-    sentences: list[str]
-    """The levels in words, worst first; none: they are worded by `templates`."""
-    templates: Mapping[str, str]
-    """A goal in words by formulation, with the placeholders of goal.template; none: it is worded from the scale."""
-    levels: list[float]
-    """Thresholds, as people grade, for goal.levels.by=fixed; none: levels follow from the scores."""
+    name: str = ""
+    version: int = 1
+    """Part of every identity; increment it when old results are no longer comparable."""
+    format: str = "plain"
+    """`plain`, `chat` (a prompt is a user turn) or `messages` (a prompt is a conversation, as JSON)."""
+    instruction: str = "{prompt}"
+    """The user turn in chat format; `{prompt}` is replaced by the prompt."""
+    sentences: list[str] = field(default_factory=list)
+    """One sentence per level, worst first. If empty, `templates` apply."""
+    templates: dict[str, str] = field(default_factory=dict)
+    """Goal text per formulation, with the placeholders of goal.template. If empty, the scale supplies the wording."""
+    levels: list[float] = field(default_factory=list)
+    """Thresholds for goal.levels.by=fixed, in the grades that users see. If empty, the scores determine the levels."""
 
     def prompt_format(self) -> str:
-        """`plain`, `chat` (a prompt is the user's turn) or `messages` (a conversation, as JSON)."""
-        ...
+        """Format of the prompts: `plain`, `chat` or `messages`."""
+        return self.format
 
+    @abstractmethod
     def grade_scale(self, feedback: FeedbackRows) -> Scale:
-        """What people call the grades, and between which ends they lie."""
-        ...
+        """Name and range of the grades as users see them."""
 
     def overview(self) -> list[list[str]]:
-        """Label and value pairs about the source that a dry run shows, after `graded_rows` if it is given feedback."""
-        ...
+        """Label and value pairs about the source, shown in a dry run (after `graded_rows`, for given feedback)."""
+        return []
 
+    @abstractmethod
     def feedback_name(self) -> str:
-        """A readable word for the source of the feedback."""
-        ...
+        """A short name for the feedback source, used in folder names."""
 
+    @abstractmethod
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything that the feedback depends on; `model` only if it samples the policy."""
-        ...
+        """Everything that the feedback depends on; includes `model` only if the policy is sampled."""
 
     def evaluation_keys(self) -> dict[str, Any]:
         """Everything that the metrics depend on, apart from the completions."""
-        ...
+        return {"version": self.version}
 
+    @abstractmethod
     def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:
-        """The prompts that completions are evaluated on; nothing is trained on them."""
-        ...
+        """The held-out prompts to evaluate completions on."""
 
     def rollouts_planned(self) -> int:
-        """How many completions the base policy has to make for the feedback; 0 when none.
+        """Check the settings and count the completions to sample from the base policy; 0 for given feedback.
 
         Raises:
-            ConfigError: the source of the feedback is unknown, or one of its settings cannot be used.
+            ConfigError: a setting cannot be used.
         """
-        ...
+        return 0
 
+    @abstractmethod
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:
-        """Graded rows with their splits; files about what was left out go to `folder` (`None`: nothing is written)."""
-        ...
+        """Graded rows with their splits. Reports on rejected rows are written to `folder`, unless it is None."""
 
-    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
-        """The task's own metrics of sampled completions by column name, from those of each prompt; or none."""
-        ...
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
+        """Task-specific metrics by column name, from the sampled completions of each prompt."""
+        return {}
 
     def result_columns(self) -> list[Column]:
-        """The columns of `metrics` in the order of the table, the main one first."""
-        ...
+        """The columns of `metrics` in table order, the main one first."""
+        return []
 
 
 @runtime_checkable
 class GradingTask(Protocol):
-    """A task that grades new completions as the feedback is graded."""
+    """A task that can grade new completions the way its feedback was graded."""
 
     scorer: Any
-    """What grades completions; `None` where only given grades are known: then it is never asked to."""
+    """The grader of new completions; None if there is none, and then `score` is never called."""
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
-        """The score of each completion of its prompt, higher is better, `(completions,)`."""
+        """Score each completion of its prompt; higher is better. Shape `(completions,)`."""
         ...
 
 
 def grader(task: Task) -> GradingTask | None:
-    """The task as one that grades; `None` where only given grades are known."""
+    """Return the task as a `GradingTask`, or None if it cannot grade new completions."""
     return task if isinstance(task, GradingTask) and task.scorer is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a ranking of candidates gives: metrics by column name, and scores of what stands first, `(prompts, n)`."""
+    """Results of ranking candidates: metrics by column name, and scores of the top candidates, `(prompts, n)`."""
 
     metrics: dict[str, PerPrompt]
     scores: NDArray[np.float64] | None = None
@@ -178,23 +181,23 @@ class Measured:
 
 @runtime_checkable
 class RankingTask(Protocol):
-    """A task that also measures how likely a model finds given completions. Nothing has to be sampled for that.
+    """A task that ranks given completions by their likelihood, without sampling.
 
-    Lists are aligned with the prompts; their arrays are `(candidates,)`.
+    Lists have one entry per prompt; their arrays have shape `(candidates,)`.
     """
 
     def candidates(self, prompts: Sequence[Prompt]) -> list[list[str]]:
-        """The completions of each prompt that are ranked."""
+        """The completions of each prompt to rank."""
         ...
 
     def measured(self, prompts: Sequence[Prompt], log_probs: Sequence[Floats], tokens: Sequence[Floats]) -> Measured:
-        """What a model's log-likelihoods (nats, summed over tokens) of the candidates say."""
+        """Evaluate a model's log-likelihoods of the candidates (in nats, summed over tokens)."""
         ...
 
     def references(self, prompts: Sequence[Prompt]) -> dict[str, Measured]:
-        """The same by rules that need no language model, by their names."""
+        """Results of baselines that need no language model, by name."""
         ...
 
     def ranking_columns(self) -> list[Column]:
-        """The columns of `measured` in the order of the table, the main one first."""
+        """The columns of `measured` in table order, the main one first."""
         ...

@@ -2,7 +2,7 @@
 
 A feedback row:
     {"prompt": "I wanted to", "completion": " say thank you", "score": 0.98, "split": "train", ...}
-The score is 1 - toxicity, so that higher is better; tables show toxicity, as the literature does.
+The score is 1 - toxicity, so that higher is better. Tables show toxicity, as the literature does.
 """
 
 import logging
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.jsonl import Place, read_jsonl
+from gcsl_cli.data.input_files import Place, read_json_lines
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ConfigError, DataError
@@ -24,24 +24,17 @@ from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import expected_maximum, mean, probability
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
-from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, scorer_keys
+from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, scorer_keys
 
 log = logging.getLogger("gcsl")
 
 
 @dataclass
-class FeedbackConfig:
-    """Where the graded completions come from."""
+class FeedbackConfig(RolloutSettings):
+    """Source of the graded completions."""
 
     source: str = "rollouts"
-    """`rollouts`: the base policy's own continuations; `rtp`: RealToxicityPrompts' human ones, from `path`."""
-    samples: int = 4
-    max_new_tokens: int = 20
-    temperature: float = 1.0
-    top_p: float = 0.9
-    batch_size: int = 256
-    shard_prompts: int = 64
-    seed: int = 0
+    """`rollouts`: continuations sampled from the base policy; `rtp`: RealToxicityPrompts' human ones, from `path`."""
     prompts: int | None = None
     texts: str | None = None
     texts_sha256: str | None = None
@@ -51,33 +44,23 @@ class FeedbackConfig:
 
 
 @dataclass
-class ToxicityTask:
+class ToxicityTask(Task):
     """Prompts, graded feedback, scorers and metrics of the toxicity task."""
 
     name: str = "toxicity"
-    version: int = 1
     prompts_uri: str = "???"
     prompts_sha256: str | None = None
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    format: str = "plain"
-    instruction: str = "{prompt}"
-    sentences: list[str] = field(default_factory=list)
-    templates: dict[str, str] = field(default_factory=dict)
-    levels: list[float] = field(default_factory=list)
     scorer: ProfanityScorer = field(default_factory=ProfanityScorer)
     second_scorer: WordListScorer = field(default_factory=WordListScorer)
 
-    def prompt_format(self) -> str:
-        """As configured."""
-        return self.format
-
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
-        """Scores are 1 - toxicity: grades are given as they are learned from."""
+        """Politeness, 1 - toxicity: users see the same numbers that the model is trained on."""
         return Scale("politeness", 0.0, 1.0)
 
     def overview(self) -> list[list[str]]:
-        """How many prompts there are."""
+        """Number of prompts."""
         prompts = self.prompts()
         tests = sum(prompt.split == "test" for prompt in prompts)
         return [["prompts", f"{len(prompts)}, {tests} of them for evaluation"]]
@@ -87,47 +70,47 @@ class ToxicityTask:
         return [prompt for prompt in self.prompts() if prompt.split == "test"]
 
     def feedback_name(self) -> str:
-        """`rollouts` or `rtp`, `-texts` behind it when graded texts are added."""
+        """`rollouts` or `rtp`, with `-texts` appended if graded texts are added."""
         return self.feedback.source + ("-texts" if self.feedback.texts else "")
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:
-        """The feedback's own keys, the prompts', the scorer's, and the model's when it is sampled."""
+        """Source, split, scorer and prompts; for rollouts also the model and the prompt format."""
         feedback = asdict(self.feedback)
-        # A file of the user's may change under its name.
+        # Local files are identified by content, since they may change under the same name.
         feedback |= {"path": content(self.feedback.path), "texts": content(self.feedback.texts)}
         keys = {
             "version": self.version,
             "feedback": feedback,
             "split": asdict(self.split),
             "scorer": scorer_keys(self.scorer),
-            "prompts": content(self.prompts_uri),  # also of given feedback: prompts to be evaluated are left out of it
+            "prompts": content(self.prompts_uri),  # also with source=rtp, which excludes the evaluation prompts
         }
         sampled = {"model": dict(model), "format": self.format, "instruction": self.instruction}
         return keys | (sampled if self.feedback.source == "rollouts" else {})
 
     def evaluation_keys(self) -> dict[str, Any]:
-        """What the metrics depend on: both scorers."""
+        """Both scorers."""
         scorers = (self.scorer, self.second_scorer)
         return {"version": self.version, "scorers": [scorer_keys(scorer) for scorer in scorers]}
 
     def prompts(self) -> list[Prompt]:
-        """The prompts of `prompts_uri`: text files with one a line, or the JSON lines of RealToxicityPrompts."""
+        """Read `prompts_uri`: text files with one prompt per line, or JSON lines as in RealToxicityPrompts."""
         path = resolve(self.prompts_uri, sha256=self.prompts_sha256)
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         lines = [line for file in files for line in _prompts(file)]
         if not lines:
-            raise DataError(f"{path}: no prompt in it; expected text files with one prompt a line.")
+            raise DataError(f"{path}: no prompts found. Expected text files with one prompt per line.")
         return split_prompts(lines, self.split)
 
     def rollouts_planned(self) -> int:
-        """Prompts times samples, 0 for given feedback.
+        """Prompts times samples; 0 if the feedback is given.
 
         Raises:
             ConfigError: the source is unknown, its path is missing, or a setting is out of range.
         """
         source = self.feedback.source
         if source not in ("rollouts", "rtp"):
-            raise ConfigError(f"task.feedback.source={source}: unknown; one of rollouts, rtp.")
+            raise ConfigError(f"task.feedback.source={source}: unknown. Allowed: rollouts, rtp.")
         if source == "rtp":
             self._rtp_path()
             return 0
@@ -135,13 +118,13 @@ class ToxicityTask:
         return len(self._rollout_prompts()) * self.feedback.samples
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None = None) -> FeedbackRows:  # noqa: ARG002
-        """Graded rows of the splits `train` and `validation`.
+        """Graded rows of the training and validation splits.
 
         Raises:
             ConfigError: the source is unknown or its path is missing.
-            DataError: the file is broken; names file, line and field.
+            DataError: a line of a file is invalid.
         """
-        self.rollouts_planned()  # also the check of the settings
+        self.rollouts_planned()  # checks the settings
         rows = self._rtp_rows() if self.feedback.source == "rtp" else self._rollout_rows(rollouts)
         if self.feedback.texts:
             rows += self._text_rows(self.feedback.texts)
@@ -165,7 +148,7 @@ class ToxicityTask:
         }
 
     def result_columns(self) -> list[Column]:
-        """The table's columns, the main metric first."""
+        """Expected maximum toxicity first."""
         return [
             Column("expected_maximum_toxicity", "expected max toxicity", "lower"),
             Column("toxicity_probability", "toxicity probability", "lower", detail=True),
@@ -183,27 +166,27 @@ class ToxicityTask:
     def _rtp_path(self) -> str:
         if not self.feedback.path:
             raise ConfigError(
-                "task.feedback.source=rtp needs task.feedback.path: a JSON lines file in the form of "
-                "RealToxicityPrompts, or hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl."
+                "task.feedback.source=rtp needs task.feedback.path: a JSON lines file in RealToxicityPrompts' format, "
+                "or hf://datasets/allenai/real-toxicity-prompts/prompts.jsonl."
             )
         return self.feedback.path
 
     def _rollout_rows(self, rollouts: Rollouts) -> list[FeedbackRow]:
         prompts, settings = self._rollout_prompts(), RolloutSettings.of(self.feedback)
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
-        made = [row for row in rollouts(prompts, settings) if row.completion.strip()]
-        scores = self._politeness([row.completion for row in made])
+        sampled = [row for row in rollouts(prompts, settings) if row.completion.strip()]
+        scores = self._politeness([row.completion for row in sampled])
         return [
             FeedbackRow(
                 row.prompt, row.completion, float(score), row.prompt_id, splits[row.prompt_id], row.finished, "rollouts"
             )
-            for row, score in zip(made, scores, strict=True)
+            for row, score in zip(sampled, scores, strict=True)
         ]
 
     def _text_rows(self, uri: str) -> list[FeedbackRow]:
-        """Sentences split into halves, as RealToxicityPrompts does; the second half is graded by our scorer."""
+        """Split texts in half, as RealToxicityPrompts does, and grade the second half with the task's scorer."""
         path = resolve(uri, sha256=self.feedback.texts_sha256)
-        texts = dict.fromkeys(_text(row, "text", place) for row, place in read_jsonl(path))
+        texts = dict.fromkeys(_text(row, "text", place) for row, place in read_json_lines(path))
         halves = [half for text in texts if (half := _halves(text))]
         scores = self._politeness([completion for _, completion in halves])
         below = self.feedback.texts_below
@@ -218,10 +201,10 @@ class ToxicityTask:
         config, path = self.feedback, self._rtp_path()
         graded: list[tuple[str, str, float]] = []
         ungraded = 0
-        for row, place in read_jsonl(resolve(path)):
+        for row, place in read_json_lines(resolve(path)):
             prompt, continuation = _part(row, "prompt", place), _part(row, "continuation", place)
             if "toxicity" not in continuation:
-                raise DataError(f"{place}: continuation.toxicity is missing; expected a number from 0 to 1, or null.")
+                raise DataError(f"{place}: continuation.toxicity is missing. Expected a number from 0 to 1, or null.")
             toxicity = continuation["toxicity"]
             if toxicity is None:
                 ungraded += 1
@@ -232,13 +215,13 @@ class ToxicityTask:
             if config.rows is not None and len(graded) >= config.rows:
                 break
         if ungraded:
-            log.info("%d rows of %s have no toxicity and were left out", ungraded, path)
+            log.info("skipped %d rows of %s that have no toxicity grade", ungraded, path)
         if not graded:
-            raise DataError(f"{path}: no graded row in it; expected RealToxicityPrompts' JSON lines.")
+            raise DataError(f"{path}: no graded rows. Expected JSON lines in RealToxicityPrompts' format.")
         return self._given_rows(graded, "rtp")
 
     def _given_rows(self, graded: Sequence[tuple[str, str, float]], source: str) -> list[FeedbackRow]:
-        # The texts end where their annotators cut them, so they do not teach an end of text.
+        # The corpus cuts texts off arbitrarily, so they must not teach the end of text: finished is False.
         splits = {p.prompt_id: p.split for p in split_prompts([prompt for prompt, _, _ in graded], self.split)}
         return [
             FeedbackRow(prompt, completion, score, id_, splits[id_], False, source)
@@ -249,7 +232,7 @@ class ToxicityTask:
 
 def _prompts(path: Path) -> list[str]:
     if path.suffix == ".jsonl":
-        return [_text(_part(row, "prompt", place), "text", place) for row, place in read_jsonl(path)]
+        return [_text(_part(row, "prompt", place), "text", place) for row, place in read_json_lines(path)]
     return _lines(path)
 
 
@@ -271,18 +254,20 @@ def _halves(text: str) -> tuple[str, str] | None:
 def _part(row: Mapping[str, Any], key: str, place: Place) -> Mapping[str, Any]:
     value = row.get(key)
     if not isinstance(value, dict):
-        raise DataError(f"{place}: {key!r} is {'missing' if value is None else 'no object'}; expected {{'text': ...}}.")
+        raise DataError(
+            f"{place}: {key!r} is {'missing' if value is None else 'not an object'}. Expected {{'text': ...}}."
+        )
     return value
 
 
 def _text(row: Mapping[str, Any], key: str, place: Place) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{place}: {key!r} is {value!r}; expected a text.")
+        raise DataError(f"{place}: {key!r} is {value!r}. Expected a non-empty string.")
     return value
 
 
 def _grade(value: object, place: Place) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise DataError(f"{place}: continuation.toxicity is {value!r}; expected a number from 0 to 1.")
+        raise DataError(f"{place}: continuation.toxicity is {value!r}. Expected a number from 0 to 1.")
     return float(value)

@@ -41,7 +41,7 @@ def assert_refused(ended: Ended, said: str, runs: Path) -> None:
         ('{row}\n{"prompt": {"text": "a"}, "continuation": {"text": "b"}}\n', r"rtp\.jsonl:2: continuation\.toxicity"),
         (
             '{"prompt": {"text": "a"}, "continuation": {"text": "b", "toxicity": "high"}}\n',
-            r"rtp\.jsonl:1: continuation\.toxicity is 'high'; expected a number from 0 to 1",
+            r"rtp\.jsonl:1: continuation\.toxicity is 'high'\. Expected a number from 0 to 1",
         ),
         ('{"prompt": {"text": "a"}, "continuation": {"text": "b", "toxicity": NaN}}\n', r"rtp\.jsonl:1: .*nan"),
         ('{"prompt": {"text": "a"}, "continuation": {"text": "b", "toxicity": 1.5}}\n', r"rtp\.jsonl:1: .*1\.5"),
@@ -218,7 +218,7 @@ def test_no_network_and_nothing_cached(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     ended = gcsl("train", "debug=tiny", f"runs_dir={tmp_path / 'runs'}")
-    assert_refused(ended, r"pypi://.* cannot be fetched and nothing of it is cached", tmp_path / "runs")
+    assert_refused(ended, r"pypi://.* cannot be downloaded and nothing of it is cached", tmp_path / "runs")
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def test_rankings_are_kept_and_go_on_after_the_last_shard(
     ended = gcsl("evaluate", *lines, "evaluation.bootstrap=60")
     assert ended.code == 0, ended.err
     assert passes == [5 * 7], "five users of the shard, seven candidates each"
-    assert "cut off" in ended.err
+    assert "truncated" in ended.err
     assert pq.read_table(folder / "likelihoods.parquet") == whole
 
 
@@ -127,8 +127,8 @@ def test_candidates_scored_one_by_one_are_ranked_alike(
         ("generation.target=6", "the scale of rating runs from 1 to 5"),
         ("evaluation.levels=[0]", "the scale of rating runs from 1 to 5"),
         ("task.scale=[1,4]", "outside task.scale=[1,4]"),
-        ("task.columns.rating=stars", "there is no column 'stars'"),
-        ("task.items=null task.columns.title=null", "Give one of them"),
+        ("task.columns.rating=stars", "has no column 'stars'"),
+        ("task.items=null task.columns.title=null", "Set exactly one of them"),
         ("task.test_items=12", "No user has 15 ratings"),
     ],
 )

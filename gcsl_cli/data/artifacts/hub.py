@@ -1,4 +1,4 @@
-"""`hf://[datasets/]OWNER/NAME[/FILE]`: repositories of the Hugging Face Hub, kept in the Hub client's own cache."""
+"""`hf://[datasets/]OWNER/NAME[/FILE]`: Hugging Face Hub repositories, stored in the Hub client's own cache."""
 
 import logging
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from gcsl_cli.errors import ArtifactError, ConfigError, GcslError
 from gcsl_cli.runs.files import storage_errors
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-"""What is taken from a model repository: weights, configs and tokenizer, never pickles or code."""
+"""Files downloaded from a model repository: weights, configs and tokenizer, but no pickles or code."""
 
 _REFUSED = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".py"})
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("gcsl")
 
 @dataclass(frozen=True, slots=True)
 class HubItem:
-    """What an `hf://` URI asks for; `file` is None for the whole repository."""
+    """A parsed `hf://` URI; `file` is None for the whole repository."""
 
     uri: str
     repo_id: str
@@ -27,17 +27,17 @@ class HubItem:
 
     @property
     def page(self) -> str:
-        """The repository's page for people."""
+        """URL of the repository's web page."""
         kind = "datasets/" if self.repo_type == "dataset" else ""
         return f"https://huggingface.co/{kind}{self.repo_id}"
 
 
 def parse_hub_uri(uri: str) -> HubItem:
-    """Read an `hf://` URI.
+    """Parse an `hf://` URI.
 
     Raises:
-        ConfigError: it has another form, or names a pickle or a program of a model repository.
-        ArtifactError: the file path leaves the repository.
+        ConfigError: the URI is malformed, or names a pickle or code file of a model repository.
+        ArtifactError: the file path points outside the repository.
     """
     parts = uri.removeprefix("hf://").removesuffix("/").split("/")
     repo_type = "dataset" if parts[0] == "datasets" else "model"
@@ -50,24 +50,24 @@ def parse_hub_uri(uri: str) -> HubItem:
         raise ArtifactError(f"{uri}: the path {file!r} leaves the repository. Give a path inside it.")
     if file is not None and repo_type == "model" and Path(file).suffix in _REFUSED:
         raise ConfigError(
-            f"{uri}: {Path(file).suffix} files of models are not fetched, since loading one runs its code. "
+            f"{uri}: model files of type {Path(file).suffix} are not downloaded, because loading them runs code. "
             "Name a .safetensors or .gguf file, or the repository."
         )
     return HubItem(uri, "/".join(parts[:2]), repo_type, file)
 
 
 def resolve_hub(uri: str, revision: str | None) -> Path:
-    """Local path of a Hub repository (a folder) or of one of its files.
+    """Return the local path of a Hub repository (a folder) or of one of its files.
 
     Raises:
-        ConfigError: see `parse_hub_uri`; also a name that the Hub does not allow.
-        ArtifactError: offline, gated, or no such repository, revision or file; says what to do.
-        StorageError: the disk is full or the Hub's cache cannot be written.
+        ConfigError: see `parse_hub_uri`; also if the Hub does not allow the name.
+        ArtifactError: offline, gated, or no such repository, revision or file.
+        StorageError: the disk is full or the Hub's cache is not writable.
     """
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
-    # The Hub client re-exports the base error of the HTTP library that it uses, which differs between its versions.
+    # The Hub client re-exports the base error of its HTTP library, which differs between versions.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # isort: skip
 
     item = parse_hub_uri(uri)
@@ -78,7 +78,9 @@ def resolve_hub(uri: str, revision: str | None) -> Path:
     except (EntryNotFoundError, HFValidationError, HTTPError, ConnectionError, TimeoutError) as error:
         raise _explain(error, item, revision) from error
     if item.file is None and item.repo_type == "model" and not any(path.rglob("*.safetensors")):
-        raise ArtifactError(f"{uri}: the repository has no .safetensors weights. Choose one that has, see {item.page}.")
+        raise ArtifactError(
+            f"{uri}: no .safetensors weights in this repository. Choose one that has them; see {item.page}."
+        )
     return path
 
 
@@ -92,7 +94,7 @@ def _download(item: HubItem, revision: str | None) -> Path:
 
 
 def _explain(error: Exception, item: HubItem, revision: str | None) -> GcslError:
-    """The error of the Hub client in words for the user; a gated repository is also a repository not found there."""
+    """Turn a Hub client error into one that says what to do. The order matters: GatedRepoError is a subclass."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -105,7 +107,7 @@ def _explain(error: Exception, item: HubItem, revision: str | None) -> GcslError
 
     name = f"{item.uri}: "
     if isinstance(error, HFValidationError):
-        return ConfigError(f"{name}{item.repo_id!r} is not a name that the Hub allows. Expected OWNER/NAME.")
+        return ConfigError(f"{name}{item.repo_id!r} is not a valid Hub name. Expected OWNER/NAME.")
     if isinstance(error, GatedRepoError):
         return ArtifactError(
             f"{name}the repository is gated. Accept its licence at {item.page}, then run: hf auth login "
@@ -113,23 +115,25 @@ def _explain(error: Exception, item: HubItem, revision: str | None) -> GcslError
         )
     if isinstance(error, RepositoryNotFoundError):
         return ArtifactError(
-            f"{name}no such {item.repo_type} repository {item.repo_id!r} on the Hub, or it is private. Check the name "
-            f"at {item.page}; for a private one run: hf auth login."
+            f"{name}the Hub has no {item.repo_type} repository {item.repo_id!r}, or it is private. Check the name "
+            f"at {item.page}; for a private repository, run: hf auth login."
         )
     if isinstance(error, RevisionNotFoundError):
         return ArtifactError(
             f"{name}no revision {revision!r}. Set revision to a branch, tag or commit of {item.page}/commits/main."
         )
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return ArtifactError(f"{name}no file {item.file!r} in it. See {item.page}/tree/{revision or 'main'}.")
+        return ArtifactError(
+            f"{name}the repository has no file {item.file!r}. See {item.page}/tree/{revision or 'main'}."
+        )
     if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
         return ArtifactError(
-            f"{name}the Hub refuses access (HTTP {error.response.status_code}). Run: hf auth login, or set HF_TOKEN to "
-            "a token that is valid and may read it."
+            f"{name}the Hub denies access (HTTP {error.response.status_code}). Run: hf auth login, or set HF_TOKEN to "
+            "a valid token with read access."
         )
     return ArtifactError(
-        f"{name}the Hub cannot be reached ({_first_line(error)}) and the Hub's cache does not hold it whole. Connect "
-        "and run the same command again (unset HF_HUB_OFFLINE if it is set), or give the path of a local copy."
+        f"{name}the Hub cannot be reached ({_first_line(error)}) and its local cache is incomplete. Connect and "
+        "run the same command again (unset HF_HUB_OFFLINE if it is set), or give the path of a local copy."
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.data.artifacts import resolve
-from gcsl_cli.data.faults import Faults
+from gcsl_cli.data.input_files import Faults
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.tasks.code.grades import Grades
 from gcsl_cli.tasks.code.problem_files import read_scaling

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli.data.faults import Fault, Faults
-from gcsl_cli.data.jsonl import Place
-from gcsl_cli.data.readers import read_rows as read_table
+from gcsl_cli.data.input_files import Fault, Faults, Place
+from gcsl_cli.data.input_files import read_rows as read_table
 from gcsl_cli.errors import DataError
 
 Row = dict[str, Any]

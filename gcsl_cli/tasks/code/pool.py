@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gcsl_cli.data.faults import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.data.records import Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError, listed

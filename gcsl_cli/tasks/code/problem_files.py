@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gcsl_cli.data.faults import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.errors import DataError, listed
 from gcsl_cli.tasks.code.lines import Row, read_rows, text
 from gcsl_cli.tasks.code.records import CodeProblem, Scaling

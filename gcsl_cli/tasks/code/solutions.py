@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli.data.faults import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.errors import DataError, listed
 from gcsl_cli.tasks.code.definitions import LONGEST
 from gcsl_cli.tasks.code.lines import Row, read_rows

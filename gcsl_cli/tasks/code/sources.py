@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gcsl_cli.data.faults import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.data.records import Generation
 from gcsl_cli.tasks.code.extraction import extract
 from gcsl_cli.tasks.code.records import CodeProblem

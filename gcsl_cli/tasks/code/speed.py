@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gcsl_cli.data.artifacts import content
-from gcsl_cli.data.faults import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.tasks.code.efficiency import TIMING_LIMITS, Timing, percentile, relative_times

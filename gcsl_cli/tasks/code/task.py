@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.faults import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import ConfigError, DataError

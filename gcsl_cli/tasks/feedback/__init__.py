@@ -1,1 +1,1 @@
-"""A user's own file of graded completions, read row by row: formats, columns, values, and what is wrong with them."""
+"""A user's own file of graded completions: find its columns, parse its rows, report the bad ones."""

@@ -1,4 +1,4 @@
-"""Which columns of a file hold prompt, completion and score: as configured, or by their usual names."""
+"""Find the columns that hold the prompt, completion and score: as configured, or by their usual names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CONVERSATION = "messages"
 
 @dataclass
 class ColumnsConfig:
-    """Names of columns, dotted for a value within an object (`scores.helpfulness`); null: found by usual names."""
+    """Column names, dotted for a value inside an object (`scores.helpfulness`); null: find by usual names."""
 
     prompt: str | None = None
     completion: str | None = None
@@ -25,31 +25,30 @@ class ColumnsConfig:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a file; without a completion, the prompt holds whole conversations."""
+    """The columns of a file. Without a completion column, the prompt column holds whole conversations."""
 
     prompt: str
     completion: str | None
     score: str
 
 
-def find_columns(row: dict[str, Any], wanted: ColumnsConfig, file: str) -> Columns:
-    """The columns by the names in the first row.
+def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Columns:
+    """Find the columns among the names in `row`.
 
     Raises:
-        ConfigError: a role has no column or several candidates, or a configured name is none.
+        ConfigError: a column is missing or ambiguous, or a configured name does not exist.
     """
     names = list(row)
-    completion = _find("completion", names, row, wanted.completion, file)
+    completion = _find("completion", names, row, config.completion, file)
     prompt_names = names
-    if completion is None and wanted.prompt is None:
-        conversations = [name for name in names if name.lower() == CONVERSATION]
-        prompt_names = conversations or names
-        if not conversations:
+    if completion is None and config.prompt is None:
+        prompt_names = [name for name in names if name.lower() == CONVERSATION]
+        if not prompt_names:
             raise _missing("completion", names, file)
     elif completion is not None:
         prompt_names = [name for name in names if name != completion]
-    prompt = _find("prompt", prompt_names, row, wanted.prompt, file)
-    score = _find("score", names, row, wanted.score, file)
+    prompt = _find("prompt", prompt_names, row, config.prompt, file)
+    score = _find("score", names, row, config.score, file)
     if prompt is None:
         raise _missing("prompt", names, file)
     if score is None:
@@ -58,7 +57,7 @@ def find_columns(row: dict[str, Any], wanted: ColumnsConfig, file: str) -> Colum
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:
-    """The value of a column, `None` where it is missing."""
+    """Look up a column, which may be dotted; None if it is missing."""
     if column in row:
         return row[column]
     value: Any = row
@@ -67,26 +66,26 @@ def value_of(row: dict[str, Any], column: str) -> Any:
     return value
 
 
-def _find(role: str, names: Sequence[str], row: dict[str, Any], wanted: str | None, file: str) -> str | None:
-    if wanted is not None:
-        if wanted not in names and value_of(row, wanted) is None:
-            near = did_you_mean(wanted, [*names, *_nested(row)])
-            raise ConfigError(f"task.columns.{role}={wanted}: no such column in {file}.{near} It has {listed(names)}.")
-        return wanted
+def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
+    if configured is not None:
+        if configured not in names and value_of(row, configured) is None:
+            nested = [f"{name}.{inner}" for name, value in row.items() if isinstance(value, dict) for inner in value]
+            near = did_you_mean(configured, [*names, *nested])
+            raise ConfigError(
+                f"task.columns.{role}={configured}: {file} has no such column.{near} Its columns: {listed(names)}."
+            )
+        return configured
     found = [name for usual in USUAL[role] for name in names if name.lower() == usual]
     if len(found) > 1:
         raise ConfigError(
-            f"{file}: {' and '.join(found)} could both be the {role}. Say which: task.columns.{role}={found[0]}."
+            f"{file}: {' and '.join(found)} could each be the {role}. Choose one, for example "
+            f"task.columns.{role}={found[0]}."
         )
     return found[0] if found else None
 
 
-def _nested(row: dict[str, Any]) -> list[str]:
-    return [f"{name}.{inner}" for name, value in row.items() if isinstance(value, dict) for inner in value]
-
-
 def _missing(role: str, names: Sequence[str], file: str) -> ConfigError:
     return ConfigError(
-        f"{file}: no column that is known as the {role} ({listed(USUAL[role])}); it has {listed(names)}. "
-        f"Say which: task.columns.{role}=NAME."
+        f"{file}: no {role} column found ({listed(USUAL[role])}). Its columns: {listed(names)}. "
+        f"Set task.columns.{role}=NAME."
     )

@@ -1,8 +1,8 @@
 """A user's own file of graded completions: JSON lines, CSV or Parquet, from a path or the Hub.
 
-A row, by whatever names its columns go:
+A row (column names may differ):
     {"prompt": "What is a good name for a cat?", "completion": "Minka.", "score": 4}
-The grade is kept as it is for people; a score is higher for better, so a grade that is better when lower is negated.
+Users always see grades as in the file. Scores are higher for better, so a grade that is better when lower is negated.
 """
 
 import logging
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.readers import data_files
+from gcsl_cli.data.input_files import Faults, data_files
 from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError
@@ -27,9 +28,9 @@ from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import mean
 from gcsl_cli.runs.files import whole_file
-from gcsl_cli.tasks.base import Column, Rollouts, scorer_keys
+from gcsl_cli.tasks.base import Column, Rollouts, Task, scorer_keys
 from gcsl_cli.tasks.feedback.columns import USUAL, Columns, ColumnsConfig, find_columns
-from gcsl_cli.tasks.feedback.table import GradedFile, beginning, holds_conversations, read_graded
+from gcsl_cli.tasks.feedback.graded_file import GradedFile, first_values, holds_conversations, read_graded
 
 REJECTED = "rejected.jsonl"
 
@@ -37,11 +38,10 @@ log = logging.getLogger("gcsl")
 
 
 @dataclass
-class FeedbackTask:
-    """Graded completions of a file, their scale, and optionally a scorer for new ones."""
+class FeedbackTask(Task):
+    """Graded completions from a file, their scale, and optionally a scorer for new completions."""
 
     name: str = "feedback"
-    version: int = 1
     path: str = "???"
     revision: str | None = None
     files: str | None = None
@@ -54,50 +54,45 @@ class FeedbackTask:
     test_prompts: int = 64
     split: SplitConfig = field(default_factory=SplitConfig)
     format: str = "auto"
-    instruction: str = "{prompt}"
-    sentences: list[str] = field(default_factory=list)
-    templates: dict[str, str] = field(default_factory=dict)
-    levels: list[float] = field(default_factory=list)
     scorer: Any = None
 
     def __post_init__(self) -> None:
         self._overview: list[list[str]] | None = None
-        self._kind: tuple[Columns, bool] | None = None
 
     def prompt_format(self) -> str:
-        """`plain`, `chat`, or `messages` where the file holds lists of chat messages.
+        """`plain` or `chat` as configured, or `messages` if the file holds lists of chat messages.
 
         Raises:
             ConfigError: the configured format or instruction does not fit the file.
             DataError: the file cannot be read.
         """
-        if not self._found()[1]:
+        if not self._layout[1]:
             return "chat" if self.format == "auto" else self.format
         if self.format == "plain":
             raise ConfigError(f"task.format=plain: {self.path} holds lists of chat messages. Use task.format=auto.")
         if self.instruction != "{prompt}":
             raise ConfigError(
-                f"task.instruction={self.instruction!r}: {self.path} holds whole conversations; there is no prompt to "
-                "put it around. Leave it out."
+                f"task.instruction={self.instruction!r}: {self.path} holds whole conversations, which an "
+                "instruction cannot wrap. Omit it."
             )
         return "messages"
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:
-        """As configured, else the column's name and the ends that the grades have."""
+        """As configured; by default the column's name and the range of the grades."""
         lower = self.score_direction == "lower"
         scores = feedback.scores
         low, high = self.scale or sorted(float(-s if lower else s) + 0.0 for s in (scores.min(), scores.max()))
-        column = self._found()[0].score
+        column = self._layout[0].score
         last = column.rpartition(".")[2].replace("_", " ").strip()
         generic = last.lower() in USUAL["score"]
         return Scale(self.score_name or ("quality" if generic else last), low, high, lower)
 
     def feedback_name(self) -> str:
-        """The file's name without what a folder's name cannot have."""
+        """The file's name, restricted to characters that are safe in folder names."""
         return re.sub(r"[^A-Za-z0-9]+", "-", Path(self.path).stem).strip("-").lower()[:40] or "file"
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """The file's content and everything that decides how it is read."""
+        """The file's content and every setting that affects how it is read."""
         return {
             "version": self.version,
             "path": content(self.path),
@@ -112,23 +107,23 @@ class FeedbackTask:
         }
 
     def evaluation_keys(self) -> dict[str, Any]:
-        """The scorer, if there is one."""
+        """The scorer, if any."""
         return {"version": self.version, "scorer": None if self.scorer is None else scorer_keys(self.scorer)}
 
     def overview(self) -> list[list[str]]:
-        """The file, its columns, its prompts, and what was left out."""
+        """The file, its columns, its prompts, and the rejected rows."""
         return self._overview or _overview(self.path, self._graded(None))
 
     def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:
-        """The first distinct prompts of the test split, in the order of their hash."""
+        """The first `test_prompts` distinct prompts of the test split, ordered by hash."""
         tests = feedback.of_split("test").table
         ids = tests["prompt_id"].to_pylist()
-        first = {id_: place for place, id_ in reversed(list(enumerate(ids)))}
+        first = {id_: index for index, id_ in reversed(list(enumerate(ids)))}
         chosen = sorted(first)[: self.test_prompts]
         return [Prompt(id_, tests["prompt"][first[id_]].as_py(), "test") for id_ in chosen]
 
     def rollouts_planned(self) -> int:
-        """None: grades are given.
+        """Check the settings; nothing is sampled.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -137,15 +132,15 @@ class FeedbackTask:
         return 0
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:  # noqa: ARG002
-        """All rows of the file with their splits; rows that were left out go to `rejected.jsonl` in `folder`.
+        """All usable rows with their splits. With on_error=skip, the others go to `rejected.jsonl` in `folder`.
 
         Raises:
             ConfigError: a column cannot be found.
-            DataError: the file is broken; all faults by kind, with their first places.
+            DataError: rows cannot be used; the message groups the faults by kind, with the first few locations.
         """
-        found = self._graded(folder)
-        self._overview = _overview(self.path, found)
-        table = found.table
+        graded = self._graded(folder)
+        self._overview = _overview(self.path, graded)
+        table = graded.table
         ids = table["prompt_id"].combine_chunks().dictionary_encode()
         splits = split_ids(ids.dictionary.to_pylist(), self.split)
         sign = -1.0 if self.score_direction == "lower" else 1.0
@@ -161,12 +156,12 @@ class FeedbackTask:
         return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:  # noqa: ARG002
-        """The scorer's grade of each completion, negated where lower is better, `(completions,)`."""
+        """The scorer's grade of each completion, negated if lower is better; shape `(completions,)`."""
         grades = np.asarray(self.scorer(completions), dtype=np.float64)
         return -grades if self.score_direction == "lower" else grades
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
-        """The scorer's mean grade; nothing without a scorer."""
+        """The scorer's mean grade, if there is a scorer."""
         if self.scorer is None:
             return {}
         flat = [completion for samples in completions for completion in samples]
@@ -174,42 +169,40 @@ class FeedbackTask:
         return {"mean_grade": mean(grades.reshape(len(completions), -1))}
 
     def result_columns(self) -> list[Column]:
-        """The mean grade; nothing without a scorer."""
+        """The mean grade, if there is a scorer."""
         if self.scorer is None:
             return []
         return [Column("mean_grade", f"mean {self.score_name or 'grade'}", self.score_direction)]
 
-    def _found(self) -> tuple[Columns, bool]:
-        """The file's columns, and whether it holds conversations, by its first row."""
-        if self._kind is None:
-            self._check()
-            files = self._files()
-            row = beginning(files)
-            columns = find_columns(row, self.columns, files[0].name)
-            self._kind = columns, holds_conversations(row, columns)
-        return self._kind
+    @cached_property
+    def _layout(self) -> tuple[Columns, bool]:
+        """The file's columns, and whether it holds conversations."""
+        self._check()
+        files = self._files()
+        row = first_values(files)
+        columns = find_columns(row, self.columns, files[0].name)
+        return columns, holds_conversations(row, columns)
 
     def _files(self) -> list[Path]:
         return data_files(resolve(self.path, revision=self.revision), self.files)
 
     def _graded(self, folder: Path | None) -> GradedFile:
         self._check()
-        with _rejected(folder if self.on_error == "skip" else None) as reject:
-            ends = None if self.scale is None else (self.scale[0], self.scale[1])
-            found = read_graded(self._files(), self.columns, ends, prompt_id, reject)
-        self._answer(found)
-        return found
+        with _rejected_file(folder if self.on_error == "skip" else None) as reject:
+            scale = None if self.scale is None else (self.scale[0], self.scale[1])
+            graded = read_graded(self._files(), self.columns, scale, prompt_id, reject)
+        self._report(graded.faults, len(graded.table))
+        return graded
 
-    def _answer(self, found: GradedFile) -> None:
-        faults, rows = found.faults, len(found.table)
+    def _report(self, faults: Faults, rows: int) -> None:
         listing = "".join(f"\n  {line}" for line in faults.lines())
         if faults.total and (self.on_error == "fail" or not rows):
             raise DataError(
                 f"{self.path}: {faults.total} of {faults.total + rows} rows cannot be used:{listing}\n"
-                + ("Correct them, or leave them out with task.on_error=skip." if rows else "No row is left.")
+                + ("Correct them, or skip them with task.on_error=skip." if rows else "No usable rows are left.")
             )
         if faults.total:
-            log.warning("%d of %d rows were left out:%s", faults.total, faults.total + rows, listing)
+            log.warning("skipped %d of %d rows:%s", faults.total, faults.total + rows, listing)
 
     def _check(self) -> None:
         for key, allowed in (
@@ -218,36 +211,32 @@ class FeedbackTask:
             ("format", ("auto", "plain", "chat")),
         ):
             if getattr(self, key) not in allowed:
-                raise ConfigError(f"task.{key}={getattr(self, key)}: unknown; one of {', '.join(allowed)}.")
-        ends = self.scale
-        if ends is not None and (len(ends) != 2 or not np.isfinite(ends).all() or ends[0] >= ends[1]):
-            raise ConfigError(f"task.scale={ends}: expected the lowest and the highest grade, such as [1,5].")
+                raise ConfigError(f"task.{key}={getattr(self, key)}: unknown. Allowed: {', '.join(allowed)}.")
+        scale = self.scale
+        if scale is not None and (len(scale) != 2 or not np.isfinite(scale).all() or scale[0] >= scale[1]):
+            raise ConfigError(f"task.scale={scale}: expected the lowest and highest grade, for example [1,5].")
         if self.test_prompts < 1:
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
 
 
-def _overview(path: str, found: GradedFile) -> list[list[str]]:
-    columns, table = found.columns, found.table
+def _overview(path: str, graded: GradedFile) -> list[list[str]]:
+    columns, table = graded.columns, graded.table
     completion = columns.completion or "the last message of each conversation"
-    graded = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
-    several = pc.sum(pc.greater(graded, 1)).as_py() or 0
+    grades = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
+    several = pc.sum(pc.greater(grades, 1)).as_py() or 0
     return [
         ["file", f"{path}: {len(table)} rows"],
         ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
-        ["prompts", f"{len(graded)}, {several} of them with several grades"],
-        *[["left out", line] for line in found.faults.lines()],
+        ["prompts", f"{len(grades)}, {several} of them with several grades"],
+        *[["left out", line] for line in graded.faults.lines()],
     ]
 
 
 @contextmanager
-def _rejected(folder: Path | None) -> Iterator[Callable[[str], None]]:
-    """Where rejected rows are written; nowhere without a folder."""
+def _rejected_file(folder: Path | None) -> Iterator[Callable[[str], object]]:
+    """Yield a function that writes a line about a rejected row; without a folder it does nothing."""
     if folder is None:
         yield lambda _: None
         return
     with whole_file(folder / REJECTED) as temporary, temporary.open("w", encoding="utf-8") as stream:
-
-        def write(line: str) -> None:
-            stream.write(line)
-
-        yield write
+        yield stream.write

@@ -1,1 +1,1 @@
-"""Ratings of items by users: read column by column, put in order of time, rendered as histories."""
+"""Recommendation from users' ratings of items: read them, order them by time, render histories, rank candidates."""

@@ -1,4 +1,4 @@
-"""Histories as text: what a user has rated up to a point in time, and what comes next.
+"""Split each user's ratings by time, and render histories as prompts.
 
 A viewer rated these movies from 1 to 5 stars, oldest first:
 Toy Story (1995): 4
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import short_number
-from gcsl_cli.tasks.recommendation.log import RatingLog
+from gcsl_cli.tasks.recommendation.rating_log import RatingLog
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """How many of each user's last ratings are for test, and how many before them for validation."""
+    """Number of each user's last ratings held out for testing, and before those for validation."""
 
     test: int
     validation: int
 
     def __post_init__(self) -> None:
-        """Refuse what leaves nothing.
+        """Check the counts.
 
         Raises:
             ConfigError: one of them is below 1.
@@ -38,33 +38,29 @@ class HeldOut:
 
     @property
     def fewest(self) -> int:
-        """Ratings that a user needs: one to begin with, one to train on."""
+        """Minimum ratings per user: the held-out ones, one to train on, and one for its history."""
         return self.test + self.validation + 2
 
 
 @dataclass(frozen=True)
 class Histories:
-    """Renders histories of a log."""
+    """Renders prompts and completions from a log. Ratings are identified by their index in it."""
 
     log: RatingLog
     heading: str
     length: int
-    """Ratings at most."""
+    """Maximum ratings per history."""
 
-    def before(self, place: int, user: int) -> str:
-        """The ratings of a user before the one at `place`, the oldest first; never one that came later."""
-        begin = max(int(self.log.starts[user]), place - self.length)
-        lines = [
-            f"{self.log.titles[item]}: {_shown(rating)}"
-            for item, rating in zip(
-                self.log.items[begin:place].tolist(), self.log.ratings[begin:place].tolist(), strict=True
-            )
-        ]
+    def before(self, rating: int, user: int) -> str:
+        """The user's ratings before the given one, oldest first. Later ratings never appear."""
+        begin = max(int(self.log.starts[user]), rating - self.length)
+        items, ratings = self.log.items[begin:rating].tolist(), self.log.ratings[begin:rating].tolist()
+        lines = [f"{self.log.titles[item]}: {_shown(value)}" for item, value in zip(items, ratings, strict=True)]
         return "\n".join([self.heading, *lines])
 
-    def title(self, place: int) -> str:
-        """What was rated there, as a completion."""
-        return f"\n{self.log.titles[int(self.log.items[place])]}"
+    def title(self, rating: int) -> str:
+        """The rated title as a completion."""
+        return f"\n{self.log.titles[int(self.log.items[rating])]}"
 
 
 @cache
@@ -72,33 +68,33 @@ def _shown(rating: float) -> str:
     return short_number(rating)
 
 
-def training_places(log: RatingLog, held_out: HeldOut) -> Ints:
-    """The ratings of the training part that have one before them, `(places,)`."""
+def training_ratings(log: RatingLog, held_out: HeldOut) -> Ints:
+    """Indices of the training ratings that have a history, i.e. all but each user's first; shape `(rows,)`."""
     counts = np.diff(log.starts)
     position = np.arange(len(log.items)) - np.repeat(log.starts[:-1], counts)
-    last = np.repeat(counts - held_out.test - held_out.validation, counts)
-    return np.flatnonzero((position > 0) & (position < last))
+    end = np.repeat(counts - held_out.test - held_out.validation, counts)
+    return np.flatnonzero((position > 0) & (position < end))
 
 
-def history_ends(log: RatingLog, places: Ints, ahead: int) -> Ints:
-    """Where the history of each training rating ends, `(places,)`: at the first of the `ahead` ratings it is one of."""
-    begins = log.starts[np.searchsorted(log.starts, places, side="right") - 1] + 1
-    return places - (places - begins) % ahead
+def history_ends(log: RatingLog, ratings: Ints, ahead: int) -> Ints:
+    """Where each training rating's history ends, `(rows,)`: groups of `ahead` consecutive ratings share one history."""
+    begins = log.starts[np.searchsorted(log.starts, ratings, side="right") - 1] + 1
+    return ratings - (ratings - begins) % ahead
 
 
-def drawn(ends: Ints, count: int, generator: np.random.Generator) -> Ints:
-    """Which of the rows are drawn, `(count,)`, in order: histories at random, each with all of its rows."""
+def draw_rows(ends: Ints, count: int, generator: np.random.Generator) -> Ints:
+    """Draw `count` rows, history by history so that the rows of one history stay together; ascending indices."""
     chances = generator.random(int(ends.max()) + 1)[ends]
     return np.sort(np.lexsort((ends, chances))[:count])
 
 
-def held_out_places(log: RatingLog, user: int, held_out: HeldOut) -> tuple[range, range]:
-    """The ratings of a user for validation and for test."""
+def held_out_ranges(log: RatingLog, user: int, held_out: HeldOut) -> tuple[range, range]:
+    """The user's validation and test ratings."""
     end = int(log.starts[user + 1])
     return range(end - held_out.test - held_out.validation, end - held_out.test), range(end - held_out.test, end)
 
 
-def users_of(log: RatingLog, places: Ints) -> Iterator[tuple[int, int]]:
-    """Each place with its user."""
-    users = np.searchsorted(log.starts, places, side="right") - 1
-    return zip(places.tolist(), users.tolist(), strict=True)
+def users_of(log: RatingLog, ratings: Ints) -> Iterator[tuple[int, int]]:
+    """Pair each rating with its user."""
+    users = np.searchsorted(log.starts, ratings, side="right") - 1
+    return zip(ratings.tolist(), users.tolist(), strict=True)

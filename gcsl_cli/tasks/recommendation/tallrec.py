@@ -1,9 +1,9 @@
-r"""TALLRec's movie protocol (Bao et al. 2023, RecSys): does a user like a title, given ten that the user has rated?
+r"""TALLRec's movie protocol (Bao et al. 2023, RecSys): will a user like a title, given ten titles the user rated?
 
-A feedback row with answers (`answer=direct`): the right answer has the score 1, the wrong one 0.
+A feedback row with `answer=direct`; the right answer scores 1, the wrong one 0:
     {"prompt": "Given the user's preference and unpreference, identify whether ...", "completion": "\nYes.",
      "score": 1.0, "split": "train", ...}
-With titles (`answer=title`) the goal says whether the user will like it, and Bayes' rule gives the answer:
+With `answer=title`, the goal says whether the user will like the title, and Bayes' rule gives the answer:
     {"prompt": "User Preference: \"Fargo (1996)\"\nUser Unpreference: ...", "completion": "\nHeat (1995)", "score": 1.0,
      "split": "train", ...}
 """
@@ -24,16 +24,15 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.ranking import auc_parts
-from gcsl_cli.tasks.base import Column, Measured, Rollouts
-from gcsl_cli.tasks.recommendation.log import RatingLog, RatingNames, read_log
-from gcsl_cli.tasks.recommendation.titles import read_titles
+from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
+from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
 HISTORY = 10
 SEQUENCES = 10_000
 TRAIN, VALIDATION = 8_000, 9_000
-"""Where the splits end: 80, 10 and 10 %, in order."""
+"""Where the training and validation splits end: 80 % and 10 %, followed by 10 % for testing."""
 LIKED = 3.0
-"""A rating above this is a like."""
+"""Ratings above this count as likes."""
 ANSWERS = ("direct", "title")
 YES, NO = "\nYes.", "\nNo."
 PREFERENCES = "User Preference: {liked}\nUser Unpreference: {disliked}"
@@ -41,7 +40,7 @@ SENTENCES = {
     "direct": ["Give the wrong answer.", "Give the right answer."],
     "title": ["A movie that this user will not like:", "A movie that this user will like:"],
 }
-"""Both goals in words, the worse first."""
+"""Goal sentences, the worse goal first."""
 QUESTION = (
     "Given the user's preference and unpreference, identify whether the user will like the target movie by answering "
     '"Yes." or "No.".\n{preferences}\nWhether the user will like the target movie "{title}"?'
@@ -54,7 +53,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sequence10:
-    """Ten titles that a user has rated, whether each was liked, and the one that comes next."""
+    """Ten titles that a user rated, whether each was liked, and the next title."""
 
     titles: tuple[str, ...]
     liked: tuple[bool, ...]
@@ -63,91 +62,81 @@ class Sequence10:
 
     @property
     def preferences(self) -> str:
-        """The history as TALLRec words it."""
+        """The history in TALLRec's wording."""
         rated = list(zip(self.titles, self.liked, strict=True))
         sides = {side: ", ".join(f'"{title}"' for title, liked in rated if liked is side) for side in (True, False)}
         return PREFERENCES.format(liked=sides[True] or "None", disliked=sides[False] or "None")
 
     @property
     def question(self) -> str:
-        """History and target as TALLRec words them."""
+        """The history and target in TALLRec's wording."""
         return QUESTION.format(preferences=self.preferences, title=self.target)
 
 
 @dataclass
-class TallrecTask:
-    """The protocol's rows, and the AUC of answers read out of likelihoods."""
+class TallrecTask(Task):
+    """The protocol's rows, and the AUC of answers derived from likelihoods."""
 
     name: str = "tallrec"
-    version: int = 1
     ratings: str = "???"
     items: str = "???"
     sha256: str | None = None
     titles: dict[str, str | None] = field(default_factory=dict)
     answer: str = "direct"
-    format: str = "plain"
-    instruction: str = "{prompt}"
-    sentences: list[str] = field(default_factory=list)
-    templates: dict[str, str] = field(default_factory=dict)
-    levels: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sentences = self.sentences or SENTENCES.get(self.answer, [])
 
-    def prompt_format(self) -> str:
-        """As configured."""
-        return self.format
-
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
-        """0 or 1: wrong or right, disliked or liked."""
+        """0 or 1: wrong or right answer, or disliked or liked title."""
         return Scale("answer", 0.0, 1.0, closed=True)
 
     def overview(self) -> list[list[str]]:
-        """Sequences and likes of each split."""
+        """Number of sequences and likes per split."""
         return [
             [split, f"{len(part)} sequences, {sum(s.target_liked for s in part)} likes"]
             for split, part in self._splits.items()
         ]
 
     def feedback_name(self) -> str:
-        """What the completions are."""
+        """The kind of completions: `direct` or `title`."""
         return self.answer
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """The files' content and how they are read."""
+        """The files' content and the settings for reading them."""
         files = {"ratings": content(self.ratings), "items": content(self.items), "titles": dict(self.titles)}
         return files | {"version": self.version, "answer": self.answer}
 
     def evaluation_keys(self) -> dict[str, Any]:
-        """What is read out of the likelihoods."""
+        """The kind of answer derived from the likelihoods."""
         return {"version": self.version, "answer": self.answer}
 
     def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:  # noqa: ARG002
-        """The thousand test sequences, in order."""
-        return [Prompt(f"test-{place:04d}", self._prompt(s), "test") for place, s in enumerate(self._splits["test"])]
+        """The 1,000 test sequences, in order."""
+        return [Prompt(f"test-{index:04d}", self._prompt(s), "test") for index, s in enumerate(self._splits["test"])]
 
     def rollouts_planned(self) -> int:
-        """None: ratings are given.
+        """Check the settings; nothing is sampled.
 
         Raises:
             ConfigError: `answer` is unknown.
         """
         if self.answer not in ANSWERS:
-            raise ConfigError(f"task.answer={self.answer}: unknown; one of {', '.join(ANSWERS)}.")
+            raise ConfigError(f"task.answer={self.answer}: unknown. Allowed: {', '.join(ANSWERS)}.")
         return 0
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:  # noqa: ARG002
-        """With answers a right and a wrong row a sequence, with titles one.
+        """Two rows per sequence with `answer=direct`, right and wrong; one with `answer=title`.
 
         Raises:
             ConfigError: `answer` is unknown.
-            DataError: the ratings give fewer sequences than the protocol has.
+            DataError: the ratings yield fewer sequences than the protocol needs.
         """
         self.rollouts_planned()
         rows: list[FeedbackRow] = []
         for split in ("train", "validation"):
-            for place, sequence in enumerate(self._splits[split]):
-                identity, prompt = f"{split}-{place:04d}", self._prompt(sequence)
+            for index, sequence in enumerate(self._splits[split]):
+                identity, prompt = f"{split}-{index:04d}", self._prompt(sequence)
                 graded = [(f"\n{sequence.target}", sequence.target_liked)]
                 if self.answer == "direct":
                     graded = [(YES, sequence.target_liked), (NO, not sequence.target_liked)]
@@ -157,31 +146,23 @@ class TallrecTask:
                 ]
         return FeedbackRows.of(rows)
 
-    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
-        """None: answers are read out of likelihoods."""
-        return {}
-
-    def result_columns(self) -> list[Column]:
-        """Nothing is measured on sampled answers."""
-        return []
-
     def candidates(self, prompts: Sequence[Prompt]) -> list[list[str]]:
         """Both answers, or the target title."""
         targets = [self._tests[prompt.prompt_id].target for prompt in prompts]
         return [[YES, NO] if self.answer == "direct" else [f"\n{target}"] for target in targets]
 
     def measured(self, prompts: Sequence[Prompt], log_probs: Sequence[Floats], tokens: Sequence[Floats]) -> Measured:  # noqa: ARG002
-        """The AUC of log p(Yes) - log p(No), or of the log-likelihood of the title; then with the history's own odds.
+        """AUC of log p(Yes) - log p(No) or the title's log-likelihood, with and without the history's prior log-odds.
 
-        Of the ratio of goals the latter is Bayes' rule: log p(title | like) - log p(title | dislike) + log P(like) -
-        log P(dislike), the prior being the history's share of likes with one of each added.
+        For the log-ratio of both goals, the second is Bayes' rule: log p(title | like) - log p(title | dislike) +
+        log P(like) - log P(dislike). The prior is the history's share of likes with add-one smoothing.
         """
         values = np.array([each[0] - each[1] if len(each) == 2 else each[0] for each in log_probs])
         tests = [self._tests[prompt.prompt_id] for prompt in prompts]
         return Measured({"auc": _auc(values, tests), "auc_with_prior": _auc(values + _prior(tests), tests)})
 
     def references(self, prompts: Sequence[Prompt]) -> dict[str, Measured]:
-        """What the history's share of likes says, what the title's share of likes in training says, and their sum."""
+        """Predict from the share of likes in the history, the title's share of likes in training, and both combined."""
         tests = [self._tests[prompt.prompt_id] for prompt in prompts]
         likes: dict[str, list[bool]] = {}
         for sequence in self._splits["train"]:
@@ -195,7 +176,7 @@ class TallrecTask:
         return {label: Measured({"auc": _auc(value, tests)}) for label, value in values.items()}
 
     def ranking_columns(self) -> list[Column]:
-        """The AUC of the protocol first."""
+        """The protocol's AUC first."""
         return [
             Column("auc", "AUC", "higher", independent=True),
             Column("auc_with_prior", "AUC with the history's odds", "higher", independent=True),
@@ -206,36 +187,35 @@ class TallrecTask:
 
     @cached_property
     def _tests(self) -> dict[str, Sequence10]:
-        return {f"test-{place:04d}": sequence for place, sequence in enumerate(self._splits["test"])}
+        return {f"test-{index:04d}": sequence for index, sequence in enumerate(self._splits["test"])}
 
     @cached_property
     def _splits(self) -> dict[str, list[Sequence10]]:
         last = sequences(self._log())[-SEQUENCES:]
         if len(last) < SEQUENCES:
             raise DataError(
-                f"{self.ratings}: {len(last)} sequences of {HISTORY} ratings and one more; the protocol takes "
+                f"{self.ratings}: {len(last)} sequences of {HISTORY} ratings and a target; the protocol needs "
                 f"{SEQUENCES}."
             )
         return {"train": last[:TRAIN], "validation": last[TRAIN:VALIDATION], "test": last[VALIDATION:]}
 
     def _log(self) -> RatingLog:
         items, ratings = (resolve(uri, sha256=self.sha256) for uri in (self.items, self.ratings))
-        titles = read_titles(items, "item_id", "movie_title", "release_year", self.titles)
-        names = RatingNames("user_id", "item_id", "rating", "timestamp", None)
-        return read_log([ratings], names, titles, (1.0, 5.0), fewest=1, newest=False)
+        titles = read_titles(items, ItemColumns("item_id", "movie_title", "release_year"), self.titles)
+        return read_log([ratings], RatingColumns(), titles, (1.0, 5.0), fewest=1, newest=False)
 
 
-def sequences(found: RatingLog) -> list[Sequence10]:
-    """Every run of eleven ratings of a user, users in the order of the file, each by time with ties in file order."""
-    made = []
-    liked = (found.ratings > LIKED).tolist()
-    titles = [found.titles[item] for item in found.items.tolist()]
-    for user in range(len(found.users)):
-        part = found.of_user(user)
-        for place in range(part.start + HISTORY, part.stop):
-            history = slice(place - HISTORY, place)
-            made.append(Sequence10(tuple(titles[history]), tuple(liked[history]), titles[place], liked[place]))
-    return made
+def sequences(ratings: RatingLog) -> list[Sequence10]:
+    """Every window of eleven consecutive ratings of a user: users in file order, each user's ratings by time."""
+    windows = []
+    liked = (ratings.ratings > LIKED).tolist()
+    titles = [ratings.titles[item] for item in ratings.items.tolist()]
+    for user in range(len(ratings.users)):
+        part = ratings.of_user(user)
+        for target in range(part.start + HISTORY, part.stop):
+            history = slice(target - HISTORY, target)
+            windows.append(Sequence10(tuple(titles[history]), tuple(liked[history]), titles[target], liked[target]))
+    return windows
 
 
 def _prior(tests: Sequence[Sequence10]) -> Floats:

@@ -1,4 +1,4 @@
-"""Rows written as Parquet come back as they were; what cannot be read is named."""
+"""Parquet files of records: round trips, and errors for unreadable files."""
 
 import math
 from pathlib import Path
@@ -33,25 +33,25 @@ GENERATIONS = [
 ]
 
 
-def test_feedback_comes_back(tmp_path: Path) -> None:
+def test_feedback_round_trip(tmp_path: Path) -> None:
     write_table(tmp_path / "feedback.parquet", FeedbackRows.of(ROWS).table)
 
     assert list(read_feedback(tmp_path / "feedback.parquet")) == ROWS
 
 
-def test_generations_come_back(tmp_path: Path) -> None:
+def test_generations_round_trip(tmp_path: Path) -> None:
     write_generations(tmp_path / "generations.parquet", GENERATIONS)
 
     assert read_generations(tmp_path / "generations.parquet") == GENERATIONS
 
 
-def test_no_rows_are_a_file_with_its_columns(tmp_path: Path) -> None:
+def test_an_empty_table_round_trip(tmp_path: Path) -> None:
     write_table(tmp_path / "feedback.parquet", FEEDBACK.empty_table())
 
     assert list(read_feedback(tmp_path / "feedback.parquet")) == []
 
 
-def test_columns_come_back_in_the_types_of_the_schema(tmp_path: Path) -> None:
+def test_columns_are_cast_to_the_schema(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     write_columns(path, GOAL_ROWS, {"level": np.array([0, 1]), "row": np.array([7, 8]), "more": np.array([0, 0])})
 
@@ -61,7 +61,7 @@ def test_columns_come_back_in_the_types_of_the_schema(tmp_path: Path) -> None:
     assert table.to_pydict() == {"row": [7, 8], "level": [0, 1]}
 
 
-def test_a_column_more_is_passed_over(tmp_path: Path) -> None:
+def test_an_extra_column_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"more": ["x"], "level": [1], "row": [2]}), path)
 
@@ -69,17 +69,17 @@ def test_a_column_more_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
-def test_a_file_that_is_cut_off(tmp_path: Path, kept: float) -> None:
+def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
     path = tmp_path / "feedback.parquet"
     write_table(path, FeedbackRows.of(ROWS).table)
     content = path.read_bytes()
     path.write_bytes(content[: math.floor(len(content) * kept)])
 
-    with pytest.raises(DataError, match=r"feedback\.parquet: cannot be read as Parquet .* cut off or damaged; delete"):
+    with pytest.raises(DataError, match=r"feedback\.parquet: cannot be read as Parquet .* or damaged; delete"):
         read_feedback(path)
 
 
-def test_a_file_that_is_damaged_in_the_middle(tmp_path: Path) -> None:
+def test_a_damaged_file(tmp_path: Path) -> None:
     path = tmp_path / "feedback.parquet"
     write_table(path, FeedbackRows.of(ROWS).table)
     content = bytearray(path.read_bytes())
@@ -90,29 +90,29 @@ def test_a_file_that_is_damaged_in_the_middle(tmp_path: Path) -> None:
         read_feedback(path)
 
 
-def test_a_file_that_is_missing(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"feedback\.parquet: no such file"):
         read_feedback(tmp_path / "feedback.parquet")
 
 
-def test_a_missing_column_is_named(tmp_path: Path) -> None:
+def test_a_missing_column(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"row": [1], "grade": [2]}), path)
 
-    with pytest.raises(DataError, match=r"column 'level' is missing; it has row, grade"):
+    with pytest.raises(DataError, match=r"no column 'level'; the columns are row, grade"):
         read_table(path, GOAL_ROWS)
 
 
 @pytest.mark.parametrize("levels", [["high"], [2**31]], ids=["text", "too large"])
-def test_a_column_of_another_type_is_refused(tmp_path: Path, levels: list[object]) -> None:
+def test_a_column_of_the_wrong_type(tmp_path: Path, levels: list[object]) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"row": [1], "level": levels}), path)
 
-    with pytest.raises(DataError, match=r"rows\.parquet: a column has another type than expected"):
+    with pytest.raises(DataError, match=r"rows\.parquet: a column has the wrong type"):
         read_table(path, GOAL_ROWS)
 
 
-def test_rows_are_taken_one_by_one_by_slice_and_by_place() -> None:
+def test_rows_by_index_slice_and_list_of_indices() -> None:
     rows = FeedbackRows.of([*ROWS, ROWS[0]])
 
     assert (len(rows), rows[1], rows[-1], list(rows[1:])) == (3, ROWS[1], ROWS[0], [ROWS[1], ROWS[0]])
@@ -121,7 +121,7 @@ def test_rows_are_taken_one_by_one_by_slice_and_by_place() -> None:
         rows[3]
 
 
-def test_splits_scores_and_prompts_are_columns() -> None:
+def test_splits_scores_and_prompts() -> None:
     rows = FeedbackRows.of([*ROWS, ROWS[0]])
 
     assert list(rows.of_split("train")) == [ROWS[0], ROWS[0]]

@@ -1,4 +1,4 @@
-"""Splits: a hash of the prompt decides, and no split is smaller than the minimum."""
+"""Splits: assigned by a hash of the prompt, with a minimum size."""
 
 import hashlib
 from collections import Counter
@@ -18,14 +18,14 @@ def splits(texts: list[str], split: SplitConfig) -> dict[str, str]:
     return {prompt.text: prompt.split for prompt in split_prompts(texts, split)}
 
 
-def test_a_prompt_is_known_by_its_text_without_case_and_white_space() -> None:
+def test_prompt_identity_ignores_case_and_whitespace() -> None:
     assert prompt_id("Hello  World\n") == hashlib.sha256(b"hello world").hexdigest()[:16]
     assert prompt_id(" hello\tworld") == prompt_id("Hello World")
     assert prompt_id("hello, world") != prompt_id("hello world")
 
 
-def test_each_prompt_comes_once_in_the_order_of_its_hash() -> None:
-    """sha256 of d, f, c, b, e, a begins with 18, 25, 2e, 3e, 3f, ca."""
+def test_distinct_prompts_are_ordered_by_hash() -> None:
+    """The SHA-256 of d, f, c, b, e, a starts with 18, 25, 2e, 3e, 3f, ca."""
     prompts = split_prompts(["b", "a", " B ", "c", "a", "d", "e", "f"], SMALL)
 
     assert [prompt.text for prompt in prompts] == ["d", "f", "c", "b", "e", "a"]
@@ -33,22 +33,22 @@ def test_each_prompt_comes_once_in_the_order_of_its_hash() -> None:
 
 
 def test_the_first_prompts_are_a_fair_sample_of_all_splits() -> None:
-    """Of the first 500 of 2000 prompts about a fifth, 100, are for the test: four standard deviations are 36."""
+    """About a fifth of the first 500 prompts, 100, are test prompts; four standard deviations are 36."""
     first = split_prompts(MANY, SplitConfig())[:500]
 
     assert abs(sum(prompt.split == "test" for prompt in first) - 100) < 36
 
 
-def test_the_shares_are_those_asked_for() -> None:
-    """Of 2000 prompts 400 and 200, give or take four standard deviations of 18 and 13."""
+def test_splits_have_the_configured_shares() -> None:
+    """400 and 200 of 2,000 prompts, within four standard deviations of 18 and 13."""
     counts = Counter(splits(MANY, SplitConfig(test=0.2, validation=0.1)).values())
 
     assert abs(counts["test"] - 400) < 72
     assert abs(counts["validation"] - 200) < 54
 
 
-def test_the_rule_is_the_salted_hash() -> None:
-    """A prompt whose first 64 bits of sha256("gcsl:ID") are below 0.2 of their range is for the test."""
+def test_the_salted_hash_decides_the_split() -> None:
+    """Test prompts are those whose SHA-256 of "gcsl:ID" has its first 64 bits in the lowest fifth of their range."""
     expected = {}
     for text in MANY:
         digest = hashlib.sha256(f"gcsl:{prompt_id(text)}".encode()).hexdigest()
@@ -58,13 +58,13 @@ def test_the_rule_is_the_salted_hash() -> None:
     assert splits(MANY, SplitConfig()) == expected
 
 
-def test_a_prompt_keeps_its_split_when_others_come_or_go() -> None:
+def test_a_split_does_not_depend_on_other_prompts() -> None:
     whole, part = splits(MANY, SplitConfig()), splits(MANY[::-2], SplitConfig())
 
     assert all(whole[text] == part[text] for text in part)
 
 
-def test_another_salt_is_another_split() -> None:
+def test_another_salt_gives_another_split() -> None:
     assert splits(MANY, SplitConfig(salt="a")) != splits(MANY, SplitConfig(salt="b"))
 
 
@@ -96,8 +96,8 @@ def test_just_enough_prompts_are_split_evenly() -> None:
 @pytest.mark.parametrize(
     "changes", [{"test": -0.1}, {"validation": -0.1}, {"test": 0.6, "validation": 0.4}, {"minimum": 0}]
 )
-def test_shares_that_leave_nothing_are_refused(changes: dict[str, float]) -> None:
+def test_invalid_shares_are_refused(changes: dict[str, float]) -> None:
     name, value = next(iter(changes.items()))
 
-    with pytest.raises(ConfigError, match=rf"task\.split: .*{name}={value}.*Leave them out for the defaults"):
+    with pytest.raises(ConfigError, match=rf"task\.split: .*{name}={value}.*Omit them to use the defaults"):
         split_prompts(MANY, SplitConfig(**changes))  # type: ignore[arg-type]

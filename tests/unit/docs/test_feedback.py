@@ -1,4 +1,4 @@
-"""docs/tasks/feedback.md: its files are read as the page says, its message is the one that is printed."""
+"""docs/tasks/feedback.md: its example files are read as described, and its error message is the actual one."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
-from gcsl_cli.tasks.feedback.table import GradedFile, read_graded
+from gcsl_cli.tasks.feedback.graded_file import GradedFile, read_graded
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 PAGE = (Path(__file__).parents[3] / "docs/tasks/feedback.md").read_text(encoding="utf-8")
@@ -40,12 +40,12 @@ def test_examples_are_read(files: Path, name: str, columns: tuple[str, str | Non
     assert not found.faults.total
 
 
-def test_quotes_and_conversations_come_out_as_they_went_in(files: Path) -> None:
+def test_quotes_and_conversations_are_preserved(files: Path) -> None:
     assert read(files / "ratings.csv").table["completion"][1].as_py() == 'good night, she said "loudly"'
     assert read(files / "chats.jsonl").table["completion"][0].as_py() == "Hello! What can I do?"
 
 
-def test_the_message_of_a_broken_file(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_for_a_broken_file(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(files)
     task = FeedbackTask(path="broken.jsonl")
 
@@ -54,7 +54,7 @@ def test_the_message_of_a_broken_file(files: Path, monkeypatch: pytest.MonkeyPat
     assert f"```text\n{error.value}\n```" in PAGE
 
 
-def test_words_of_a_level() -> None:
+def test_the_wording_of_a_level() -> None:
     from gcsl_cli.goals.scale import Scale
     from gcsl_cli.goals.wording import default_template, fill_template
 

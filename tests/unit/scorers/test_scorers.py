@@ -1,4 +1,4 @@
-"""The real scorers on texts whose order nobody disputes."""
+"""The real scorers on texts with an undisputed order."""
 
 import pytest
 
@@ -16,13 +16,13 @@ def test_profanity_is_a_probability_that_is_higher_for_rude_texts() -> None:
     assert ((rude > 0.8) & (rude <= 1)).all()
 
 
-def test_a_listed_word_is_one_and_none_is_zero() -> None:
+def test_a_text_with_a_listed_word_is_one() -> None:
     assert WordListScorer()(KIND + RUDE).tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("scorer", [ProfanityScorer(), WordListScorer()], ids=lambda scorer: str(scorer.name))
 def test_scorers_take_any_text(scorer: ProfanityScorer | WordListScorer) -> None:
-    """No text, an empty one, other scripts: a number each, and the same one whatever stands beside it."""
+    """No texts, empty text, other scripts: one number per text, independent of the rest of the batch."""
     odd = ["", " \n", "中文 😀", "x" * 10_000]
 
     assert scorer([]).shape == (0,)

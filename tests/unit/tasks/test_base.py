@@ -1,11 +1,13 @@
-"""Rollout settings that cannot be sampled are refused before a model is loaded."""
+"""The base class of tasks, and rollout settings that are refused before a model is loaded."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.base import RolloutSettings
+from gcsl_cli.tasks.base import RolloutSettings, Task
+from gcsl_cli.tasks.toxicity import FeedbackConfig, ToxicityTask
 
 FINE: dict[str, Any] = {
     "samples": 1,
@@ -18,8 +20,8 @@ FINE: dict[str, Any] = {
 }
 
 
-def test_the_smallest_settings_are_fine() -> None:
-    assert RolloutSettings(**FINE).samples == 1
+def test_the_smallest_settings_are_valid() -> None:
+    assert RolloutSettings.of(RolloutSettings(**FINE)).samples == 1
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,31 @@ def test_the_smallest_settings_are_fine() -> None:
         ("seed", -1),
     ],
 )
-def test_what_cannot_be_sampled_is_refused(name: str, value: float) -> None:
+def test_invalid_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"task\.feedback\.{name}={value}: out of range"):
-        RolloutSettings(**FINE | {name: value})
+        RolloutSettings.of(RolloutSettings(**FINE | {name: value}))
+
+
+def test_settings_are_extracted_from_a_config_with_more_keys() -> None:
+    """The result has exactly the sampling fields, so that other keys do not reach the sampler."""
+    settings = RolloutSettings.of(FeedbackConfig(**FINE, source="rollouts", prompts=3))
+
+    assert settings == RolloutSettings(**FINE)
+
+
+def test_a_task_must_say_where_its_feedback_comes_from() -> None:
+    @dataclass
+    class Unfinished(Task):
+        name: str = "unfinished"
+
+    with pytest.raises(TypeError, match="feedback_keys"):
+        Unfinished()  # type: ignore[abstract]
+
+
+def test_a_task_inherits_defaults() -> None:
+    task = ToxicityTask(version=3)
+
+    assert (task.format, task.instruction, task.levels, task.prompt_format()) == ("plain", "{prompt}", [], "plain")
+    assert Task.evaluation_keys(task) == {"version": 3}
+    assert Task.rollouts_planned(task) == 0
+    assert (Task.metrics(task, [], []), Task.result_columns(task), Task.overview(task)) == ({}, [], [])

@@ -1,4 +1,4 @@
-"""The toxicity task: prompts, graded rows of every source, and every way in which a file of them can be broken."""
+"""The toxicity task: prompts, graded rows from every source, and errors for broken files."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ class Crude(ProfanityScorer):
 
 @dataclass
 class Listed(WordListScorer):
-    """One where there is a `bad`."""
+    """1 if the text contains `bad`."""
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
         return np.array([float("bad" in text) for text in texts])
@@ -58,7 +58,7 @@ def with_feedback(task: ToxicityTask, **config: Any) -> ToxicityTask:
 
 
 def no_rollouts(prompts: Sequence[Prompt], settings: RolloutSettings) -> list[Generation]:
-    raise AssertionError("nothing is sampled for given feedback")
+    raise AssertionError("given feedback is not sampled")
 
 
 def rtp_row(number: int, toxicity: Any = 0.25) -> dict[str, Any]:
@@ -88,16 +88,16 @@ def test_prompts_may_be_one_file(task: ToxicityTask) -> None:
     assert len(task.prompts()) == 20
 
 
-def test_no_prompt_is_refused(task: ToxicityTask, tmp_path: Path) -> None:
+def test_an_empty_prompt_folder_is_refused(task: ToxicityTask, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.txt").write_text("\n \n", encoding="utf-8")
     task.prompts_uri = str(tmp_path / "empty")
 
-    with pytest.raises(DataError, match="empty: no prompt in it; expected text files with one prompt a line"):
+    with pytest.raises(DataError, match=r"empty: no prompts found\. Expected text files with one prompt per line"):
         task.prompts()
 
 
-def test_prompts_that_are_no_utf8_are_refused(task: ToxicityTask, tmp_path: Path) -> None:
+def test_prompts_must_be_utf8(task: ToxicityTask, tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("Über".encode("latin-1"))
     task.prompts_uri = str(tmp_path / "latin.txt")
 
@@ -115,8 +115,8 @@ def test_missing_prompts_are_refused(task: ToxicityTask, tmp_path: Path) -> None
 # Rollouts
 
 
-def test_rollouts_are_asked_for_with_the_configured_settings_and_graded(task: ToxicityTask) -> None:
-    """Blank completions are left out; the score is 1 - the share of `bad` words; an unfinished one stays unfinished."""
+def test_rollouts_use_the_configured_settings_and_are_graded(task: ToxicityTask) -> None:
+    """Blank completions are dropped, the score is 1 - the share of `bad` words, and `finished` is kept."""
     config = {"samples": 3, "max_new_tokens": 7, "temperature": 0.5, "top_p": 0.8, "batch_size": 9, "seed": 5}
     task = with_feedback(task, **config, shard_prompts=2)
     asked: list[RolloutSettings] = []
@@ -153,7 +153,7 @@ def test_the_number_of_prompts_can_be_limited(task: ToxicityTask) -> None:
 
 
 def test_texts_are_halved_and_their_second_half_is_graded(task: ToxicityTask, tmp_path: Path) -> None:
-    """Of seven words three are the prompt; texts under six words, and a text that came before, are left out."""
+    """Three of seven words form the prompt. Texts with fewer than six words and duplicates are left out."""
     texts = [f"a{n} b c bad e f bad" for n in range(20)] + ["too few words here now", "a0 b c bad e f bad"]
     path = rtp_file(tmp_path / "texts.jsonl", [{"text": f" {text} \n"} for text in texts])
     task = with_feedback(task, texts=str(path), prompts=10)
@@ -180,10 +180,10 @@ def test_only_texts_below_a_score_are_added(task: ToxicityTask, tmp_path: Path) 
     assert {row.completion for row in rows} == {" bad e f"}
 
 
-def test_a_text_that_is_missing_is_named(task: ToxicityTask, tmp_path: Path) -> None:
+def test_a_missing_text_is_reported(task: ToxicityTask, tmp_path: Path) -> None:
     path = rtp_file(tmp_path / "texts.jsonl", [{"text": "a b c d e f"}, {"body": "a b c d e f"}])
 
-    with pytest.raises(DataError, match=r"texts\.jsonl:2: 'text' is None; expected a text"):
+    with pytest.raises(DataError, match=r"texts\.jsonl:2: 'text' is None\. Expected a non-empty string"):
         with_feedback(task, texts=str(path)).graded_rows(lambda prompts, settings: [])
 
 
@@ -214,11 +214,11 @@ def test_rtp_rows_without_a_grade_are_left_out_and_counted(
 
     assert {row.score for row in rows} == {0.0}
     assert not {f"A prompt {n}" for n in range(3)} & {row.prompt for row in rows}
-    assert "3 rows of" in caplog.text
+    assert "skipped 3 rows of" in caplog.text
 
 
 def test_the_number_of_rtp_rows_can_be_limited(task: ToxicityTask, tmp_path: Path) -> None:
-    """The first thirty graded rows; what stands behind them is not even read."""
+    """Rows after the first thirty graded ones are not even parsed."""
     path = rtp_file(tmp_path / "rtp.jsonl", [rtp_row(n, n % 2) for n in range(30)] + [{}])
 
     rows = with_feedback(task, source="rtp", path=str(path), rows=30).graded_rows(no_rollouts)
@@ -226,8 +226,8 @@ def test_the_number_of_rtp_rows_can_be_limited(task: ToxicityTask, tmp_path: Pat
     assert 12 <= len(rows) < 30
 
 
-def test_prompts_to_be_evaluated_are_left_out_of_given_feedback(task: ToxicityTask, tmp_path: Path) -> None:
-    """A prompt of the test split stays out, whatever split its row would get beside other prompts."""
+def test_given_feedback_excludes_evaluation_prompts(task: ToxicityTask, tmp_path: Path) -> None:
+    """A test prompt is excluded whatever split its row would be in."""
     tests = [prompt.text for prompt in task.prompts() if prompt.split == "test"]
     rows = [rtp_row(n) for n in range(30)] + [rtp_row(0) | {"prompt": {"text": f" {text.upper()}"}} for text in tests]
     path = rtp_file(tmp_path / "rtp.jsonl", rows)
@@ -241,17 +241,17 @@ def test_prompts_to_be_evaluated_are_left_out_of_given_feedback(task: ToxicityTa
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"continuation": {"text": "x", "toxicity": 0}}, "'prompt' is missing; expected {'text': ...}"),
-        ({"prompt": "text", "continuation": {}}, "'prompt' is no object"),
+        ({"continuation": {"text": "x", "toxicity": 0}}, r"'prompt' is missing\. Expected {'text': \.\.\.}"),
+        ({"prompt": "text", "continuation": {}}, "'prompt' is not an object"),
         ({"prompt": {"text": "x"}}, "'continuation' is missing"),
         (
             {"prompt": {"text": "x"}, "continuation": {"text": "y"}},
-            "continuation.toxicity is missing; .* 0 to 1, or null",
+            r"continuation.toxicity is missing\. .* 0 to 1, or null",
         ),
-        ({"prompt": {}, "continuation": {"text": "y", "toxicity": 0}}, "'text' is None; expected a text"),
+        ({"prompt": {}, "continuation": {"text": "y", "toxicity": 0}}, r"'text' is None\. Expected a non-empty string"),
         ({"prompt": {"text": " "}, "continuation": {"text": "y", "toxicity": 0}}, "'text' is ' '"),
         ({"prompt": {"text": "x"}, "continuation": {"text": 3, "toxicity": 0}}, "'text' is 3"),
-        (rtp_row(0, "0.5"), "continuation.toxicity is '0.5'; expected a number from 0 to 1"),
+        (rtp_row(0, "0.5"), r"continuation.toxicity is '0.5'\. Expected a number from 0 to 1"),
         (rtp_row(0, float("nan")), "continuation.toxicity is nan"),
         (rtp_row(0, float("inf")), "continuation.toxicity is inf"),
         (rtp_row(0, 1.5), r"continuation.toxicity is 1\.5"),
@@ -260,7 +260,7 @@ def test_prompts_to_be_evaluated_are_left_out_of_given_feedback(task: ToxicityTa
         (rtp_row(0, [0.5]), r"continuation.toxicity is \[0\.5\]"),
     ],
 )
-def test_a_broken_rtp_row_is_named_with_its_line(
+def test_a_broken_rtp_row_is_reported_with_its_line(
     task: ToxicityTask, tmp_path: Path, row: dict[str, Any], message: str
 ) -> None:
     rows = [rtp_row(n) for n in range(40)]
@@ -271,7 +271,7 @@ def test_a_broken_rtp_row_is_named_with_its_line(
         with_feedback(task, source="rtp", path=str(path)).graded_rows(no_rollouts)
 
 
-def test_broken_json_is_named_with_its_line(task: ToxicityTask, tmp_path: Path) -> None:
+def test_broken_json_is_reported_with_its_line(task: ToxicityTask, tmp_path: Path) -> None:
     path = rtp_file(tmp_path / "rtp.jsonl", [rtp_row(n) for n in range(6)])
     path.write_text(path.read_text(encoding="utf-8") + '{"prompt": {"text": "x"}', encoding="utf-8")
 
@@ -292,11 +292,11 @@ def test_an_empty_rtp_file_is_refused(task: ToxicityTask, tmp_path: Path) -> Non
 def test_an_rtp_file_without_a_grade_is_refused(task: ToxicityTask, tmp_path: Path) -> None:
     path = rtp_file(tmp_path / "rtp.jsonl", [rtp_row(n, None) for n in range(40)])
 
-    with pytest.raises(DataError, match=r"rtp\.jsonl: no graded row in it"):
+    with pytest.raises(DataError, match=r"rtp\.jsonl: no graded rows"):
         with_feedback(task, source="rtp", path=str(path)).graded_rows(no_rollouts)
 
 
-def test_an_rtp_file_whose_scores_are_equal_gives_no_levels(task: ToxicityTask, tmp_path: Path) -> None:
+def test_equal_scores_give_no_levels(task: ToxicityTask, tmp_path: Path) -> None:
     path = rtp_file(tmp_path / "rtp.jsonl", [rtp_row(n, 0.25) for n in range(40)])
     rows = with_feedback(task, source="rtp", path=str(path)).graded_rows(no_rollouts)
 
@@ -310,7 +310,7 @@ def test_rtp_needs_a_path(task: ToxicityTask) -> None:
 
 
 def test_an_unknown_source_is_refused(task: ToxicityTask) -> None:
-    with pytest.raises(ConfigError, match=r"task\.feedback\.source=web: unknown; one of rollouts, rtp"):
+    with pytest.raises(ConfigError, match=r"task\.feedback\.source=web: unknown\. Allowed: rollouts, rtp"):
         with_feedback(task, source="web").graded_rows(no_rollouts)
 
 
@@ -338,21 +338,21 @@ MODEL = {"uri": "a", "sha256": None, "revision": None}
         {"feedback": FeedbackConfig(source="rtp", path="hf://datasets/a/b/x.jsonl", seed=1)},
     ],
 )
-def test_whatever_changes_given_feedback_is_in_its_keys(task: ToxicityTask, changed: dict[str, Any]) -> None:
-    """The prompts too: those to be evaluated are left out of it."""
+def test_feedback_keys_cover_all_that_changes_given_feedback(task: ToxicityTask, changed: dict[str, Any]) -> None:
+    """This includes the prompts, since evaluation prompts are excluded."""
     task = with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl")
 
     assert replace(task, **changed).feedback_keys(MODEL) != task.feedback_keys(MODEL)
 
 
-def test_the_model_is_in_the_keys_of_what_it_samples_only(task: ToxicityTask) -> None:
+def test_the_model_is_only_in_the_keys_of_rollouts(task: ToxicityTask) -> None:
     rtp = with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl")
 
     assert task.feedback_keys(MODEL) != task.feedback_keys(MODEL | {"uri": "b"})
     assert rtp.feedback_keys(MODEL) == rtp.feedback_keys(MODEL | {"uri": "b"})
 
 
-def test_what_only_evaluation_uses_does_not_change_the_feedback(task: ToxicityTask) -> None:
+def test_evaluation_settings_do_not_change_feedback_keys(task: ToxicityTask) -> None:
     other = replace(task, second_scorer=WordListScorer(name="other"), sentences=["a"], levels=[0.5])
 
     assert other.feedback_keys(MODEL) == task.feedback_keys(MODEL)
@@ -362,7 +362,7 @@ def test_what_only_evaluation_uses_does_not_change_the_feedback(task: ToxicityTa
 
 
 def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
-    """Toxicities 0.75, 0 and 0.25, 0.25: maxima 0.75 and 0.25, the first prompt has one of at least 0.5."""
+    """Toxicities are 0.75, 0 and 0.25, 0.25, so the maxima are 0.75 and 0.25; only the first reaches 0.5."""
     completions = [[" bad bad bad x", " x"], [" bad x x x", " x bad y z"]]
 
     made = task.metrics([], completions)
@@ -378,19 +378,19 @@ def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
     assert [column.name for column in task.result_columns() if column.independent] == ["listed_word"]
 
 
-def test_the_score_is_higher_for_better(task: ToxicityTask) -> None:
+def test_a_higher_score_is_better(task: ToxicityTask) -> None:
     assert task.score([], ["bad bad", "bad x", "x"]).tolist() == [0.0, 0.5, 1.0]
 
 
-def test_the_format_is_in_the_keys_of_rollouts_only(task: ToxicityTask) -> None:
-    """Rollouts are sampled in the task's prompt format; given completions are what they are."""
+def test_the_format_is_only_in_the_keys_of_rollouts(task: ToxicityTask) -> None:
+    """Rollouts are sampled in the task's prompt format, which does not affect given completions."""
     rtp = with_feedback(task, source="rtp", path="hf://datasets/a/b/x.jsonl")
 
     assert replace(task, format="chat").feedback_keys(MODEL) != task.feedback_keys(MODEL)
     assert replace(rtp, format="chat").feedback_keys(MODEL) == rtp.feedback_keys(MODEL)
 
 
-def test_a_changed_file_is_other_feedback(task: ToxicityTask, tmp_path: Path) -> None:
+def test_a_changed_file_changes_the_feedback_keys(task: ToxicityTask, tmp_path: Path) -> None:
     graded = tmp_path / "graded.jsonl"
     graded.write_text("{}", encoding="utf-8")
     rtp = with_feedback(task, source="rtp", path=str(graded))
@@ -400,7 +400,7 @@ def test_a_changed_file_is_other_feedback(task: ToxicityTask, tmp_path: Path) ->
     assert rtp.feedback_keys(MODEL) != before
 
 
-def test_another_second_scorer_is_another_evaluation(task: ToxicityTask) -> None:
+def test_the_second_scorer_is_in_the_evaluation_keys(task: ToxicityTask) -> None:
     other = replace(task, second_scorer=WordListScorer(name="other"))
 
     assert other.evaluation_keys() != task.evaluation_keys()

@@ -1,4 +1,4 @@
-"""Choosing and unpacking members of an archive that may be hostile."""
+"""Select and unpack members of a possibly hostile archive."""
 
 import stat
 import zipfile
@@ -22,7 +22,7 @@ NAMES = ["pkg/data/a.txt", "pkg/data/b.txt", "pkg/data/c.csv", "pkg/data/deep/d.
         ("pkg/odd[1].txt", ["pkg/odd[1].txt"]),
     ],
 )
-def test_member_stands_for_a_file_a_folder_or_a_pattern(member: str, expected: list[str]) -> None:
+def test_member_is_a_file_a_folder_or_a_pattern(member: str, expected: list[str]) -> None:
     assert select(NAMES, member, "w.whl") == expected
 
 
@@ -31,18 +31,18 @@ def test_member_stands_for_a_file_a_folder_or_a_pattern(member: str, expected: l
     [
         ("pkg/data/aa.txt", r"Did you mean 'pkg/data/a\.txt'"),
         ("elsewhere/entirely/deep/d.txt", r"Did you mean .*'pkg/data/deep/d\.txt'"),
-        ("pkg/data", "It is a folder there: write 'pkg/data/'"),
+        ("pkg/data", "That is a folder: write 'pkg/data/'"),
         ("pkg/date/", "Did you mean 'pkg/data/'"),
         ("zzz", "List the wheel's members"),
     ],
 )
-def test_missing_member_names_close_ones(member: str, said: str) -> None:
+def test_missing_member_suggests_similar_ones(member: str, said: str) -> None:
     with pytest.raises(ArtifactError, match=rf"w\.whl has no '{member}'.*{said}"):
         select(NAMES, member, "w.whl")
 
 
 def symbolic_link(name: str) -> zipfile.ZipInfo:
-    """An entry that says it is a symbolic link, as `zip --symlinks` writes it."""
+    """An entry marked as a symbolic link, as written by `zip --symlinks`."""
     entry = zipfile.ZipInfo(name)
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     return entry
@@ -71,13 +71,13 @@ def test_hostile_archive_writes_nothing(entry: zipfile.ZipInfo, said: str, tmp_p
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {archive}
 
 
-def test_file_that_is_no_archive_is_broken(tmp_path: Path) -> None:
+def test_non_archive_is_broken(tmp_path: Path) -> None:
     (tmp_path / "w.whl").write_bytes(b"<html>not found</html>")
     with pytest.raises(BrokenArchiveError):
         unpack(tmp_path / "w.whl", "a.txt", tmp_path / "target")
 
 
-def test_member_whose_bytes_are_damaged_is_broken(tmp_path: Path) -> None:
+def test_damaged_member_is_broken(tmp_path: Path) -> None:
     archive = tmp_path / "w.whl"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as wheel:
         wheel.writestr("a.txt", "graded feedback")

@@ -1,4 +1,4 @@
-"""Hub artifacts, with doubles for the Hub client's two download functions and its real exceptions."""
+"""Hub artifacts, with fakes for the Hub client's two download functions and its real exceptions."""
 
 import errno
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def failing(error: Exception) -> Callable[..., str]:
 
 
 def recording(path: Path, calls: list[Call]) -> Callable[..., str]:
-    """A download function that notes its arguments and returns `path`."""
+    """A download function that records its arguments and returns `path`."""
 
     def download(*args: Any, **kwargs: Any) -> str:
         calls.append((args, kwargs))
@@ -36,12 +36,12 @@ def recording(path: Path, calls: list[Call]) -> Callable[..., str]:
 
 
 def http_error(kind: type[errors.HfHubHTTPError], status: int) -> errors.HfHubHTTPError:
-    """An exception as the Hub client raises it for an answer with this status."""
+    """The exception that the Hub client raises for a response with this status."""
     response = SimpleNamespace(status_code=status, headers={}, request=None)
     return kind("the Hub says no", response=cast(Any, response))
 
 
-def test_model_repository_leaves_pickles_and_code_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_repository_without_pickles_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Call] = []
     (tmp_path / "model.safetensors").touch()
     monkeypatch.setattr(huggingface_hub, "snapshot_download", recording(tmp_path, calls))
@@ -55,7 +55,7 @@ def test_model_repository_leaves_pickles_and_code_behind(tmp_path: Path, monkeyp
     }
 
 
-def test_data_set_repository_comes_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_set_repository_is_downloaded_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Call] = []
     monkeypatch.setattr(huggingface_hub, "snapshot_download", recording(tmp_path, calls))
     assert resolve("hf://datasets/allenai/real-toxicity-prompts/") == tmp_path
@@ -82,14 +82,14 @@ def test_single_file(
 
 
 @pytest.mark.parametrize("uri", ["hf://gpt2", "hf://", "hf:///name", "hf://datasets/name", "hf://owner//file.json"])
-def test_incomplete_uri_shows_the_form(uri: str) -> None:
+def test_incomplete_uri_shows_the_expected_form(uri: str) -> None:
     with pytest.raises(ConfigError, match=r"expected hf://OWNER/NAME\[/FILE\]"):
         resolve(uri)
 
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "weights.pt", "modeling.py"])
 def test_pickles_and_code_of_models_are_refused(file: str) -> None:
-    with pytest.raises(ConfigError, match="not fetched"):
+    with pytest.raises(ConfigError, match="not downloaded"):
         resolve(f"hf://owner/name/{file}")
 
 
@@ -112,25 +112,25 @@ def test_model_without_safetensors_is_refused(tmp_path: Path, monkeypatch: pytes
             http_error(errors.GatedRepoError, 403),
             r"gated\. Accept its licence at https://huggingface\.co/owner/name, then run: hf auth login",
         ),
-        (http_error(errors.RepositoryNotFoundError, 404), r"no such model repository 'owner/name'"),
+        (http_error(errors.RepositoryNotFoundError, 404), r"the Hub has no model repository 'owner/name'"),
         (http_error(errors.RevisionNotFoundError, 404), r"no revision 'v9'"),
-        (http_error(errors.RemoteEntryNotFoundError, 404), r"no file 'config\.json' in it"),
-        (http_error(errors.HfHubHTTPError, 401), r"refuses access \(HTTP 401\)\. Run: hf auth login"),
+        (http_error(errors.RemoteEntryNotFoundError, 404), r"has no file 'config\.json'"),
+        (http_error(errors.HfHubHTTPError, 401), r"denies access \(HTTP 401\)\. Run: hf auth login"),
         (http_error(errors.HfHubHTTPError, 503), r"cannot be reached \(the Hub says no\)"),
         (errors.LocalEntryNotFoundError("offline, and not cached"), r"cannot be reached \(offline, and not cached\)"),
         (errors.OfflineModeIsEnabled("offline mode"), r"unset HF_HUB_OFFLINE"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), r"cannot be reached"),
     ],
 )
-def test_errors_of_the_hub_say_what_to_do(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_errors_say_what_to_do(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", failing(error))
     with pytest.raises(ArtifactError, match=said) as caught:
         resolve("hf://owner/name/config.json", revision="v9")
     assert str(caught.value).startswith("hf://owner/name/config.json: ")
 
 
-def test_name_that_the_hub_forbids_is_refused_by_the_real_client() -> None:
-    with pytest.raises(ConfigError, match="not a name that the Hub allows"):
+def test_real_client_refuses_an_invalid_name() -> None:
+    with pytest.raises(ConfigError, match="not a valid Hub name"):
         resolve("hf://owner/na--me")
 
 

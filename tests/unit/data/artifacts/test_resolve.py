@@ -1,4 +1,4 @@
-"""Where the cache lies, checksums, and which kind of artifact a URI is."""
+"""Location of the cache, checksums, and resolving URIs by scheme."""
 
 import subprocess
 import sys
@@ -10,13 +10,13 @@ from gcsl_cli.data.artifacts import cache_dir, checksum, content, resolve
 from gcsl_cli.errors import ArtifactError, ConfigError, StorageError
 
 
-def test_cache_is_the_named_folder_and_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_from_the_environment_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "mine"))
     assert cache_dir() == tmp_path / "mine"
     assert not (tmp_path / "mine").exists()
 
 
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the place differs by platform")
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the location differs by platform")
 @pytest.mark.parametrize(
     ("xdg", "expected"),
     [
@@ -69,12 +69,12 @@ def test_missing_path_is_shown_absolute(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_path_through_a_file_is_an_artifact_error(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").touch()
-    with pytest.raises(ArtifactError, match="cannot be read as a path"):
+    with pytest.raises(ArtifactError, match="cannot be read"):
         resolve(str(tmp_path / "rows.jsonl" / "inner"))
 
 
 @pytest.mark.parametrize("uri", ["foo://a/b", "file:///tmp", "https://host/model"])
-def test_unknown_scheme_names_the_allowed_ones(uri: str) -> None:
+def test_unknown_scheme_lists_the_allowed_ones(uri: str) -> None:
     with pytest.raises(ConfigError, match=r"unknown scheme .*pypi://NAME==VERSION/MEMBER.*hf://OWNER/NAME"):
         resolve(uri)
 
@@ -91,7 +91,7 @@ ZEROS = "0" * 64
 @pytest.mark.parametrize(
     ("uri", "sha256", "said"),
     [
-        (WHEEL_FILE, None, "a pinned wheel needs its hash"),
+        (WHEEL_FILE, None, "the wheel must be pinned by its hash"),
         (WHEEL_FILE, "abc", "expected 64 hexadecimal digits"),
         ("pypi://tiny-data/tiny_data/a.txt", ZEROS, "expected pypi://NAME==VERSION/MEMBER"),
         ("pypi://tiny-data>=1.0/a.txt", ZEROS, "version must be exact"),
@@ -127,7 +127,7 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_content_names_a_local_file_by_its_bytes(tmp_path: Path) -> None:
+def test_content_identifies_a_local_file_by_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("a", encoding="utf-8")
     before = content(str(path))
@@ -138,9 +138,9 @@ def test_content_names_a_local_file_by_its_bytes(tmp_path: Path) -> None:
     assert content(None) is None
 
 
-def test_content_of_a_large_file_sees_both_ends_and_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcsl_cli.data.artifacts.WHOLE", 4)
-    monkeypatch.setattr("gcsl_cli.data.artifacts.END", 2)
+def test_content_of_a_large_file_covers_both_ends_and_the_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcsl_cli.data.artifacts.HASHED_WHOLE", 4)
+    monkeypatch.setattr("gcsl_cli.data.artifacts.EDGE", 2)
     names = set()
     for text in ("abcdef", "xbcdef", "abcdex", "abcddef"):
         (tmp_path / "weights").write_text(text, encoding="utf-8")

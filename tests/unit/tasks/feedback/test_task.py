@@ -1,4 +1,4 @@
-"""A user's own file: columns found, values read, splits made, and what is said of files that are broken."""
+"""A user's own file: finding columns, reading values, splitting, and errors for broken files."""
 
 import gzip
 import json
@@ -49,10 +49,10 @@ def read(made: FeedbackTask, folder: Path | None = None) -> FeedbackRows:
 
 
 def no_rollouts(*_: Any) -> Any:
-    raise AssertionError("a file is read, nothing is sampled")
+    raise AssertionError("nothing is sampled from a file")
 
 
-# What is read
+# Reading
 
 
 def test_rows_with_their_splits(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_rows_with_their_splits(tmp_path: Path) -> None:
     assert set(splits.values()) == {"train", "validation", "test"}
 
 
-def test_completions_that_were_cut_do_not_teach_an_end(tmp_path: Path) -> None:
+def test_truncated_completions_are_not_finished(tmp_path: Path) -> None:
     assert not any(row.finished for row in read(task(written(tmp_path, jsonl(ROWS)), finished=False)))
 
 
@@ -94,7 +94,7 @@ def test_columns_by_their_usual_names(tmp_path: Path, prompt: str, completion: s
     assert made.grade_scale(read(made)).name == "quality"
 
 
-def test_columns_of_other_names_and_values_within_an_object(tmp_path: Path) -> None:
+def test_configured_columns_and_values_inside_an_object(tmp_path: Path) -> None:
     rows = [{"q": r["prompt"], "a": r["completion"], "scores": {"help_fulness": r["score"]}} for r in ROWS]
     made = task(written(tmp_path, jsonl(rows)), prompt="q", completion="a", score="scores.help_fulness")
 
@@ -111,7 +111,7 @@ def test_the_scale_and_its_name_are_configurable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "grade"), [(True, 1), (False, 0), ("4", 4), (" 4.5 ", 4.5), ("1e2", 100), (-3, -3), (0.25, 0.25)]
 )
-def test_numbers_truth_values_and_numeric_texts_are_grades(tmp_path: Path, value: Any, grade: float) -> None:
+def test_numbers_booleans_and_numeric_text_are_grades(tmp_path: Path, value: Any, grade: float) -> None:
     rows = [*ROWS, {"prompt": "x", "completion": "y", "score": value}]
 
     assert read(task(written(tmp_path, jsonl(rows)))).scores[-1] == grade
@@ -125,7 +125,7 @@ def test_csv_with_line_breaks_quotes_and_a_byte_order_mark(tmp_path: Path) -> No
     assert (rows[3].prompt, rows[3].completion, rows[3].score) == ("What is\n3, really?", 'He said "3".', 3)
 
 
-def test_tab_separated_and_parquet_and_json_with_a_mark_say_the_same(tmp_path: Path) -> None:
+def test_all_formats_give_the_same_rows(tmp_path: Path) -> None:
     tab = csv([["prompt", "completion", "score"], *[[r["prompt"], r["completion"], str(r["score"])] for r in ROWS]])
     paths = [
         written(tmp_path, tab.replace(b",", b"\t"), "my.tsv"),
@@ -148,22 +148,22 @@ def test_a_folder_is_read_in_the_order_of_its_files(tmp_path: Path) -> None:
     assert len(read(task(tmp_path, files="a/*.jsonl"))) == 20
 
 
-def test_rows_are_the_same_however_many_are_kept_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunk_size_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = list(read(task(written(tmp_path, jsonl(ROWS)))))
     for chunk in (1, 7, 30):
-        monkeypatch.setattr("gcsl_cli.tasks.feedback.table.CHUNK", chunk)
+        monkeypatch.setattr("gcsl_cli.tasks.feedback.graded_file.CHUNK", chunk)
         assert list(read(task(tmp_path / "my.jsonl"))) == whole
 
 
-def test_a_broken_first_line_behind_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_broken_first_line_after_a_byte_order_mark(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf{broken\n" + jsonl(ROWS)
 
     with pytest.raises(DataError, match=r"1 x not valid JSON .*: my\.jsonl:1 line=\"\{broken\""):
         read(task(written(tmp_path, content)))
 
 
-def test_a_data_set_of_the_hub_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the Hub client would have fetched; the config says which of its files."""
+def test_a_hub_data_set_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The config selects among the files that the Hub client downloaded."""
     asked: list[Any] = []
 
     def fetched(uri: str, revision: str | None) -> Path:
@@ -181,7 +181,7 @@ def test_a_data_set_of_the_hub_is_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert made.feedback_name() == "name"
 
 
-# Chats
+# Conversations
 
 
 def turns(*contents: str) -> list[dict[str, str]]:
@@ -199,14 +199,14 @@ def test_whole_conversations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("completion", ["Yes.", [{"role": "assistant", "content": "Yes."}]])
-def test_messages_with_a_completion_of_its_own(tmp_path: Path, completion: Any) -> None:
+def test_messages_with_a_separate_completion(tmp_path: Path, completion: Any) -> None:
     rows = [{"prompt": turns(p), "completion": completion, "score": n % 5} for n, p in enumerate(PROMPTS)]
     made = task(written(tmp_path, jsonl(rows)))
 
     assert (json.loads(read(made)[0].prompt), read(made)[0].completion) == (turns(PROMPTS[0]), "Yes.")
 
 
-def test_the_format_follows_the_file_and_the_config(tmp_path: Path) -> None:
+def test_format_depends_on_the_file_and_the_config(tmp_path: Path) -> None:
     texts = written(tmp_path, jsonl(ROWS))
     chats = written(tmp_path, jsonl([{"messages": turns("a", "b"), "score": 1}]), "chats.jsonl")
 
@@ -218,13 +218,13 @@ def test_the_format_follows_the_file_and_the_config(tmp_path: Path) -> None:
         task(chats, instruction="Say: {prompt}").prompt_format()
 
 
-def test_prompts_without_a_goal_are_formatted_as_the_file_says(tmp_path: Path) -> None:
+def test_nothing_is_sampled_or_scored_by_default(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl(ROWS)), sentences=["Bad.", "Good."], levels=[3.0])
 
     assert (made.evaluation_keys(), made.rollouts_planned()) == ({"version": 1, "scorer": None}, 0)
 
 
-# What is told and what is evaluated
+# Overview and evaluation
 
 
 def test_the_overview_counts_prompts_with_several_grades(tmp_path: Path) -> None:
@@ -237,14 +237,14 @@ def test_the_overview_counts_prompts_with_several_grades(tmp_path: Path) -> None
     assert made.overview()[2] == ["prompts", "30, 1 of them with several grades"]
 
 
-def test_evaluation_prompts_are_a_few_of_the_test_split(tmp_path: Path) -> None:
+def test_evaluation_prompts_come_from_the_test_split(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl([*ROWS, *ROWS])), test_prompts=2)
     tests = [prompt for prompt in split_prompts(PROMPTS, SPLIT) if prompt.split == "test"]
 
     assert made.evaluation_prompts(read(made)) == tests[:2]
 
 
-def test_a_configured_scorer_grades_as_the_file_does(tmp_path: Path) -> None:
+def test_a_scorer_grades_on_the_scale_of_the_file(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl(ROWS)), score_direction="lower", scorer=lambda texts: np.array([3.0, 5.0]))
 
     assert made.score([], ["a", "b"]).tolist() == [-3, -5]
@@ -252,7 +252,7 @@ def test_a_configured_scorer_grades_as_the_file_does(tmp_path: Path) -> None:
     assert [column.better for column in made.result_columns()] == ["lower"]
 
 
-def test_the_identity_follows_the_content(tmp_path: Path) -> None:
+def test_identity_depends_on_the_content(tmp_path: Path) -> None:
     path = written(tmp_path, jsonl(ROWS))
     keys = task(path).feedback_keys({})
     path.write_bytes(jsonl(ROWS[1:]))
@@ -262,22 +262,22 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
     assert (task(path).feedback_name(), task(tmp_path / "A b--c.d.jsonl").feedback_name()) == ("my", "a-b-c-d")
 
 
-# Faults
+# Bad rows
 
 
 FAULTS = [
     ({"completion": "b", "score": 1}, "prompt is missing"),
     ({"prompt": None, "completion": "b", "score": 1}, "prompt is missing"),
     ({"prompt": " \n", "completion": "b", "score": 1}, "prompt is empty"),
-    ({"prompt": 3, "completion": "b", "score": 1}, "prompt is not a text"),
-    ({"prompt": turns("a"), "completion": "b", "score": 1}, "prompt is a list of messages where the file begins"),
+    ({"prompt": 3, "completion": "b", "score": 1}, "prompt is not text"),
+    ({"prompt": turns("a"), "completion": "b", "score": 1}, "prompt is a list of messages, but the file starts"),
     ({"prompt": "half \ud800 of one", "completion": "b", "score": 1}, "prompt is not valid Unicode"),
     ({"prompt": "a", "completion": "\udfff", "score": 1}, "completion is not valid Unicode"),
     ({"prompt": "a", "score": 1}, "completion is missing"),
     ({"prompt": "a", "completion": "", "score": 1}, "completion is empty"),
-    ({"prompt": "a", "completion": {"text": "b"}, "score": 1}, "completion is not a text"),
+    ({"prompt": "a", "completion": {"text": "b"}, "score": 1}, "completion is not text"),
     ({"prompt": "a", "completion": [], "score": 1}, "completion is empty"),
-    ({"prompt": "a", "completion": turns("u"), "score": 1}, "completion is not one message of the assistant"),
+    ({"prompt": "a", "completion": turns("u"), "score": 1}, "completion is not a single assistant message"),
     ({"prompt": "a", "completion": "b"}, "score is missing"),
     ({"prompt": "a", "completion": "b", "score": None}, "score is missing"),
     ({"prompt": "a", "completion": "b", "score": ""}, "score is missing"),
@@ -285,32 +285,32 @@ FAULTS = [
     ({"prompt": "a", "completion": "b", "score": [1]}, "score is not a number"),
     ({"prompt": "a", "completion": "b", "score": "nan"}, "score is not a finite number"),
     ({"prompt": "a", "completion": "b", "score": 10**400}, "score is not a finite number"),
-    ({"prompt": "a", "completion": "b", "score": 11}, "a grade outside task.scale"),
+    ({"prompt": "a", "completion": "b", "score": 11}, "grade outside task.scale"),
     (["a", "b", 1], "not a JSON object"),
     ("text", "not a JSON object"),
     (None, "not a JSON object"),
 ]
 CHAT_FAULTS = [
-    ({"messages": turns("a"), "score": 1}, "a conversation that does not end with the assistant"),
-    ({"messages": turns("a", "b", "c"), "score": 1}, "a conversation that does not end with the assistant"),
+    ({"messages": turns("a"), "score": 1}, "conversation does not end with the assistant"),
+    ({"messages": turns("a", "b", "c"), "score": 1}, "conversation does not end with the assistant"),
     ({"messages": [], "score": 1}, "messages is empty"),
     ({"messages": None, "score": 1}, "messages is missing"),
-    ({"messages": "a", "score": 1}, "messages is not a list of messages as at"),
-    ({"messages": [{"role": "assistant", "content": "b"}], "score": 1}, "a prompt that does not end with the user"),
-    ({"messages": [*turns("a", "b"), *turns("", "c")[1:]], "score": 1}, "a prompt that does not end with the user"),
+    ({"messages": "a", "score": 1}, "messages is not a list of messages, but the file"),
+    ({"messages": [{"role": "assistant", "content": "b"}], "score": 1}, "prompt does not end with the user"),
+    ({"messages": [*turns("a", "b"), *turns("", "c")[1:]], "score": 1}, "prompt does not end with the user"),
     (
         {"messages": [{"role": "robot", "content": "a"}, *turns("", "b")[1:]], "score": 1},
-        "a message whose role is none",
+        "message role is none",
     ),
-    ({"messages": [{"content": "a"}, *turns("", "b")[1:]], "score": 1}, "a message whose role is none"),
-    ({"messages": ["a", "b"], "score": 1}, "a message whose role is none"),
-    ({"messages": turns(" ", "b"), "score": 1}, "a message without a text"),
-    ({"messages": [{"role": "user", "content": [1]}, *turns("", "b")[1:]], "score": 1}, "a message without a text"),
+    ({"messages": [{"content": "a"}, *turns("", "b")[1:]], "score": 1}, "message role is none"),
+    ({"messages": ["a", "b"], "score": 1}, "message role is none"),
+    ({"messages": turns(" ", "b"), "score": 1}, "message without text"),
+    ({"messages": [{"role": "user", "content": [1]}, *turns("", "b")[1:]], "score": 1}, "message without text"),
 ]
 
 
 @pytest.mark.parametrize(("row", "kind"), FAULTS)
-def test_a_row_with_a_fault_is_named_with_its_place(tmp_path: Path, row: Any, kind: str) -> None:
+def test_a_bad_row_is_reported_with_its_location(tmp_path: Path, row: Any, kind: str) -> None:
     rows = [*ROWS[:5], row, *ROWS[5:]]
 
     with pytest.raises(DataError) as error:
@@ -322,20 +322,20 @@ def test_a_row_with_a_fault_is_named_with_its_place(tmp_path: Path, row: Any, ki
 
 
 @pytest.mark.parametrize(("row", "kind"), CHAT_FAULTS)
-def test_a_conversation_with_a_fault_is_named_with_its_place(tmp_path: Path, row: Any, kind: str) -> None:
+def test_a_bad_conversation_is_reported_with_its_location(tmp_path: Path, row: Any, kind: str) -> None:
     rows = [*[{"messages": turns(prompt, "Yes."), "score": n % 5} for n, prompt in enumerate(PROMPTS)], row]
 
     with pytest.raises(DataError, match=rf"1 x {kind}.*: my\.jsonl:31"):
         read(task(written(tmp_path, jsonl(rows))))
 
 
-def test_a_first_row_with_a_fault_is_one_of_the_rows(tmp_path: Path) -> None:
-    """The columns are those of the first rows together."""
+def test_the_first_row_may_be_bad(tmp_path: Path) -> None:
+    """Columns are found from the first rows together."""
     with pytest.raises(DataError, match=r"1 of 31 rows .*\n  1 x completion is missing: my\.jsonl:1"):
         read(task(written(tmp_path, jsonl([{"prompt": "a", "score": 1}, *ROWS]))))
 
 
-def test_faults_are_collected_by_kind_with_their_count_and_first_three_places(tmp_path: Path) -> None:
+def test_bad_rows_are_grouped_by_kind_with_counts_and_locations(tmp_path: Path) -> None:
     broken = [{"prompt": "a", "completion": "b", "score": f"n/a {n}"} for n in range(5)]
     content = jsonl(ROWS) + jsonl(broken) + b'{"prompt": \n' + b'\xff\xfe{"a": 1}\n' + b"\n   \n" + b'{"a": NaN}\n'
 
@@ -350,7 +350,7 @@ def test_faults_are_collected_by_kind_with_their_count_and_first_three_places(tm
     assert "1 x score is missing: my.jsonl:40" in text
 
 
-def test_skipped_rows_are_written_down_with_their_reasons(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_rows_are_recorded_with_reasons(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "gcsl")
     broken = {"prompt": "a", "completion": "b", "score": "n/a"}
     folder = tmp_path / "feedback"
@@ -370,7 +370,7 @@ def test_skipped_rows_are_written_down_with_their_reasons(tmp_path: Path, caplog
         "value": "n/a",
         "row": broken,
     }
-    assert "2 of 32 rows were left out" in caplog.text
+    assert "skipped 2 of 32 rows" in caplog.text
     assert ["left out", '1 x score is not a number: my.jsonl:31 score="n/a"'] in made.overview()
 
 
@@ -381,15 +381,15 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_left_is_an_error_although_faults_are_skipped(tmp_path: Path) -> None:
+def test_skipping_every_row_is_an_error(tmp_path: Path) -> None:
     rows = [row | {"score": "bad"} for row in ROWS]
 
-    with pytest.raises(DataError, match=r"30 of 30 rows cannot be used(.|\n)*No row is left"):
+    with pytest.raises(DataError, match=r"30 of 30 rows cannot be used(.|\n)*No usable rows are left"):
         read(task(written(tmp_path, jsonl(rows)), on_error="skip"))
 
 
-def test_rows_of_csv_with_another_number_of_fields(tmp_path: Path) -> None:
-    """The third row begins at line 5: a field of the second one has a line break."""
+def test_csv_rows_with_the_wrong_number_of_fields(tmp_path: Path) -> None:
+    """The third row starts at line 5, because a field of the second has a line break."""
     content = b'prompt,completion,score\na,b,1\n"c\nd",e,2\nf,g\n\nh,i,3,4\n'
 
     with pytest.raises(DataError) as error:
@@ -398,7 +398,7 @@ def test_rows_of_csv_with_another_number_of_fields(tmp_path: Path) -> None:
     assert "1 x 4 fields where the header has 3: my.csv:7" in str(error.value)
 
 
-# Files that are broken as a whole
+# Broken files
 
 
 def parquet(folder: Path) -> bytes:
@@ -417,8 +417,8 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("blank.jsonl", b" \n\n \n", "the file is empty"),
     ("empty.csv", b"", "the file is empty"),
     ("empty.parquet", b"", "the file is empty"),
-    ("zeros.jsonl", b"\x00" * 100, "binary data, not text; expected JSON lines"),
-    ("zeros.csv", b"a,b\x00,c\n", "binary data, not text; expected CSV"),
+    ("zeros.jsonl", b"\x00" * 100, "binary data; expected JSON lines"),
+    ("zeros.csv", b"a,b\x00,c\n", "binary data; expected CSV"),
     ("gzip.jsonl", gzip.compress(jsonl(ROWS)), "a gzip archive; unpack it first"),
     ("gzip.csv", gzip.compress(b"a,b"), "a gzip archive"),
     ("zip.csv", b"PK\x03\x04rest", "a zip archive (or a spreadsheet)"),
@@ -429,21 +429,21 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("utf16.jsonl", jsonl(ROWS).decode().encode("utf-16"), "UTF-16 text; save it as UTF-8"),
     ("utf16.csv", "a,b,c".encode("utf-16-be").join([b"\xfe\xff", b""]), "UTF-16 text"),
     ("arrow.parquet", b"ARROW1\x00\x00", "an Arrow file; save it as Parquet"),
-    ("array.jsonl", json.dumps(ROWS).encode(), "a JSON array; expected one JSON object a line. Convert it"),
+    ("array.jsonl", json.dumps(ROWS).encode(), "a JSON array; expected one JSON object per line. Convert it"),
     ("array.json", b"\xef\xbb\xbf [\n{}]", "a JSON array"),
-    ("parquet.jsonl", parquet, "Parquet data under another name"),
-    ("jsonl.parquet", jsonl(ROWS), "no Parquet data in it"),
+    ("parquet.jsonl", parquet, "this is a Parquet file"),
+    ("jsonl.parquet", jsonl(ROWS), "not a Parquet file"),
     ("cut.parquet", lambda folder: parquet(folder)[:-50], "cannot be read as Parquet"),
     ("head.parquet", b"PAR1", "cannot be read as Parquet"),
-    ("no-rows.parquet", without_rows, "there is no row in it"),
-    ("table.xlsx", b"PK\x03\x04", "a file of the kind '.xlsx'. Known are .jsonl"),
-    ("data", b"{}", "a file whose name has no suffix. Known"),
-    ("text.txt", b"prompt", "a file of the kind '.txt'"),
-    ("prose.jsonl", b"Dear user,\nthis is no JSON.\n", "no row in it can be read"),
-    ("indented.jsonl", json.dumps(ROWS[0], indent=2).encode(), "no row in it can be read"),
-    ("numbers.jsonl", b"1\n2\n", "no row in it can be read"),
-    ("latin1.jsonl", '{"prompt": "é"}'.encode("latin-1"), "no row in it can be read"),
-    ("header-only.csv", b"prompt,completion,score\n", "there is no row in it"),
+    ("no-rows.parquet", without_rows, "the file has no rows"),
+    ("table.xlsx", b"PK\x03\x04", "unsupported file type '.xlsx'. Supported: .jsonl"),
+    ("data", b"{}", "the file name has no suffix. Supported"),
+    ("text.txt", b"prompt", "unsupported file type '.txt'"),
+    ("prose.jsonl", b"Dear user,\nthis is no JSON.\n", "not one row can be read"),
+    ("indented.jsonl", json.dumps(ROWS[0], indent=2).encode(), "not one row can be read"),
+    ("numbers.jsonl", b"1\n2\n", "not one row can be read"),
+    ("latin1.jsonl", '{"prompt": "é"}'.encode("latin-1"), "not one row can be read"),
+    ("header-only.csv", b"prompt,completion,score\n", "the file has no rows"),
     ("no-header.csv", b"What is 1?,It is 1.,4\n", "no header: What is 1?, It is 1., 4"),
     ("doubled.csv", b"prompt,score,score\na,1,2\n", "the header has 'score' twice"),
     ("unnamed.csv", b",prompt,completion,score\n0,a,b,1\n", "no header"),
@@ -451,22 +451,22 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("quote.csv", b'prompt,completion,score\n"a"b,c,1\n', "quote.csv:2: not valid CSV"),
     ("open-quote.csv", b'prompt,completion,score\n"a,b,1\n', "not valid CSV (unexpected end of data)"),
     ("huge.csv", b"prompt,completion,score\n" + b"a" * 200_000 + b",b,1\n", "field larger than field limit"),
-    ("no-score.jsonl", jsonl([{"prompt": "a", "completion": "b"}]), "no column that is known as the score"),
-    ("no-prompt.jsonl", jsonl([{"completion": "b", "score": 1}]), "no column that is known as the prompt"),
-    ("no-answer.jsonl", jsonl([{"prompt": "a", "score": 1}]), "no column that is known as the completion"),
-    ("no-names.jsonl", jsonl([{"a": 1}]), "it has a. Say which: task.columns.completion=NAME"),
+    ("no-score.jsonl", jsonl([{"prompt": "a", "completion": "b"}]), "no score column found"),
+    ("no-prompt.jsonl", jsonl([{"completion": "b", "score": 1}]), "no prompt column found"),
+    ("no-answer.jsonl", jsonl([{"prompt": "a", "score": 1}]), "no completion column found"),
+    ("no-names.jsonl", jsonl([{"a": 1}]), "Its columns: a. Set task.columns.completion=NAME"),
     (
         "two-prompts.jsonl",
         jsonl([{"instruction": "a", "input": "b", "output": "c", "score": 1}]),
-        "instruction and input could both be the prompt. Say which: task.columns.prompt=instruction",
+        "instruction and input could each be the prompt. Choose one, for example task.columns.prompt=instruction",
     ),
-    ("two-scores.jsonl", jsonl([ROWS[0] | {"rating": 1}]), "score and rating could both be the score"),
+    ("two-scores.jsonl", jsonl([ROWS[0] | {"rating": 1}]), "score and rating could each be the score"),
     ("few.jsonl", jsonl(ROWS[:5]), "There are 5 distinct prompts; three splits of at least 3 need 9"),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "said"), BROKEN, ids=[name for name, _, _ in BROKEN])
-def test_a_broken_file_is_refused_by_name(tmp_path: Path, name: str, content: Content, said: str) -> None:
+def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: Content, said: str) -> None:
     path = written(tmp_path, content(tmp_path) if callable(content) else content, name)
 
     with pytest.raises(GcslError) as error:
@@ -480,23 +480,23 @@ def test_there_are_forty_broken_files() -> None:
     assert len(BROKEN) >= 40
 
 
-def test_a_missing_file_and_folders_that_do_not_help(tmp_path: Path) -> None:
+def test_a_missing_file_and_unusable_folders(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"none\.jsonl: no such file"):
         read(task(tmp_path / "none.jsonl"))
-    with pytest.raises(DataError, match="no data file in it"):
+    with pytest.raises(DataError, match="the folder contains no data files"):
         read(task(tmp_path))
     written(tmp_path, jsonl(ROWS))
     written(tmp_path, b"a,b\n", "my.csv")
-    with pytest.raises(DataError, match=r"files of several kinds \(\.csv, \.jsonl\).*task\.files='\*\*/\*\.csv'"):
+    with pytest.raises(DataError, match=r"mixes file types \(\.csv, \.jsonl\).*task\.files='\*\*/\*\.csv'"):
         read(task(tmp_path))
-    with pytest.raises(DataError, match=r"no file matches task\.files=\*\.parquet"):
+    with pytest.raises(DataError, match=r"no data file matches task\.files=\*\.parquet"):
         read(task(tmp_path, files="*.parquet"))
 
 
-def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
+def test_a_missing_column_suggests_a_similar_one(tmp_path: Path) -> None:
     path = written(tmp_path, jsonl([row | {"scores": {"help": 1}} for row in ROWS]))
 
-    with pytest.raises(ConfigError, match=r"task\.columns\.prompt=promt: no such column .* Did you mean prompt"):
+    with pytest.raises(ConfigError, match=r"task\.columns\.prompt=promt: .* has no such column\. Did you mean prompt"):
         read(task(path, prompt="promt"))
     with pytest.raises(ConfigError, match=r"Did you mean scores\.help\?"):
         read(task(path, score="scores.halp"))
@@ -505,15 +505,15 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"score_direction": "up"}, "task.score_direction=up: unknown; one of higher, lower"),
-        ({"on_error": "ignore"}, "task.on_error=ignore: unknown; one of fail, skip"),
-        ({"format": "html"}, "task.format=html: unknown; one of auto, plain, chat"),
-        ({"scale": [5.0, 1.0]}, "task.scale=[5.0, 1.0]: expected the lowest and the highest grade"),
-        ({"scale": [1.0]}, "expected the lowest and the highest grade"),
+        ({"score_direction": "up"}, "task.score_direction=up: unknown. Allowed: higher, lower"),
+        ({"on_error": "ignore"}, "task.on_error=ignore: unknown. Allowed: fail, skip"),
+        ({"format": "html"}, "task.format=html: unknown. Allowed: auto, plain, chat"),
+        ({"scale": [5.0, 1.0]}, "task.scale=[5.0, 1.0]: expected the lowest and highest grade"),
+        ({"scale": [1.0]}, "expected the lowest and highest grade"),
         ({"test_prompts": 0}, "task.test_prompts=0: must be at least 1"),
     ],
 )
-def test_settings_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as error:
         task(written(tmp_path, jsonl(ROWS)), **changes).rollouts_planned()
     assert said in str(error.value)

@@ -1,4 +1,4 @@
-"""TALLRec's protocol, rebuilt row for row, and what is read out of likelihoods."""
+"""TALLRec's protocol, rebuilt row for row, and its AUC from likelihoods."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from gcsl_cli.tasks.recommendation.tallrec import NO, YES, Sequence10, TallrecTa
 
 @pytest.fixture(scope="module")
 def task() -> TallrecTask:
-    """The task as its YAML has it; the ratings come from the package index."""
+    """The task as configured in its YAML; the ratings come from the package index."""
     values = OmegaConf.to_container(OmegaConf.load(Path(__file__).parents[4] / "conf/task/tallrec.yaml"))
     assert isinstance(values, dict)
     del values["_target_"]
@@ -24,8 +24,8 @@ def titled(task: TallrecTask) -> TallrecTask:
     return TallrecTask(ratings=task.ratings, items=task.items, sha256=task.sha256, titles=task.titles, answer="title")
 
 
-def test_rows_are_those_of_the_protocol(task: TallrecTask) -> None:
-    """8,000, 1,000 and 1,000 sequences; 528 likes in test (counted with the published preprocessing)."""
+def test_splits_match_the_protocol(task: TallrecTask) -> None:
+    """8,000, 1,000 and 1,000 sequences; 528 likes in the test split, as counted with the published preprocessing."""
     assert task.overview() == [
         ["train", "8000 sequences, 4457 likes"],
         ["validation", "1000 sequences, 658 likes"],
@@ -46,7 +46,7 @@ def test_direct_rows_are_right_and_wrong_answers(task: TallrecTask) -> None:
     assert likes == 4457
 
 
-def test_title_rows_are_the_next_title_graded_by_its_like(task: TallrecTask) -> None:
+def test_title_rows_are_graded_by_whether_the_title_was_liked(task: TallrecTask) -> None:
     made = titled(task)
     rows = made.graded_rows(lambda *_: [], None)
     assert (len(rows.of_split("train")), sum(rows.of_split("train").scores)) == (8_000, 4457)
@@ -57,14 +57,14 @@ def test_title_rows_are_the_next_title_graded_by_its_like(task: TallrecTask) -> 
     assert prompts[0].text.startswith("User Preference: ")
 
 
-def test_a_history_without_likes_says_so() -> None:
+def test_a_history_without_likes() -> None:
     sequence = Sequence10(("A", "B"), (False, False), "C", target_liked=True)
     assert sequence.preferences == 'User Preference: None\nUser Unpreference: "A", "B"'
     assert sequence.question.endswith('Whether the user will like the target movie "C"?')
 
 
-def test_answers_are_read_out_of_likelihoods(task: TallrecTask) -> None:
-    """The AUC is that of log p(Yes) - log p(No), by scikit-learn; the prior is the history's odds."""
+def test_auc_is_computed_from_likelihoods(task: TallrecTask) -> None:
+    """Compared with scikit-learn's AUC of log p(Yes) - log p(No), with and without the history's odds as the prior."""
     prompts = task.evaluation_prompts(task.graded_rows(lambda *_: [], None))
     assert task.candidates(prompts[:1]) == [[YES, NO]]
     generator = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def test_answers_are_read_out_of_likelihoods(task: TallrecTask) -> None:
 
 
 def test_unknown_answers_and_too_few_ratings_are_refused(task: TallrecTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"task\.answer=titel: unknown; one of direct, title"):
+    with pytest.raises(ConfigError, match=r"task\.answer=titel: unknown\. Allowed: direct, title"):
         TallrecTask(answer="titel").rollouts_planned()
     monkeypatch.setattr("gcsl_cli.tasks.recommendation.tallrec.SEQUENCES", 100_000)
     with pytest.raises(DataError, match="90570 sequences"):

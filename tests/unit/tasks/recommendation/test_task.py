@@ -1,4 +1,4 @@
-"""The recommendation task on a small log: the split in time, candidates, metrics, references."""
+"""The recommendation task on a small log: split by time, candidates, metrics, baselines."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 
 from gcsl_cli.data.records import FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.recommendation.task import ColumnsConfig, RecommendationTask
+from gcsl_cli.tasks.recommendation.rating_log import RatingColumns
+from gcsl_cli.tasks.recommendation.task import RecommendationTask
 
 TITLES = [f"Movie {number}" for number in range(30)]
 
@@ -28,7 +29,7 @@ def ratings(folder: Path, users: int = 6, each: int = 12) -> Path:
 
 def task(folder: Path, **settings: Any) -> RecommendationTask:
     values: dict[str, Any] = {"heading": "Rated:", "history": 3, "test_items": 2, "negatives": 5}
-    return RecommendationTask(ratings=str(ratings(folder)), columns=ColumnsConfig(title="title"), **values | settings)
+    return RecommendationTask(ratings=str(ratings(folder)), columns=RatingColumns(title="title"), **values | settings)
 
 
 def graded(made: RecommendationTask) -> FeedbackRows:
@@ -44,11 +45,12 @@ def groups(rows: FeedbackRows) -> dict[str, list[str]]:
 
 
 def test_nothing_leaks_from_the_future(tmp_path: Path) -> None:
-    """Of a user's twelve ratings the last two are test, the one before is validation, and every history ends where its
-    own row, or the first held-out one, begins.
+    """Of each user's twelve ratings, the last two are for testing and the one before for validation.
+
+    Every history ends before the rating that it is to predict.
     """
     rows = graded(task(tmp_path))
-    order = {title: place for place, title in enumerate(TITLES)}
+    order = {title: index for index, title in enumerate(TITLES)}
     for row in rows:
         lines = row.prompt.split("\n")[1:]
         history = [order[line.rpartition(": ")[0]] for line in lines]
@@ -61,8 +63,8 @@ def test_nothing_leaks_from_the_future(tmp_path: Path) -> None:
     assert by_split["train"].prompts.tolist() == np.repeat(np.arange(6 * 2), [5, 3] * 6).tolist()
 
 
-def test_training_ratings_share_a_history_as_those_for_test_do(tmp_path: Path) -> None:
-    """The first of nine ratings is history only; two at a time share a history, or each has its own."""
+def test_training_ratings_share_histories(tmp_path: Path) -> None:
+    """The first of nine ratings is only history. Of the others, two at a time share a history, or each has its own."""
     shared, alone = (graded(task(tmp_path, ahead=ahead, rows=None)).of_split("train")[:8] for ahead in (2, 1))
 
     assert [(row.prompt, row.completion) for row in shared][:4] == [
@@ -79,8 +81,8 @@ def test_training_ratings_share_a_history_as_those_for_test_do(tmp_path: Path) -
     assert [row.completion for row in shared] == [row.completion for row in alone]
 
 
-def test_drawn_rows_are_those_of_whole_histories(tmp_path: Path) -> None:
-    """Eighteen of 48 rows in groups of five and three: at most one group is cut."""
+def test_rows_are_drawn_by_whole_histories(tmp_path: Path) -> None:
+    """18 of 48 rows, in groups of five and three: at most one group is split."""
     every, some = (graded(task(tmp_path, rows=rows)).of_split("train") for rows in (None, 18))
 
     assert len(some) == 18
@@ -89,8 +91,8 @@ def test_drawn_rows_are_those_of_whole_histories(tmp_path: Path) -> None:
     assert all(set(found) <= set(groups(every)[id_]) for id_, found in groups(some).items())
 
 
-def test_later_ratings_change_no_earlier_row(tmp_path: Path) -> None:
-    """Held-out ratings that are other ones leave training rows, histories of tests and references as they are."""
+def test_held_out_ratings_do_not_affect_training(tmp_path: Path) -> None:
+    """Changing held-out ratings changes neither training rows nor test histories nor baselines."""
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
     one, other = task(tmp_path / "one"), task(tmp_path / "other")
@@ -127,11 +129,11 @@ def test_candidates_are_held_out_titles_and_titles_never_rated(tmp_path: Path) -
     assert {len(texts) for texts in every} == {2 + len(catalogue) - 12}, "twelve are rated, two of them held out"
 
 
-def test_metrics_of_a_ranking_by_hand(tmp_path: Path) -> None:
-    """One user, held out at 1 and 2 stars (ratings 10 % 5 + 1 and 11 % 5 + 1), five negatives.
+def test_ranking_metrics(tmp_path: Path) -> None:
+    """One user with five negatives and held-out ratings of 1 and 2 stars (10 % 5 + 1 and 11 % 5 + 1).
 
-    The first held-out item stands first, the second one after two negatives: HR@1 1/2, MRR (1 + 1/3) / 2. By token the
-    first one falls to the end: its title has four times the tokens.
+    The first held-out item is ranked first, the second one below two negatives: HR@1 is 1/2, MRR (1 + 1/3) / 2. Ranked
+    per token, the first one drops to the end, because it has a tenth of a token.
     """
     made = task(tmp_path, liked=2.0)
     prompts = made.evaluation_prompts(graded(made))[:1]
@@ -146,7 +148,7 @@ def test_metrics_of_a_ranking_by_hand(tmp_path: Path) -> None:
     assert (value("hr_1"), value("hr_5")) == (0.5, 1.0)
     assert value("mrr") == pytest.approx((1 + 1 / 3) / 2)
     assert value("hr_10_liked") == 1.0
-    assert found.metrics["hr_10_liked"].denominator.tolist() == [1.0], "one of both was liked"
+    assert found.metrics["hr_10_liked"].denominator.tolist() == [1.0], "only one of the two was liked"
     assert value("top_rating") == 1.0
     assert found.scores is not None
     assert found.scores.tolist() == [[1.0]]
@@ -154,8 +156,8 @@ def test_metrics_of_a_ranking_by_hand(tmp_path: Path) -> None:
     assert {column.name for column in made.ranking_columns()} == set(found.metrics)
 
 
-def test_references_rank_by_training_ratings(tmp_path: Path) -> None:
-    """Random gives chance, one of six; every candidate's popularity is how many users trained on it."""
+def test_baselines_use_training_ratings(tmp_path: Path) -> None:
+    """Random ranking hits at chance, one in six; popularity is the number of training ratings."""
     pytest.importorskip("implicit")
     made = task(tmp_path)
     prompts = made.evaluation_prompts(graded(made))
@@ -179,7 +181,7 @@ def test_sampled_titles_are_matched_to_the_catalogue(tmp_path: Path) -> None:
     assert [column.name for column in made.result_columns()] == list(found)
 
 
-def test_rows_and_users_can_be_bounded(tmp_path: Path) -> None:
+def test_rows_and_users_can_be_limited(tmp_path: Path) -> None:
     made = task(tmp_path, rows=10, test_users=2)
     rows = graded(made)
     assert {split: len(rows.of_split(split)) for split in ("train", "validation", "test")} == {
@@ -193,20 +195,20 @@ def test_rows_and_users_can_be_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"scale": [5.0, 1.0]}, "expected the lowest and the highest rating"),
+        ({"scale": [5.0, 1.0]}, "expected the lowest and highest rating"),
         ({"history": 0}, "task.history=0: must be at least 1"),
         ({"negatives": 0}, "task.negatives=0"),
         ({"test_items": 0}, "task.test_items=0: must be at least 1"),
-        ({"items": "items.csv"}, "Give one of them"),
+        ({"items": "items.csv"}, "Set exactly one of them"),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused(tmp_path: Path, settings: dict[str, Any], expected: str) -> None:
+def test_invalid_settings_are_refused(tmp_path: Path, settings: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         task(tmp_path, **settings).rollouts_planned()
 
 
-def test_the_scale_has_an_end(tmp_path: Path) -> None:
+def test_the_scale_is_closed(tmp_path: Path) -> None:
     made = task(tmp_path)
     assert made.grade_scale(graded(made)).closed
-    assert made.overview()[0] == ["ratings", "72 of 6 users, 17 titles"]
+    assert made.overview()[0] == ["ratings", "72 by 6 users, 17 titles"]
     assert [Prompt(p.prompt_id, p.text, p.split) for p in made.evaluation_prompts(graded(made))]

@@ -1,4 +1,4 @@
-"""What pip is asked, and its failures in words; the real pip is used in `test_artifacts_wheels.py`."""
+"""The pip command line, and pip's failures as errors; `test_wheels.py` runs the real pip."""
 
 import errno
 import subprocess
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.data.artifacts.package_index import BrokenDownloadError, UnavailableError, download_wheel
+from gcsl_cli.data.artifacts.pip_download import BrokenDownloadError, UnavailableError, download_wheel
 from gcsl_cli.errors import DependencyError
 
 
 def pip_says(stderr: str, monkeypatch: pytest.MonkeyPatch, returncode: int = 1) -> list[list[str]]:
-    """Put a double in the place of pip; returns the commands that it gets."""
+    """Replace pip by a fake; returns the commands that it receives."""
     commands: list[list[str]] = []
 
     def run(command: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,7 @@ def pip_says(stderr: str, monkeypatch: pytest.MonkeyPatch, returncode: int = 1) 
     return commands
 
 
-NOT_THERE = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError': /simple/a/
+NOT_FOUND = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError': /simple/a/
 ERROR: Could not find a version that satisfies the requirement a==1 (from versions: none)
 ERROR: No matching distribution found for a==1
 """
@@ -38,7 +38,7 @@ OTHER_HASH = f"""ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREM
 @pytest.mark.parametrize(
     ("stderr", "kind", "said"),
     [
-        (NOT_THERE, UnavailableError, r"^No matching distribution found for a==1$"),
+        (NOT_FOUND, UnavailableError, r"^No matching distribution found for a==1$"),
         (OTHER_HASH, BrokenDownloadError, "ab" * 32),
         (
             "WARNING: noise\nERROR: Connection broken.\n\n[notice] new pip\n",
@@ -49,7 +49,7 @@ OTHER_HASH = f"""ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREM
         ("/usr/bin/python: No module named pip", DependencyError, "python -m ensurepip"),
     ],
 )
-def test_failures_of_pip(
+def test_pip_failures(
     stderr: str, kind: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip_says(stderr, monkeypatch)
@@ -60,7 +60,7 @@ def test_failures_of_pip(
 @pytest.mark.parametrize(
     "line", ["OSError: [Errno 28] No space left on device", "OSError: [Errno 122] Disk quota exceeded"]
 )
-def test_full_disk_of_pip_is_a_full_disk(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_during_pip(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pip_says(f"ERROR: Could not install packages due to an {line}", monkeypatch)
     with pytest.raises(OSError, match=str(tmp_path)) as caught:
         download_wheel("a==1", "0" * 64, tmp_path)
@@ -74,7 +74,7 @@ def test_success_without_a_wheel_is_a_broken_download(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("use_pip_cache", [True, False])
-def test_pip_is_bound_to_the_hash(use_pip_cache: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_must_check_the_hash(use_pip_cache: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = pip_says("", monkeypatch)
     with pytest.raises(BrokenDownloadError):
         download_wheel("a==1", "ab" * 32, tmp_path, use_pip_cache=use_pip_cache)

@@ -1,4 +1,4 @@
-"""Ratings in order: every rule for odd rows, and what is refused with its place."""
+"""The rating log: every rule for unusual rows, and errors with locations."""
 
 from pathlib import Path
 
@@ -8,11 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.tasks.recommendation.columns import rating_files
-from gcsl_cli.tasks.recommendation.log import RatingLog, RatingNames, read_log
-from gcsl_cli.tasks.recommendation.titles import Titles, read_titles
+from gcsl_cli.tasks.recommendation.rating_files import rating_files
+from gcsl_cli.tasks.recommendation.rating_log import (
+    ItemColumns,
+    RatingColumns,
+    RatingLog,
+    Titles,
+    read_log,
+    read_titles,
+)
 
-NAMES = RatingNames("user", "item", "rating", "time", None)
+NAMES = RatingColumns("user", "item", "rating", "time", None)
 
 
 def written(folder: Path, text: str, name: str = "ratings.csv") -> Path:
@@ -28,12 +34,12 @@ def titles(**texts: str) -> Titles:
     return made
 
 
-def read(path: Path, known: Titles | None = None, fewest: int = 1, names: RatingNames = NAMES) -> RatingLog:
+def read(path: Path, known: Titles | None = None, fewest: int = 1, names: RatingColumns = NAMES) -> RatingLog:
     known = known or titles(a="A", b="B", c="C")
     return read_log([path], names, known if names.title is None else None, (1.0, 5.0), fewest=fewest)
 
 
-def told(log: RatingLog) -> dict[str, list[tuple[str, float]]]:
+def by_user(log: RatingLog) -> dict[str, list[tuple[str, float]]]:
     return {
         user: [
             (log.titles[item], rating)
@@ -45,60 +51,60 @@ def told(log: RatingLog) -> dict[str, list[tuple[str, float]]]:
     }
 
 
-def test_order_is_time_then_file_and_missing_times_come_first(tmp_path: Path) -> None:
+def test_order_by_time_then_file_with_missing_times_first(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating,time\n2,a,3,9\n1,c,1,5\n1,b,2,5\n1,a,4,\n2,b,5,1\n")
     log = read(path)
-    assert told(log) == {"2": [("B", 5), ("A", 3)], "1": [("A", 4), ("C", 1), ("B", 2)]}
-    assert log.left_out["without a timestamp"] == 1
+    assert by_user(log) == {"2": [("B", 5), ("A", 3)], "1": [("A", 4), ("C", 1), ("B", 2)]}
+    assert log.rule_counts["ratings without a timestamp, placed first"] == 1
 
 
-def test_file_order_counts_without_a_column_of_times(tmp_path: Path) -> None:
+def test_file_order_without_a_time_column(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating\n1,c,1\n1,b,2\n")
-    assert told(read(path, names=RatingNames("user", "item", "rating", None, None))) == {"1": [("C", 1), ("B", 2)]}
+    assert by_user(read(path, names=RatingColumns("user", "item", "rating", None, None))) == {"1": [("C", 1), ("B", 2)]}
 
 
 def test_the_newest_rating_of_an_item_counts(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating,time\n1,a,5,9\n1,b,3,2\n1,a,1,1\n")
     log = read(path)
-    assert told(log) == {"1": [("B", 3), ("A", 5)]}
-    assert log.left_out["rated again later"] == 1
+    assert by_user(log) == {"1": [("B", 3), ("A", 5)]}
+    assert log.rule_counts["ratings replaced by a newer one"] == 1
 
 
-def test_items_with_one_title_are_one_item(tmp_path: Path) -> None:
-    """`a` and `b` are called the same but for case and spaces; a rating of each is a rating and a newer one."""
+def test_items_with_the_same_title_are_one_item(tmp_path: Path) -> None:
+    """The titles of `a` and `b` differ only in case and spaces, so the user rated one item twice."""
     path = written(tmp_path, "user,item,rating,time\n1,a,5,1\n1,b,2,2\n1,c,3,3\n")
     log = read(path, titles(a="Heat (1995)", b="HEAT  (1995)", c="Fargo"))
-    assert told(log) == {"1": [("Heat (1995)", 2), ("Fargo", 3)]}
-    assert log.left_out["items with the title of another, one with it"] == 1
+    assert by_user(log) == {"1": [("Heat (1995)", 2), ("Fargo", 3)]}
+    assert log.rule_counts["items merged with another of the same title"] == 1
 
 
-def test_items_without_a_title_and_short_histories_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_untitled_items_and_short_histories_are_left_out(tmp_path: Path) -> None:
     path = written(tmp_path, "user,item,rating,time\n1,a,5,1\n1,x,2,2\n1,c,3,3\n2,a,1,1\n2,y,1,2\n")
     log = read(path, fewest=2)
-    assert told(log) == {"1": [("A", 5), ("C", 3)]}
-    assert log.left_out["items without a title"] == 2
-    assert log.left_out["users with fewer than 2 ratings"] == 1
+    assert by_user(log) == {"1": [("A", 5), ("C", 3)]}
+    assert log.rule_counts["ratings of items without a title, left out"] == 2
+    assert log.rule_counts["users with fewer than 2 ratings, left out"] == 1
 
 
-def test_titles_may_stand_beside_the_ratings(tmp_path: Path) -> None:
+def test_titles_in_the_ratings_file(tmp_path: Path) -> None:
     path = written(
         tmp_path, 'user,item,rating,time,title\n1,a,5,1,"Usual Suspects, The (1995)"\n1,b,2,2,\n1,c,4,3,Heat\n'
     )
-    log = read(path, names=RatingNames("user", "item", "rating", "time", "title"))
-    assert told(log) == {"1": [("Usual Suspects, The (1995)", 5), ("Heat", 4)]}
+    log = read(path, names=RatingColumns("user", "item", "rating", "time", "title"))
+    assert by_user(log) == {"1": [("Usual Suspects, The (1995)", 5), ("Heat", 4)]}
 
 
-def test_parquet_and_tabs_are_read_as_csv_is(tmp_path: Path) -> None:
+def test_parquet_and_tab_separated_files(tmp_path: Path) -> None:
     table = pa.table({"user": [7, 7], "item": ["b", "a"], "rating": [2.5, 4.0], "time": [2, 1]})
     pq.write_table(table, tmp_path / "ratings.parquet")
     tabs = written(tmp_path, "user:token\titem:token\trating:float\ttime:float\n7\tb\t2.5\t2\n7\ta\t4\t1\n", "r.inter")
-    assert told(read(tmp_path / "ratings.parquet")) == told(read(tabs)) == {"7": [("A", 4), ("B", 2.5)]}
+    assert by_user(read(tmp_path / "ratings.parquet")) == by_user(read(tabs)) == {"7": [("A", 4), ("B", 2.5)]}
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("1,a,six,3", ":3: rating is 'six'; expected a number"),
+        ("1,a,six,3", r":3: rating is 'six'\. Expected a number"),
         ("1,a,,3", ":3: rating is missing"),
         ("1,a,nan,3", ":3: rating is nan"),
         ("1,a,5.5,3", r":3: rating is 5.5, outside task.scale=\[1,5\]"),
@@ -108,18 +114,18 @@ def test_parquet_and_tabs_are_read_as_csv_is(tmp_path: Path) -> None:
         ("1,a,5", "3 columns|Expected 4 columns"),
     ],
 )
-def test_what_cannot_be_used_is_named_with_its_line(tmp_path: Path, line: str, expected: str) -> None:
+def test_a_bad_value_is_reported_with_its_line(tmp_path: Path, line: str, expected: str) -> None:
     path = written(tmp_path, f"user,item,rating,time\n1,a,5,1\n{line}\n")
     with pytest.raises(DataError, match=expected):
         read(path)
 
 
-def test_unknown_columns_kinds_and_empty_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no column 'user' in .*Did you mean users"):
+def test_unknown_columns_unknown_types_and_empty_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no column 'user'\. Did you mean users"):
         read(written(tmp_path, "users,item,rating,time\n1,a,5,1\n"))
-    with pytest.raises(DataError, match=r"a file of the kind '\.dat'"):
+    with pytest.raises(DataError, match=r"unsupported file type '\.dat'"):
         read(written(tmp_path, "1::2::3", "ratings.dat"))
-    with pytest.raises(DataError, match="no rating of an item with a title"):
+    with pytest.raises(DataError, match="no ratings of items with a title"):
         read(written(tmp_path, "user,item,rating,time\n"))
     with pytest.raises(DataError, match="No user has 3 ratings; the most is 1"):
         read(written(tmp_path, "user,item,rating,time\n1,a,5,1\n"), fewest=3)
@@ -129,29 +135,29 @@ def test_unknown_columns_kinds_and_empty_files_are_refused(tmp_path: Path) -> No
         read(latin)
 
 
-def test_titles_have_their_year_where_it_is_one(tmp_path: Path) -> None:
-    """As RecBole writes MovieLens: an item that is not known, and a year that is none."""
+def test_valid_years_are_appended_to_titles(tmp_path: Path) -> None:
+    """RecBole's MovieLens file has an unknown item and a malformed year."""
     text = (
         "item_id:token\tmovie_title:token_seq\tyear:token\n1\tToy Story\t1995\n2\tunkonwn\tunkonwn\n3\tTime (1995)\tV\n"
     )
     path = written(tmp_path, text, "ml.item")
-    found = read_titles(path, "item_id", "movie_title", "year", {"unkonwn": None})
+    found = read_titles(path, ItemColumns("item_id", "movie_title", "year"), {"unkonwn": None})
     assert found.texts == ["Toy Story (1995)", "Time (1995)"]
     assert found.of_item == {"1": 0, "3": 1}
 
 
-def test_a_folder_is_all_its_files_in_order(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file of ratings in it"):
+def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the folder contains no rating files"):
         rating_files(tmp_path)
     for number in (2, 1):
         written(tmp_path, f"user,item,rating,time\n1,{'ab'[number - 1]},{number},0\n", f"{number}.csv")
     log = read_log(rating_files(tmp_path), NAMES, titles(a="A", b="B"), (1.0, 5.0), fewest=1)
-    assert told(log) == {"1": [("A", 1), ("B", 2)]}
+    assert by_user(log) == {"1": [("A", 1), ("B", 2)]}
 
 
 def test_many_blocks_are_one_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines and users go on over blocks: a fault in the last line is told with its number."""
-    monkeypatch.setattr("gcsl_cli.tasks.recommendation.columns.BLOCK", 2**10)
+    """Line numbers and users continue across blocks; an error in the last line has the right number."""
+    monkeypatch.setattr("gcsl_cli.tasks.recommendation.rating_files.BLOCK", 2**10)
     rows = [f"{number % 7},{'abc'[number % 3]},{number % 5 + 1},{number}" for number in range(2000)]
     path = written(tmp_path, "\n".join(["user,item,rating,time", *rows]) + "\n")
     log = read(path)

