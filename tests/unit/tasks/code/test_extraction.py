@@ -1,4 +1,4 @@
-"""Bodies that go on a prompt's function; every expected text was written by hand."""
+"""Bodies that continue the prompt's function; all expected texts were written by hand."""
 
 import pytest
 

@@ -1,9 +1,9 @@
-"""Whole programs and chat answers; every expected text was written by hand."""
+"""Whole programs and chat answers; all expected texts were written by hand."""
 
 import pytest
 
-from gcsl_cli.tasks.code.definitions import LONGEST, parsed
 from gcsl_cli.tasks.code.extraction import Extracted, extract
+from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS, parsed
 from tests.unit.tasks.code.toy import BODY, HEADER, IMPORTS, TASK, WHOLE, body, program
 
 # A program with fences in a string.
@@ -22,7 +22,7 @@ QUOTING = "def area(r):\n    '''\n```\n1\n```\n    '''\n    return r\n"
     ],
 )
 def test_a_whole_program_after_a_header_replaces_it(completion: str, expected: str) -> None:
-    """The imports and helpers before it remain."""
+    """The imports and helpers before the function are kept."""
     assert body(completion) == Extracted(expected, IMPORTS + expected, ended=True)
 
 
@@ -118,7 +118,7 @@ def test_the_longest_block_if_none_defines_the_function() -> None:
 
 
 def test_an_answer_before_a_fence_counts() -> None:
-    """As a model goes on whose prompt ended with an opened fence."""
+    """This is how a model continues a prompt that ends with an opening fence."""
     more = "```\n\nOr:\n\n```python\ndef area(r):\n    return 0\n```\n"
     assert program(WHOLE + more) == Extracted(WHOLE, TASK + WHOLE, ended=True)
     assert body(BODY + more) == Extracted(BODY, HEADER + BODY, ended=True)
@@ -135,7 +135,7 @@ THOUGHT = "First\n```python\ndef area(r):\n    return r\n```\nWait, no."
 @pytest.mark.parametrize("thinking", [f"<think>\n{THOUGHT}\n</think>\n", f"{THOUGHT}</think> \n", "<think></think>\n"])
 @pytest.mark.parametrize("answer", [BODY, WHOLE, f"So:\n```python\n{WHOLE}```\n", "    return '</think>'\n"])
 def test_what_a_model_thinks_before_is_not_its_answer(thinking: str, answer: str) -> None:
-    """Where the chat template opens the thinking, only its end is in the completion."""
+    """If the chat template opens the reasoning, the completion contains only its end."""
     found = body(thinking + answer)
     expected = body(answer)
     assert found.completion.strip("\n") == expected.completion.strip("\n")
@@ -148,7 +148,8 @@ def test_thinking_without_an_end_has_no_answer() -> None:
 
 
 def test_long_thinking_leaves_the_answer_whole() -> None:
-    assert body("<think>\n" + "Wait.\n" * LONGEST + "</think>\n" + WHOLE + "1").completion.strip() == WHOLE.strip()
+    thinking = "<think>\n" + "Wait.\n" * MAX_CHARACTERS + "</think>\n"
+    assert body(thinking + WHOLE + "1").completion.strip() == WHOLE.strip()
 
 
 @pytest.mark.parametrize("before", ["", "\n", '"""An area."""\n'])
