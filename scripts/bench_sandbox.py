@@ -31,7 +31,7 @@ SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
 
 
 def ours(samples: Sequence[Solution], workers: int, seconds: float) -> list[bool]:
-    problems = {sample.problem.identity: sample.problem.graded_by() for sample in samples}
+    problems = {sample.problem.identity: sample.problem.for_grader() for sample in samples}
     grader = UnitTestGrader(problems, SandboxConfig(cpu_seconds=seconds, wall_seconds=seconds, workers=workers))
     return [verdict.solved for verdict in grader([program(sample) for sample in samples])]
 

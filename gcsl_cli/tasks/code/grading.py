@@ -144,7 +144,7 @@ class ProgramGrader:
 
     @cached_property
     def _unit_tests(self) -> UnitTestGrader:
-        return UnitTestGrader({problem.identity: problem.graded_by() for problem in self.problems}, self.sandbox)
+        return UnitTestGrader({problem.identity: problem.for_grader() for problem in self.problems}, self.sandbox)
 
     @cached_property
     def _speed(self) -> SpeedGrader:

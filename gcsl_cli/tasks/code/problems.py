@@ -51,7 +51,7 @@ class CodeProblem:
     """The dataset's own split: `train`, `validation`, `test` or `none` (unused); empty if it has no splits."""
     scaling: Scaling | None = None
 
-    def graded_by(self) -> Problem:
+    def for_grader(self) -> Problem:
         """The tests in the grader's form."""
         return Problem(self.identity, self.tests, self.entry_point, self.setup)
 

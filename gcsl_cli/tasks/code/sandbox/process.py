@@ -3,6 +3,7 @@
 import fcntl
 import math
 import os
+import re
 import resource  # noqa: F401  # os.wait4 imports it lazily, which fails once root is dropped
 import select
 import signal
@@ -187,8 +188,8 @@ class Process:
         while part := os.read(self.info, 4096):
             text += part
         os.close(self.info)
-        digits = text.partition(b'"child-pid":')[2].strip().split(b"\n")[0].split(b"}")[0].strip(b", ")
-        return int(digits) if digits.isdigit() else 0
+        found = re.search(rb'"child-pid":\s*(\d+)', text)
+        return int(found[1]) if found else 0
 
 
 def _pipe() -> tuple[int, int]:

@@ -71,7 +71,7 @@ def data(name: str) -> Path:
     return Path(folder) / name
 
 
-def test_the_canonical_solutions_of_humaneval_come_out_whole() -> None:
+def test_canonical_solutions_of_humaneval_are_extracted_unchanged() -> None:
     """Apart from trailing blank lines: alone, before another function, and in a fenced block."""
     for row in humaneval():
         prompt, solution, name = row["prompt"], row["canonical_solution"], row["entry_point"]
@@ -82,7 +82,7 @@ def test_the_canonical_solutions_of_humaneval_come_out_whole() -> None:
         assert extract(prompt, f"So:\n```python\n{prompt}{solution}```", name).program.endswith(expected.program)
 
 
-def test_the_references_of_mbpp_come_out_whole() -> None:
+def test_references_of_mbpp_are_extracted_unchanged() -> None:
     for line in data("mbpp.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         tests = "\n".join(row["test_list"])

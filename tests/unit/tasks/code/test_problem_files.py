@@ -55,7 +55,7 @@ def one(folder: Path, row: Any) -> CodeProblem:
 
 def verdicts(problem: CodeProblem, *codes: str) -> list[tuple[int, int]]:
     programs = [Program(problem.identity, code) for code in codes]
-    found = grade(programs, {problem.identity: problem.graded_by()}, limits=ROOMY)
+    found = grade(programs, {problem.identity: problem.for_grader()}, limits=ROOMY)
     return [(verdict.passed, verdict.tests) for verdict in found]
 
 

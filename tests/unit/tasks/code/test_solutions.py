@@ -18,17 +18,17 @@ ADD = CodeProblem(
     "T/0", 'def add(a, b):\n    """The sum.\n    >>> add(1, 2)\n    3\n    """\n', "add", ("assert add(1, 2)",)
 )
 JOIN = CodeProblem("T/1", 'def add(a, b):\n    """One list from two."""\n', "add", ("assert add([1], [2])",))
+TWICE = CodeProblem("MBPP/7", '"""\nTwice a number.\n"""\n', "twice", ("assert twice(1)",))
 SUM = CodeProblem("T/0", "def add(a, b):", "add", ("assert add(1, 2) == 3",), reference="\n    return a + b", gap="\n")
 IDENTITY = CodeProblem("T/1", "def other(a):", "other", ("assert other(1)",), gap="\n")
 RIGHT, LATE = "    return a + b", "    return a + b\n\nprint(add(1, 2))"
-TWICE = CodeProblem("MBPP/7", '"""\nTwice a number.\n"""\n', "twice", ("assert twice(1)",))
 
 
 def read(folder: Path, *rows: Any) -> tuple[list[tuple[str, str]], Faults]:
     path = folder / "solutions.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     faults = Faults()
-    found = [(made.problem.identity, made.text) for made in read_solutions(path, [ADD, JOIN, TWICE], faults)]
+    found = [(one.problem.identity, one.text) for one in read_solutions(path, [ADD, JOIN, TWICE], faults)]
     return found, faults
 
 

@@ -99,7 +99,7 @@ def test_generator_and_checker_can_use_helpers_of_the_reference(bubblewrap: None
 
 
 def fake_times(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[str, list[float]]) -> None:
-    """Let programs whose code contains a key take its times in turn; the last time repeats."""
+    """Replace the sandbox: a program whose code contains a key takes the key's times in turn, then repeats the last."""
 
     def graded(programs: Iterable[Program], problems: Mapping[str, Problem], **_: object) -> Iterator[Verdict]:
         for program in programs:
