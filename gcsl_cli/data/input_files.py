@@ -136,7 +136,7 @@ def read_rows(path: Path) -> Iterator[NumberedRow]:
         empty = False
         yield row
     if empty:
-        raise DataError(f"{path}: the file has no rows. Each row needs a prompt, a completion and a score.")
+        raise DataError(f"{path}: the file has no rows.")
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[Row, Place]]:
@@ -194,7 +194,7 @@ def _check_start(path: Path, kind: str) -> None:
             f"{path}: cannot be read ({error.strerror}). Correct task.path or the file's permissions."
         ) from error
     if not head.strip():
-        raise DataError(f"{path}: the file is empty. Expected rows with a prompt, a completion and a score.")
+        raise DataError(f"{path}: the file is empty.")
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise DataError(f"{path}: this is {what}.")

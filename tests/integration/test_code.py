@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gcsl_cli.data.records import read_feedback
-from gcsl_cli.tasks.code.sandbox.engine import Engine
+from gcsl_cli.tasks.code.sandbox.process import Backend
 from tests.commands import gcsl
 
 PROBLEMS = 12
@@ -54,9 +54,9 @@ def result(lines: list[str], bubblewrap: None) -> dict[str, Any]:
     """What an evaluation finds."""
     ended = gcsl("evaluate", *lines, "--json")
     assert ended.code == 0, ended.err
-    failing = "1 x a problem whose own solution fails its tests (NameError)"
+    failing = "1 x a problem whose reference fails its tests (NameError)"
     assert f"{failing}: T/10" in ended.err
-    assert f"{failing}, but which is evaluated: T/12" in ended.err
+    assert f"{failing}, kept because it is evaluated: T/12" in ended.err
     found: dict[str, Any] = json.loads(ended.out)
     return found
 
@@ -164,7 +164,7 @@ def test_problems_that_are_both_are_refused(lines: list[str], files: tuple[Path,
     ended = gcsl("prepare", *lines, f"task.test_problems={files[0]}", f"runs_dir={tmp_path}")
 
     assert ended.code == 2
-    assert "12 problems for training are evaluation problems too" in ended.err
+    assert "12 training problems are evaluation problems as well" in ended.err
     assert "task.allow_overlap=true" in ended.err
 
 
@@ -174,14 +174,14 @@ def test_stricter_tests_need_all_evaluated_problems(lines: list[str], files: tup
     ended = gcsl("prepare", *lines, f"task.stricter={few}", f"runs_dir={tmp_path}")
 
     assert ended.code == 2
-    assert "evaluated problems are not in it (the first: T/" in ended.err
+    assert "evaluated problems are not in it (first: T/" in ended.err
 
 
 def test_without_a_sandbox_nothing_is_sampled_and_nothing_run(
     lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Engine("bubblewrap", ["/no/such/bwrap"])
-    monkeypatch.setattr("gcsl_cli.tasks.code.sandbox.bubblewrap.engine", lambda *_: broken)
+    broken = Backend("bubblewrap", ["/no/such/bwrap"])
+    monkeypatch.setattr("gcsl_cli.tasks.code.sandbox.backends.bubblewrap", lambda *_: broken)
     ended = gcsl("prepare", *lines, f"runs_dir={tmp_path}")
 
     assert ended.code == 2

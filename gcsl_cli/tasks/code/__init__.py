@@ -1,1 +1,1 @@
-"""Programming problems, what a model writes for them, and how well it does."""
+"""Code generation: programming problems, candidate programs and their grading."""

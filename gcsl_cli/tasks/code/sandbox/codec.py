@@ -1,15 +1,15 @@
-r"""Plain values as bytes, for pipes to processes that are not trusted; nothing is imported that takes time to load.
+r"""Serialize plain values for pipes to untrusted processes.
 
-    [1, "a"]    b"l" + two items + b"i" + one byte + b"\x01" + b"s" + one byte + b"a"
+    [1, "a"]    b"l" + count 2 + b"i" + size 1 + b"\x01" + b"s" + size 1 + b"a"
 
-A frame is a length of four bytes and so much content. Decoding builds the built-in types themselves and nothing else,
-so no method of the sender's comes along: an object that equals everything arrives as what it is a subclass of, or not
-at all. Sizes and depth are limited on both sides.
+A frame is a four-byte length followed by its content. Decoding only ever builds built-in types, so no code of the
+sender is carried over: an instance of a subclass that claims to equal everything arrives as its plain base type, any
+other object is refused. Size and depth are limited on both sides. The module imports nothing that is slow to load.
 """
 
 from posix import read, write
 
-# Importing typing takes longer than starting the interpreter. struct and __future__ are files to load as well.
+# Importing typing takes longer than starting the interpreter. struct and __future__ are extra files to load, too.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,34 +20,35 @@ MAX_FRAME = 2**30
 
 
 class CodecError(Exception):
-    """A value or frame that the codec refuses."""
+    """The codec refuses a value or frame."""
 
 
 class OutsideError(CodecError):
-    """A value of a type that the codec does not have; the message is the type's name."""
+    """The value has an unsupported type; the message is the type's name."""
 
 
 class TooLargeError(CodecError):
-    """A value that takes more bytes, or is nested deeper, than allowed."""
+    """The value is larger or nested deeper than allowed."""
 
 
 class BrokenFrameError(CodecError):
-    """Bytes that no encoder wrote."""
+    """The bytes do not follow the format."""
 
 
 def encode(value: object, *, limit: int = MAX_FRAME, iterators: bool = False) -> bytes:
-    """The bytes of None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, range.
+    """Encode None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict or range.
 
-    A subclass of one of them is sent as the plain value.
+    Instances of subclasses are encoded as the plain base type.
 
     Args:
-        value: what is sent.
-        limit: bytes at most.
-        iterators: whether iterators are sent as well, as the values that they still hold.
+        value: The value to encode.
+        limit: Maximum number of bytes.
+        iterators: Whether to accept iterators, too, and encode their remaining values.
 
     Raises:
-        OutsideError: a value of another type.
-        TooLargeError: more than `limit` bytes, or nested deeper than `MAX_DEPTH` levels, as what holds itself is.
+        OutsideError: A value has another type.
+        TooLargeError: The value takes more than `limit` bytes, or is nested deeper than `MAX_DEPTH` levels, as a
+            self-referential value is.
     """
     encoder = _Encoder(limit, iterators)
     encoder.value(value, 0)
@@ -55,7 +56,7 @@ def encode(value: object, *, limit: int = MAX_FRAME, iterators: bool = False) ->
 
 
 class _Encoder:
-    """Bytes so far, and how many they may become."""
+    """The output so far and its size limit."""
 
     def __init__(self, limit: int, iterators: bool) -> None:
         self.out = bytearray()
@@ -66,7 +67,7 @@ class _Encoder:
         if depth > MAX_DEPTH:
             raise TooLargeError(f"nested deeper than {MAX_DEPTH} levels")
         out = self.out
-        # Not isinstance: it asks the value, and values may lie about their class.
+        # Not isinstance, which consults `__class__`: values may lie about it.
         kind: type = type(value)
         if value is None:
             out += b"N"
@@ -108,12 +109,12 @@ class _Encoder:
 
     def _collection(self, value: object, depth: int) -> None:
         kind = type(value)
-        # The base's own iterator: a subclass does not get to say what is inside.
+        # Iterate with the base class, so that a subclass cannot misreport its content.
         for base, tag in _COLLECTIONS:
             if issubclass(kind, base):
                 return self._items(tag, base.__iter__(value), depth)  # type: ignore[attr-defined]
         if issubclass(kind, dict):
-            # A dict's own copy, because a pair counts as two items.
+            # dict.copy for the same reason. Keys and values alternate as items.
             return self._items(b"d", _flat(dict.copy(value)), depth)  # type: ignore[arg-type]
         if kind is range:
             return self._items(b"r", (value.start, value.stop, value.step), depth)  # type: ignore[attr-defined]
@@ -124,13 +125,13 @@ class _Encoder:
     def _items(self, tag: bytes, items: "Iterable[object]", depth: int) -> None:
         out = self.out
         out += tag
-        place = len(out)
+        start = len(out)
         out += b"\0\0\0\0"
         count = 0
         for item in items:
             self.value(item, depth)
             count += 1
-        out[place : place + 4] = _length(count)
+        out[start : start + 4] = _length(count)
 
 
 def _flat(pairs: dict[object, object]) -> "Iterable[object]":
@@ -139,19 +140,19 @@ def _flat(pairs: dict[object, object]) -> "Iterable[object]":
 
 
 def decode(data: bytes) -> "Any":
-    """The value that `encode` was given.
+    """Decode one value.
 
     Raises:
-        BrokenFrameError: these are not the bytes of one value.
+        BrokenFrameError: The bytes are not those of exactly one value.
     """
     try:
         value, end = _decode(data, 0, 0)
     except CodecError:
         raise
     except Exception as error:
-        raise BrokenFrameError(f"{type(error).__name__} at decoding") from error
+        raise BrokenFrameError(f"{type(error).__name__} while decoding") from error
     if end != len(data):
-        raise BrokenFrameError(f"{len(data) - end} bytes too many")
+        raise BrokenFrameError(f"{len(data) - end} trailing bytes")
     return value
 
 
@@ -181,7 +182,7 @@ def _decode(data: bytes, place: int, depth: int) -> "tuple[Any, int]":
 
 def _part(data: bytes, start: int, end: int) -> bytes:
     if end > len(data):
-        raise BrokenFrameError("cut short")
+        raise BrokenFrameError("truncated")
     return data[start:end]
 
 
@@ -221,20 +222,20 @@ def _length(size: int) -> bytes:
 
 
 def framed(data: bytes) -> bytes:
-    """Content with its length before it."""
+    """Prefix the content with its length."""
     return _length(len(data)) + data
 
 
 def frame_length(head: bytes | bytearray) -> int:
-    """The content's bytes, from the first four bytes of a frame."""
+    """Length of a frame's content in bytes, from its first four bytes."""
     return int.from_bytes(head[:4], "big")
 
 
 def write_frame(descriptor: int, data: bytes) -> None:
-    """Write one frame to a descriptor that blocks.
+    """Write one frame to a blocking descriptor.
 
     Raises:
-        OSError: nobody reads any more.
+        OSError: The reader is gone.
     """
     view = memoryview(framed(data))
     while view:
@@ -242,11 +243,11 @@ def write_frame(descriptor: int, data: bytes) -> None:
 
 
 def read_frame(descriptor: int, limit: int = MAX_FRAME) -> bytes | None:
-    """The content of the next frame of a descriptor that blocks; None where there is no more.
+    """Read the content of the next frame from a blocking descriptor; None at the end of the stream.
 
     Raises:
-        TooLargeError: the frame says that it has more than `limit` bytes.
-        BrokenFrameError: it ends in the middle.
+        TooLargeError: The frame announces more than `limit` bytes.
+        BrokenFrameError: The stream ends within the frame.
     """
     head = _read_exactly(descriptor, 4)
     if not head:
@@ -256,16 +257,13 @@ def read_frame(descriptor: int, limit: int = MAX_FRAME) -> bytes | None:
         raise TooLargeError(f"a frame of {length} bytes")
     data = _read_exactly(descriptor, length)
     if len(head) < 4 or len(data) < length:
-        raise BrokenFrameError("cut short")
+        raise BrokenFrameError("truncated")
     return data
 
 
 def _read_exactly(descriptor: int, size: int) -> bytes:
     parts = []
-    while size:
-        part = read(descriptor, min(size, 2**20))
-        if not part:
-            break
+    while size and (part := read(descriptor, min(size, 2**20))):
         parts.append(part)
         size -= len(part)
     return b"".join(parts)

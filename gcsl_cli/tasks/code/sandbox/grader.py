@@ -1,4 +1,4 @@
-r"""Programs graded by the tests of their problems, side by side, each in a sandbox of its own.
+r"""Grade programs against the tests of their problems, in parallel, each in a fresh sandbox.
 
 Program("HumanEval/0", "def add(a, b):\n    return a + b\n")
 Problem("HumanEval/0", ("def check(candidate):\n    assert candidate(1, 2) == 3\n",), "add")
@@ -14,22 +14,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.limits import Limits
-from gcsl_cli.tasks.code.sandbox.remote import RemoteWorker
+from gcsl_cli.tasks.code.sandbox.worker_client import WorkerClient
 
-# Programs a worker that are taken before the verdict on the first of them is handed out: as many as the other workers
-# run while that one reaches its limit.
+# Programs per worker that may be submitted before the oldest verdict is yielded: enough to keep the other workers busy
+# while one program runs into its limit.
 AHEAD = 128
 BUSY_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a model wrote for a problem, complete with the prompt's imports."""
+    """A complete program for a problem, including the prompt's imports."""
 
     identity: str
-    """The problem's."""
+    """Identity of the problem."""
     code: str
 
 
@@ -39,42 +39,42 @@ class Problem:
 
     identity: str
     tests: tuple[str, ...]
-    """One text that defines `check(candidate)`, or texts that are a test each and call the function by its name."""
+    """A single text that defines `check(candidate)`, or one text per test, which calls the function by name."""
     entry_point: str
     setup: str = ""
-    """Code of the data set before the tests, such as helper functions of the prompt. A candidate cannot replace it, and
-    it cannot use what a candidate defines."""
+    """Trusted code to run before the tests, such as helper functions from the prompt. It neither sees the candidate's
+    definitions nor can they replace it."""
     together: bool = False
-    """Whether tests and candidate have to share a process, because values between them are not plain ones."""
+    """Whether tests and candidate have to share a process because they exchange values that are not plain."""
 
     def key(self) -> str:
-        """What makes two problems the same."""
+        """A hash of everything that the tests consist of."""
         parts = (self.setup, self.entry_point, *self.tests)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a program did.
+    """Result of running a program against its tests.
 
-    `error` is what the first test that failed failed of: "" (none), "wrong answer", the name of an exception's type,
-    "syntax", "import", "entry point" (the program has no such function), "exit", "crash" (a signal), "outside" (a value
+    `error` tells why the first failed test failed: "" (none failed), "wrong answer", the name of an exception type,
+    "syntax", "import", "entry point" (the program lacks the function), "exit", "crash" (a signal), "outside" (a value
     that is not plain), or a limit: "timeout", "memory", "processes", "open files", "disk", "output", "forbidden",
-    "killed". Or the tests cannot be used: "tests", "no tests".
+    "killed". If the tests themselves are unusable, it is "tests" or "no tests".
     """
 
     passed: int
     tests: int
     error: str
     message: str
-    """The exception's, shortened."""
+    """Message of the exception, shortened."""
     test: int
-    """The first test that failed, from 0; -1 where none did or none was run."""
+    """Index of the first failed test; -1 if none failed or none ran."""
     cpu_seconds: float
-    """Of the candidate's sandbox, start of the interpreter included; NaN where it is not known."""
+    """CPU time of the candidate's sandbox, including interpreter startup; NaN if unknown."""
     wall_seconds: float
     together: bool
-    """Whether tests and candidate shared a process, so that the verdict could be forged (see `together`)."""
+    """Whether tests and candidate shared a process, so that the candidate could have forged the verdict."""
 
     @property
     def solved(self) -> bool:
@@ -90,31 +90,31 @@ def grade(
     limits: Limits | None = None,
     sandbox: Sandbox | None = None,
 ) -> Generator[Verdict, None, None]:
-    """Verdicts on the programs, in their order, as they come.
+    """Yield the verdicts in the order of the programs, as they become available.
 
-    A program that reaches the wall limit with little processor time, because the machine was busy, is run once more
-    while no other one runs.
+    A program that hits the wall limit with little CPU time used, because the machine was busy, is rerun once while no
+    other program runs.
 
     Args:
-        programs: may be a generator; `AHEAD` a worker are taken ahead.
-        problems: by identity.
-        workers: programs at a time.
-        limits: of each program.
-        sandbox: where they run.
+        programs: The programs; a generator is consumed at most `AHEAD` programs per worker in advance.
+        problems: Problems by identity.
+        workers: Number of programs to run in parallel.
+        limits: Limits of each program.
+        sandbox: The sandbox to use.
 
     Raises:
-        ConfigError: no worker, or a program of an unknown problem.
-        DependencyError: the sandbox does not work here.
+        ConfigError: `workers` is below 1, or a program belongs to an unknown problem.
+        DependencyError: The sandbox does not work on this machine.
     """
     if workers < 1:
-        raise ConfigError(f"workers={workers} grade nothing; allowed: 1 or more.")
+        raise ConfigError(f"workers={workers} is out of range; allowed: 1 or more.")
     limits = limits or Limits()
-    pool = _Pool(workers, limits, sandbox or Sandbox())
+    pool = _WorkerPool(workers, limits, sandbox or Sandbox())
     waiting: deque[Future[Verdict]] = deque()
     try:
         for program in programs:
             if program.identity not in problems:
-                raise ConfigError(f"a program belongs to {program.identity!r}, which is not among the problems.")
+                raise ConfigError(f"a program belongs to problem {program.identity!r}, which is not in `problems`.")
             waiting.append(pool.submit(program, problems[program.identity]))
             while len(waiting) > AHEAD * workers or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
@@ -126,55 +126,53 @@ def grade(
         pool.close()
 
 
-class _Pool:
-    """Threads with a worker each."""
+class _WorkerPool:
+    """Threads that talk to one worker process each."""
 
     def __init__(self, workers: int, limits: Limits, sandbox: Sandbox) -> None:
         self.limits = limits
-        engine = sandbox.engine(limits)
-        self.remotes = [RemoteWorker(engine, limits) for _ in range(workers)]
-        self.free = deque(self.remotes)
+        backend = sandbox.backend(limits)
+        self.clients = [WorkerClient(backend, limits) for _ in range(workers)]
+        self.free = deque(self.clients)
         self.executor = ThreadPoolExecutor(workers)
-        self.turn = _Turn()
-        for remote in self.remotes:
-            remote.start()
+        self.lock = _SharedLock()
+        for client in self.clients:
+            client.start()
 
     def submit(self, program: Program, problem: Problem) -> "Future[Verdict]":
         return self.executor.submit(self._grade, program, problem)
 
     def _grade(self, program: Program, problem: Problem) -> Verdict:
         request = (problem.key(), problem.setup, problem.tests, problem.entry_point, problem.together, program.code)
-        remote = self.free.popleft()
+        client = self.free.popleft()
         try:
-            with self.turn.shared():
-                verdict = Verdict(*remote.ask(request))
-            starved = verdict.error == "timeout" and verdict.cpu_seconds < self.limits.cpu_seconds * BUSY_SHARE
-            if starved:
-                with self.turn.alone():
-                    verdict = Verdict(*remote.ask(request))
+            with self.lock.shared():
+                verdict = Verdict(*client.ask(request))
+            if verdict.error == "timeout" and verdict.cpu_seconds < self.limits.cpu_seconds * BUSY_SHARE:
+                with self.lock.exclusive():
+                    verdict = Verdict(*client.ask(request))
             return verdict
         finally:
-            self.free.append(remote)
+            self.free.append(client)
 
     def close(self) -> None:
-        """End workers and their sandboxes."""
         self.executor.shutdown(wait=True, cancel_futures=True)
-        for remote in self.remotes:
-            remote.close()
+        for client in self.clients:
+            client.close()
 
 
-class _Turn:
-    """Many at a time, or one alone."""
+class _SharedLock:
+    """A lock that is held by many threads in shared mode or by one in exclusive mode."""
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
         self.running = 0
-        self.exclusive = False
+        self.alone = False
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         with self.condition:
-            self.condition.wait_for(lambda: not self.exclusive)
+            self.condition.wait_for(lambda: not self.alone)
             self.running += 1
         try:
             yield
@@ -184,14 +182,14 @@ class _Turn:
                 self.condition.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         with self.condition:
-            self.condition.wait_for(lambda: not self.exclusive)
-            self.exclusive = True
+            self.condition.wait_for(lambda: not self.alone)
+            self.alone = True
             self.condition.wait_for(lambda: self.running == 0)
         try:
             yield
         finally:
             with self.condition:
-                self.exclusive = False
+                self.alone = False
                 self.condition.notify_all()

@@ -1,8 +1,4 @@
-"""What one program may use.
-
-Limits(cpu_seconds=3, wall_seconds=10, memory_bytes=512 MiB, file_bytes=16 MiB, open_files=64, processes=16,
-       output_bytes=8 MiB)
-"""
+"""Resource limits of one program."""
 
 from dataclasses import dataclass
 
@@ -13,31 +9,31 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one program with all of its tests.
+    """Limits of one program across all of its tests.
 
-    Memory is address space and counts for each process by itself: all of them together may use `processes` times
-    `memory_bytes`, and `file_bytes` of temporary files.
+    Memory means address space and is limited per process. A program that starts `processes` processes can therefore use
+    up to `processes` times `memory_bytes`, plus `file_bytes` of temporary files.
     """
 
     cpu_seconds: float = 3.0
-    """Processor time; the kernel counts whole seconds, so it is rounded up."""
+    """Processor time, rounded up because the kernel counts whole seconds."""
     wall_seconds: float = 10.0
     memory_bytes: int = 512 * MEBIBYTE
     file_bytes: int = 16 * MEBIBYTE
-    """The largest file, and the size of the temporary folder."""
+    """Maximum size of a file and of the temporary folder."""
     open_files: int = 64
     processes: int = 16
-    """Processes and threads at a time, the program's own one among them."""
+    """Maximum number of concurrent processes and threads, including the program's own."""
     output_bytes: int = 8 * MEBIBYTE
-    """What all answers of the program come to, encoded."""
+    """Maximum total size of the program's encoded answers."""
 
     def __post_init__(self) -> None:
-        """Refuse what would stop every program.
+        """Check the values.
 
         Raises:
-            ConfigError: a limit is too small for an interpreter to start.
+            ConfigError: A limit is too low for an interpreter to start.
         """
-        least = {
+        minimums = {
             "cpu_seconds": 0.1,
             "wall_seconds": 0.1,
             "memory_bytes": 64 * MEBIBYTE,
@@ -46,6 +42,8 @@ class Limits:
             "processes": 1,
             "output_bytes": 1024,
         }
-        for name, value in least.items():
-            if not getattr(self, name) >= value:
-                raise ConfigError(f"{name}={getattr(self, name)} is too small for a sandbox; allowed: {value} or more.")
+        for name, minimum in minimums.items():
+            if not getattr(self, name) >= minimum:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)} is too small for a sandbox; allowed: {minimum} or more."
+                )

@@ -1,16 +1,17 @@
-"""How an interpreter in a sandbox gets its code: over its standard input, so that nothing has to be mounted for it."""
+"""Code for the interpreters in sandboxes, sent over standard input so that it need not be mounted."""
 
 import marshal
 from pathlib import Path
 
 PACKAGE = "gcsl_cli.tasks.code.sandbox"
-MODULES = ("codec", "candidate", "splitting", "host", "together")
-NEEDED = {
+MODULES = {
     "candidate": ("codec", "candidate"),
-    "host": ("codec", "candidate", "splitting", "host"),
-    "together": ("codec", "candidate", "splitting", "together"),
+    "tester": ("codec", "candidate", "suite", "tester"),
+    "together": ("codec", "candidate", "suite", "together"),
 }
-# Sizes in eight digits, because nothing that could read better ones is loaded yet.
+"""Modules that the process of each role needs, in import order."""
+
+# Sizes are sent as eight digits, because nothing that could decode a better format is loaded yet.
 BOOT = (
     "from posix import read, _exit\n"
     "def take(n,p=b''):\n"
@@ -34,20 +35,21 @@ _SOURCES = _START + "import json\nstart(json.loads(take(int(take(8)))), {main!r}
 
 
 def sources() -> dict[str, str]:
-    """The modules that run inside, as texts."""
+    """Source text of all modules that run in sandboxes, by name."""
     folder = Path(__file__).parent
-    return {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    names = {name for modules in MODULES.values() for name in modules}
+    return {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in names}
 
 
 def payload(texts: dict[str, str], role: str, *, same_interpreter: bool = True) -> bytes:
-    """What the interpreter that was started with `BOOT` reads first.
+    """Build the bytes that an interpreter started with `BOOT` reads first.
 
     Args:
-        texts: what `sources` gives.
-        role: "candidate", "host" or "together".
-        same_interpreter: whether it is of this very version, which then need not compile.
+        texts: The result of `sources`.
+        role: "candidate", "tester" or "together".
+        same_interpreter: Whether it runs the same Python version, so that it can be sent compiled code.
     """
-    named = [(f"{PACKAGE}.{name}", texts[name]) for name in NEEDED[role]]
+    named = [(f"{PACKAGE}.{name}", texts[name]) for name in MODULES[role]]
     main = f"{PACKAGE}.{role}"
     if same_interpreter:
         compiled = [(name, compile(text, name, "exec", dont_inherit=True, optimize=0)) for name, text in named]

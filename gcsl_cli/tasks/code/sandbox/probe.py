@@ -1,14 +1,14 @@
-"""Whether programs can be run here, found out by running one."""
+"""Check whether the sandbox works on this machine by running a program in it."""
 
 from dataclasses import dataclass
 
 from gcsl_cli.errors import DependencyError, GcslError
-from gcsl_cli.tasks.code.sandbox.engine import Kind, Sandbox
+from gcsl_cli.tasks.code.sandbox.backends import Kind, Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.tasks.code.sandbox.limits import Limits
-from gcsl_cli.tasks.code.sandbox.remote import INSTALL
+from gcsl_cli.tasks.code.sandbox.worker_client import INSTALL
 
-# Says 3 where sixty processes could be started, 2 where the limit of processes held.
+# Returns 3 if it could start sixty processes and 2 if the process limit stopped it.
 _PROGRAM = """
 import os, time
 
@@ -25,18 +25,22 @@ def started():
     return 3
 """
 _TESTS = ("assert started() in (2, 3)", "assert started() == 2")
+_REMEDY = (
+    f"Install bubblewrap ({INSTALL}); if the system or a container forbids user namespaces, allow them, or choose "
+    "task.sandbox.kind=docker."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Whether a sandbox works; if not, why, and what to do."""
+    """Whether the sandbox works and, if not, why and how to fix it."""
 
     works: bool
     reason: str = ""
 
 
 def working(sandbox: Sandbox | None = None) -> Status:
-    """Run a program that starts more processes than it may, and look at what it says."""
+    """Run a program that tries to exceed its process limit."""
     chosen = sandbox or Sandbox()
     problem = Problem("probe", _TESTS, "started")
     limits = Limits(cpu_seconds=10, wall_seconds=60, processes=8)
@@ -53,20 +57,14 @@ def _status(kind: Kind, verdict: Verdict) -> Status:
     if verdict.passed:
         return Status(False, f"task.sandbox.kind={kind} does not limit the number of processes here")
     detail = f"{verdict.error} {verdict.message}".strip()
-    return Status(False, f"task.sandbox.kind={kind} does not run a trivial program here ({detail}). {_REMEDY}")
-
-
-_REMEDY = (
-    f"Install bubblewrap ({INSTALL}); where containers or the system forbid user namespaces, allow them, or choose "
-    "task.sandbox.kind=docker."
-)
+    return Status(False, f"task.sandbox.kind={kind} cannot run a trivial program here ({detail}). {_REMEDY}")
 
 
 def require(sandbox: Sandbox | None = None) -> None:
-    """Do nothing where the sandbox works.
+    """Raise unless the sandbox works.
 
     Raises:
-        DependencyError: it does not; the message says how to install it.
+        DependencyError: It does not work; the message says how to install it.
     """
     status = working(sandbox)
     if not status.works:

@@ -1,83 +1,107 @@
-"""One sandbox from the outside: started, written to, read from within limits, and ended with all that is in it."""
+"""One sandboxed interpreter as seen from outside: start it, exchange frames with it, kill it."""
 
 import fcntl
 import math
 import os
-import resource  # noqa: F401  # os.wait4 needs it, at a time when it can no longer be found
+import re
+import resource  # noqa: F401  # os.wait4 imports it lazily, which fails once root is dropped
 import select
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gcsl_cli.tasks.code.sandbox.codec import TooLargeError, frame_length, framed
-from gcsl_cli.tasks.code.sandbox.engine import FILTER, INFO, NAME, Engine
 
-# Descriptors from here on are in nobody's way when a sandbox is started.
-ABOVE = 20
+# Descriptors that the command finds open, besides the standard streams.
+INFO_FD, FILTER_FD = 3, 4
+# Placeholder in command lines for the unique name of a sandbox.
+NAME = "{name}"
+# Parent descriptors are moved to numbers from this one up, so that they cannot collide with those of the child.
+MIN_FD = 20
 CHUNK = 2**18
 
 
 class GoneError(Exception):
-    """The other side has closed its end, or did not read in time."""
+    """The other side closed its end of the pipe or did not read in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """How to start and stop sandboxes of one kind."""
+
+    kind: str
+    command: list[str]
+    """Command line up to the interpreter's own arguments."""
+    seccomp_filter: bytes = b""
+    """System call filter, passed on the descriptor `FILTER_FD`."""
+    reports_pid: bool = False
+    """Whether the command reports the pid of the sandbox's first process on the descriptor `INFO_FD`."""
+    stop: list[str] = field(default_factory=list)
+    """Command that stops a sandbox which would outlive the process that started it."""
+    mounts: list[str] = field(default_factory=list)
+    """Folders that replace `{folder0}`, `{folder1}`, ... in the command. An unprivileged user may not reach them."""
+    import_paths: list[str] = field(default_factory=list)
+    """Folders inside the sandbox that are added to `sys.path`."""
+    same_interpreter: bool = True
+    """Whether the sandbox runs the same Python version as the worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a sandbox ended: what it used, in seconds (NaN: not known), and the shell's number for it."""
+    """CPU seconds that a sandbox used (NaN: unknown) and its exit status as a shell reports it."""
 
     cpu_seconds: float
     status: int
 
 
 class Process:
-    """An interpreter in a sandbox that reads its own code first."""
+    """A sandboxed interpreter that first reads its own code from standard input."""
 
-    def __init__(self, engine: Engine, command: list[str], start: bytes) -> None:
-        """Start it.
+    def __init__(self, backend: Backend, command: list[str], code: bytes) -> None:
+        """Start the sandbox.
 
         Args:
-            engine: of which kind it is.
-            command: what to run, complete.
-            start: what `payload` gives; it is written at once, so it has to be smaller than a pipe holds.
+            backend: The kind of sandbox.
+            command: The complete command line.
+            code: The result of `payload`, sent in front of the first frame.
         """
-        self.engine = engine
+        self.backend = backend
         self.name = f"gcsl-{os.getpid()}-{os.urandom(6).hex()}"
         command = [part.replace(NAME, self.name) for part in command]
         stdin, self.stdin = _pipe()
         self.stdout, stdout = _pipe()
-        given = [(stdin, 0), (stdout, 1)]
-        info = -1
-        if engine.info:
-            info, write = _pipe()
-            given.append((write, INFO))
-        if engine.filter:
+        inherited = [(stdin, 0), (stdout, 1)]
+        self.info = -1
+        if backend.reports_pid:
+            self.info, write = _pipe()
+            inherited.append((write, INFO_FD))
+        if backend.seccomp_filter:
             read, write = _pipe()
-            os.write(write, engine.filter)
+            os.write(write, backend.seccomp_filter)
             os.close(write)
-            given.append((read, FILTER))
-        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, mine, theirs) for mine, theirs in given]
+            inherited.append((read, FILTER_FD))
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in inherited]
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
-        environment = dict(os.environ) if engine.kind == "docker" else {}
+        environment = dict(os.environ) if backend.kind == "docker" else {}
         self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions, setsid=True)
-        for mine, _ in given:
-            os.close(mine)
-        self.info = info
+        for ours, _ in inherited:
+            os.close(ours)
         self.buffer = bytearray()
         self.received = 0
         self.end: End | None = None
         os.set_blocking(self.stdin, False)
         os.set_blocking(self.stdout, False)
-        self._first = bytes(start)
+        self._unsent_code = code
 
     def send(self, data: bytes, deadline: float) -> None:
-        """Write one frame, with the interpreter's code before the first one.
+        """Write one frame; the first one is preceded by the interpreter's code.
 
         Raises:
-            GoneError: nobody reads, until the deadline (of `time.monotonic`) or at all.
+            GoneError: Nobody reads, or not before the deadline (on the clock of `time.monotonic`).
         """
-        view = memoryview(self._first + framed(data))
-        self._first = b""
+        view = memoryview(self._unsent_code + framed(data))
+        self._unsent_code = b""
         poller = select.poll()
         poller.register(self.stdin, select.POLLOUT)
         while view:
@@ -90,14 +114,14 @@ class Process:
                 raise GoneError(str(error)) from error
 
     def receive(self, limit: int) -> bytes | None:
-        """The next frame if it is there in full; call again when there is more to read.
+        """Return the next frame, or None while it is incomplete; call again once there is more to read.
 
         Args:
-            limit: bytes of all frames of this sandbox at most; nothing beyond is read.
+            limit: Maximum total size of this sandbox's frames in bytes; nothing beyond it is read.
 
         Raises:
-            TooLargeError: it sends more.
-            GoneError: it has closed its end.
+            TooLargeError: The sandbox sends more.
+            GoneError: The sandbox closed its end.
         """
         frame = self._take(limit)
         if frame is None:
@@ -125,15 +149,15 @@ class Process:
         return frame
 
     def pending(self) -> bool:
-        """Whether something was read that is not a whole frame yet, or is one that nobody asked for."""
+        """Return True if there is unconsumed output: part of a frame, or a frame that nobody asked for."""
         return bool(self.buffer)
 
     def kill(self) -> End:
-        """End the sandbox with everything in it, and wait until that is so."""
+        """Kill everything in the sandbox and wait until it is gone."""
         if self.end is None:
             self._signal()
             _, status, usage = os.wait4(self.pid, 0)
-            cpu = usage.ru_utime + usage.ru_stime if self.engine.kind != "docker" else math.nan
+            cpu = usage.ru_utime + usage.ru_stime if self.backend.kind != "docker" else math.nan
             code = os.waitstatus_to_exitcode(status)
             self.end = End(cpu, code if code >= 0 else 128 - code)
             for descriptor in (self.stdin, self.stdout):
@@ -141,15 +165,15 @@ class Process:
         return self.end
 
     def _signal(self) -> None:
-        if self.engine.stop:
-            stop = [part.replace(NAME, self.name) for part in self.engine.stop]
+        if self.backend.stop:
+            stop = [part.replace(NAME, self.name) for part in self.backend.stop]
             actions = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
             os.waitpid(os.posix_spawnp(stop[0], stop, dict(os.environ), file_actions=actions), 0)
         first = self._first_process()
         try:
             if first:
-                # The first process of the namespace takes all the others with it, and bubblewrap, which waits for it,
-                # then ends by itself and has their times.
+                # Killing a namespace's first process kills all others in it. Bubblewrap, which waits for it, then exits
+                # and accounts for their CPU time.
                 os.kill(first, signal.SIGKILL)
             else:
                 os.killpg(self.pid, signal.SIGKILL)
@@ -157,21 +181,21 @@ class Process:
             pass
 
     def _first_process(self) -> int:
-        """The sandbox's first process, by its number outside; 0 where there is none."""
+        """Pid of the sandbox's first process as seen from outside; 0 if there is none."""
         if self.info < 0:
             return 0
         text = b""
         while part := os.read(self.info, 4096):
             text += part
         os.close(self.info)
-        digits = text.partition(b'"child-pid":')[2].strip().split(b"\n")[0].split(b"}")[0].strip(b", ")
-        return int(digits) if digits.isdigit() else 0
+        found = re.search(rb'"child-pid":\s*(\d+)', text)
+        return int(found[1]) if found else 0
 
 
 def _pipe() -> tuple[int, int]:
-    """Both ends of a pipe, with high numbers, closed in what is started."""
+    """Both ends of a pipe, at descriptors from `MIN_FD` up and closed on exec."""
     low = os.pipe()
-    high = tuple(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, ABOVE) for descriptor in low)
+    high = tuple(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, MIN_FD) for descriptor in low)
     for descriptor in low:
         os.close(descriptor)
     return high[0], high[1]

@@ -1,4 +1,4 @@
-"""Between a candidate and its tests: frames are passed on unread, bytes and time are counted."""
+"""Forward frames between a candidate and its tests without decoding the candidate's, within size and time limits."""
 
 import select
 import time
@@ -7,25 +7,25 @@ from typing import Any
 from gcsl_cli.tasks.code.sandbox.codec import MAX_FRAME, CodecError, TooLargeError, decode, encode
 from gcsl_cli.tasks.code.sandbox.process import GoneError, Process
 
-# What tests may take by themselves after their candidate has ended.
+# Time that tests may take after their candidate has ended.
 GRACE_SECONDS = 5.0
 
 
 class TestsError(Exception):
-    """The tests' own process did not do what it is for; the message is a kind of error."""
+    """The tester process failed; the message is a verdict's kind of error."""
 
 
-class Host:
-    """The process of the tests, as the worker talks to it."""
+class Tester:
+    """The worker's connection to a tester process."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
 
-    def ask(self, message: tuple[object, ...], deadline: float) -> None:
+    def send(self, message: tuple[object, ...], deadline: float) -> None:
         """Send a message.
 
         Raises:
-            TestsError: it does not read until the deadline.
+            TestsError: It is not read before the deadline.
         """
         try:
             self.process.send(encode(message), deadline)
@@ -33,10 +33,10 @@ class Host:
             raise TestsError("tests") from None
 
     def poll(self) -> tuple[Any, ...] | None:
-        """The next message, if there is one already.
+        """Return the next message, or None if it has not arrived yet.
 
         Raises:
-            TestsError: it is gone, or says what makes no sense.
+            TestsError: The process is gone or sent an invalid message.
         """
         try:
             self.process.received = 0
@@ -46,10 +46,10 @@ class Host:
             raise TestsError("tests") from None
 
     def reply(self, deadline: float) -> tuple[Any, ...] | None:
-        """The next message; None at the deadline.
+        """Wait for the next message; None at the deadline.
 
         Raises:
-            TestsError: as `poll`.
+            TestsError: As in `poll`.
         """
         while (message := self.poll()) is None:
             if not readable([self.process.stdout], deadline):
@@ -58,36 +58,36 @@ class Host:
 
 
 class Relay:
-    """Passes frames between a candidate and its tests; notes which limit was reached."""
+    """One run of a candidate under its tests; records which limit was reached."""
 
-    def __init__(self, host: Host, candidate: Process, output_bytes: int, deadline: float) -> None:
-        self.host = host
+    def __init__(self, tester: Tester, candidate: Process, output_bytes: int, deadline: float) -> None:
+        self.tester = tester
         self.output_bytes = output_bytes
         self.candidate = candidate
         self.deadline = deadline
         self.limit = ""
         self.alive = True
-        # The first answer says how loading went.
-        self.asked = True
+        # The first answer is the report on loading.
+        self.awaiting_answer = True
 
     def run(self) -> tuple[int, str, str, int, bool]:
-        """What the tests' process says at the end of the run.
+        """Relay until the tests are done and return the tester's result.
 
         Raises:
-            TestsError: it says nothing sensible, or nothing in time.
+            TestsError: The tester sends nothing valid, or nothing in time.
         """
         while True:
-            message = self.host.poll()
+            message = self.tester.poll()
             if message is not None:
                 if message[0] == "done":
-                    if self.alive and not self.asked and self.candidate.pending():
+                    if self.alive and not self.awaiting_answer and self.candidate.pending():
                         self._stop("forbidden")
-                    return message[1:6] + message[6:]
+                    return message[1:6]
                 self._call(message[1])
                 continue
-            watched = [self.host.process.stdout, self.candidate.stdout] if self.alive else [self.host.process.stdout]
-            ready = readable(watched, self.deadline)
-            if self.alive and self.candidate.stdout in ready:
+            tester, candidate = self.tester.process.stdout, self.candidate.stdout
+            ready = readable([tester, candidate] if self.alive else [tester], self.deadline)
+            if self.alive and candidate in ready:
                 self._answer()
             elif not ready:
                 if not self.alive:
@@ -96,9 +96,9 @@ class Relay:
 
     def _call(self, request: bytes) -> None:
         if not self.alive:
-            self.host.ask(("gone",), self.deadline)
+            self.tester.send(("gone",), self.deadline)
             return
-        self.asked = True
+        self.awaiting_answer = True
         try:
             self.candidate.send(request, self.deadline)
         except GoneError:
@@ -113,24 +113,24 @@ class Relay:
         except GoneError:
             self._stop("")
             return
-        if not self.asked:
+        if not self.awaiting_answer:
             self._stop("forbidden")
         elif frame is not None:
-            self.asked = False
-            self.host.ask(("answer", frame), self.deadline + GRACE_SECONDS)
+            self.awaiting_answer = False
+            self.tester.send(("answer", frame), self.deadline + GRACE_SECONDS)
 
     def _stop(self, limit: str) -> None:
-        """End the candidate; tests that wait for it learn that it is gone."""
+        """Kill the candidate and tell tests that wait for an answer."""
         self.limit = limit
         self.alive = False
         self.candidate.kill()
         self.deadline = time.monotonic() + GRACE_SECONDS
-        if self.asked:
-            self.host.ask(("gone",), self.deadline)
+        if self.awaiting_answer:
+            self.tester.send(("gone",), self.deadline)
 
 
 def readable(descriptors: list[int], deadline: float) -> list[int]:
-    """Those that can be read or are closed; none at the deadline, of `time.monotonic`."""
+    """Wait for descriptors to become readable or closed; empty at the deadline (on the clock of `time.monotonic`)."""
     poller = select.poll()
     for descriptor in descriptors:
         poller.register(descriptor, select.POLLIN)

@@ -1,15 +1,15 @@
-"""System calls that no program under test needs, refused in the kernel by a filter (seccomp, classic BPF).
+"""A seccomp filter (classic BPF) that refuses system calls which programs under test do not need.
 
-Namespaces alone leave ways out of them: virtual sockets reach the host of a virtual machine from every network
-namespace, shared memory is not counted as a process's own, and a user namespace of one's own opens parts of the kernel
-that only root could reach before. What is refused fails with "operation not permitted", which counts as forbidden.
+Namespaces alone have gaps: virtual sockets reach the host of a virtual machine from any network namespace, shared
+memory is not charged to the process that allocates it, and a nested user namespace exposes kernel code that otherwise
+only root can reach. Refused calls fail with EPERM, which counts as "forbidden".
 """
 
 import errno
 import platform
 from struct import pack
 
-# name: numbers on x86_64 and aarch64 (Linux, arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h)
+# Name: numbers on x86_64 and aarch64 (Linux, arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h)
 REFUSED = {
     "socket": (41, 198),
     "ptrace": (101, 117),
@@ -66,7 +66,7 @@ CLONE3 = 435
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 NEW_NAMESPACES = 0x7E020000
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-# The numbers of the 32-bit interface with 64-bit registers, which the table above does not cover.
+# Numbers from here up belong to the x32 ABI, which the table above does not cover.
 X32 = 0x40000000
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -75,10 +75,11 @@ _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 
 
 def filter_program(machine: str | None = None) -> bytes:
-    """The filter for a machine ("x86_64", "aarch64"; this one's if not given); empty for others, which have none."""
-    if (machine or platform.machine()) not in MACHINES:
+    """Assemble the filter for "x86_64" or "aarch64" (default: this machine); empty for other machines."""
+    machine = machine or platform.machine()
+    if machine not in MACHINES:
         return b""
-    token, column = MACHINES[machine or platform.machine()]
+    token, column = MACHINES[machine]
     refused = sorted(numbers[column] for numbers in REFUSED.values())
     body = [(_EQUAL, number, "refuse", "") for number in refused]
     steps = [
@@ -87,7 +88,7 @@ def filter_program(machine: str | None = None) -> bytes:
         (_LOAD, _NUMBER, "", ""),
         (_AT_LEAST, X32, "refuse", ""),
         *body,
-        # Without flags to look at, this call is said not to exist; the C library then uses the older one.
+        # The filter cannot read clone3's flags, which are in memory. ENOSYS makes the C library fall back to clone.
         (_EQUAL, CLONE3, "missing", ""),
         (_EQUAL, CLONE[column], "", "allow"),
         (_LOAD, _FIRST_ARGUMENT, "", ""),

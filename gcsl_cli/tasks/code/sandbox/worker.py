@@ -1,18 +1,18 @@
-"""The process that grades one program after the other: one sandbox for each, another one for all their tests.
+"""The process that grades programs one at a time, each in a fresh sandbox; a separate sandbox runs the tests.
 
-It runs no foreign code. It passes calls and answers on between the two sandboxes without reading them, counts bytes and
-time, and ends what exceeds them. It is small and has one thread, because bubblewrap ends with the thread that started
-it, and starting from a large process is slow.
+A worker executes no untrusted code. It relays frames between the two sandboxes, counts bytes and time, and kills what
+exceeds its limits. It is a small single-threaded process because bubblewrap dies with the thread that started it and
+because spawning from a large process is slow.
 
-Frames in, in the form of `codec`: the settings, then (key, setup, tests, entry point, together, code) for each program.
-Frames out: ("started", error), then what `Verdict` of `grader` has, in its order.
+Frames in (see `codec`): the settings, then (key, setup, tests, entry point, together, code) per program.
+Frames out: ("started", error), then the fields of `grader.Verdict` per program.
 """
 
 import os
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from gcsl_cli.tasks.code.sandbox.codec import (
@@ -24,20 +24,19 @@ from gcsl_cli.tasks.code.sandbox.codec import (
     read_frame,
     write_frame,
 )
-from gcsl_cli.tasks.code.sandbox.engine import Engine
-from gcsl_cli.tasks.code.sandbox.identity import become_nobody_else
-from gcsl_cli.tasks.code.sandbox.payload import BOOT, payload, sources
-from gcsl_cli.tasks.code.sandbox.process import GoneError, Process
-from gcsl_cli.tasks.code.sandbox.relay import GRACE_SECONDS, Host, Relay, TestsError, readable
+from gcsl_cli.tasks.code.sandbox.payload import BOOT, MODULES, payload, sources
+from gcsl_cli.tasks.code.sandbox.privileges import drop_root
+from gcsl_cli.tasks.code.sandbox.process import Backend, GoneError, Process
+from gcsl_cli.tasks.code.sandbox.relay import GRACE_SECONDS, Relay, Tester, TestsError, readable
 
 KILLED = 128 + 9
-# Sandboxes that start while a program before them is run: starting one takes longer than most programs do.
+# Sandboxes started in advance, because starting one takes longer than running most programs.
 SPARES = 2
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What is known of a program so far."""
+    """The verdict in progress; the same fields as `grader.Verdict`, in the same order."""
 
     passed: int = 0
     tests: int = 0
@@ -49,41 +48,28 @@ class Outcome:
     together: bool = False
 
     def values(self) -> tuple[object, ...]:
-        """In the order of `Verdict`."""
-        error, message = self.error, self.message
-        numbers = (self.cpu_seconds, self.wall_seconds)
-        return (self.passed, self.tests, error, message, self.test, *numbers, self.together)
+        """The fields as a tuple."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 class Worker:
-    """The sandboxes of one worker, and what it knows of the problems."""
+    """The sandboxes of one worker and the problems that its tester has compiled."""
 
-    def __init__(self, engine: Engine, limits: dict[str, Any], texts: dict[str, str], folders: list[str]) -> None:
-        self.engine = engine
+    def __init__(self, backend: Backend, limits: dict[str, Any], texts: dict[str, str], folders: list[str]) -> None:
+        self.backend = backend
         self.limits = limits
-        same = engine.same_interpreter
-        self.payloads = {
-            role: payload(texts, role, same_interpreter=same) for role in ("candidate", "host", "together")
-        }
-        command = list(engine.command)
-        for number, place in enumerate(folders):
-            command = [place if part == f"{{folder{number}}}" else part for part in command]
-        self.command = [*command, "-I", "-S", "-E", "-B", "-c", BOOT, *engine.paths]
-        self.host: Host | None = None
+        same = backend.same_interpreter
+        self.payloads = {role: payload(texts, role, same_interpreter=same) for role in MODULES}
+        command = list(backend.command)
+        for number, folder in enumerate(folders):
+            command = [folder if part == f"{{folder{number}}}" else part for part in command]
+        self.command = [*command, "-I", "-S", "-E", "-B", "-c", BOOT, *backend.import_paths]
+        self.tester: Tester | None = None
         self.spares: deque[Process] = deque()
         self.known: dict[str, tuple[int, bool, str]] = {}
 
-    def process(self, role: str) -> Process:
-        """A sandbox that is about to be ready for this role."""
-        return Process(self.engine, self.command, self.payloads[role])
-
-    def own_limits(self) -> tuple[object, ...]:
-        """What a candidate's process limits itself to."""
-        names = ("cpu_seconds", "memory_bytes", "file_bytes", "open_files", "processes")
-        return tuple(self.limits[name] for name in names)
-
     def grade(self, request: tuple[Any, ...]) -> Outcome:
-        """The verdict on one program."""
+        """Grade one program."""
         key, setup, tests, entry, together, code = request
         begin = time.monotonic()
         outcome = Outcome(together=together)
@@ -98,84 +84,91 @@ class Worker:
             if outcome.together:
                 self._together(outcome, setup, tests, entry, code)
         except TestsError as error:
-            self._drop_host()
+            self._drop_tester()
             outcome.passed, outcome.error = 0, str(error)
         outcome.wall_seconds = time.monotonic() - begin
         return outcome
 
     def close(self) -> None:
-        """End all sandboxes."""
-        self._drop_host()
+        """Kill all sandboxes."""
+        self._drop_tester()
         while self.spares:
             self.spares.pop().kill()
 
-    def _drop_host(self) -> None:
-        if self.host is not None:
-            self.host.process.kill()
-        self.host = None
+    def _start(self, role: str) -> Process:
+        return Process(self.backend, self.command, self.payloads[role])
+
+    def _load_frame(self, code: str, entry: str) -> bytes:
+        """The first frame to a candidate: its limits and its code."""
+        names = ("cpu_seconds", "memory_bytes", "file_bytes", "open_files", "processes")
+        limits = tuple(self.limits[name] for name in names)
+        return encode((limits, self.limits["output_bytes"], code, entry))
+
+    def _drop_tester(self) -> None:
+        if self.tester is not None:
+            self.tester.process.kill()
+        self.tester = None
         self.known.clear()
 
     def _prepared(self, key: str, setup: str, tests: tuple[str, ...], entry: str) -> tuple[int, bool, str]:
-        """Tests of the problem, whether they need the candidate in their process, and what is wrong with them."""
-        if self.host is None:
-            self.host = Host(self.process("host"))
+        """Number of tests, whether they need the candidate in their process, and what is wrong with them."""
+        if self.tester is None:
+            self.tester = Tester(self._start("tester"))
         if key not in self.known:
             deadline = time.monotonic() + GRACE_SECONDS + self.limits["wall_seconds"]
-            self.host.ask(("problem", key, setup, tests, entry), deadline)
-            reply = self.host.reply(deadline)
+            self.tester.send(("problem", key, setup, tests, entry), deadline)
+            reply = self.tester.reply(deadline)
             if reply is None or reply[0] != "ready":
                 raise TestsError("tests")
             self.known[key] = (reply[2], reply[3], reply[4])
         return self.known[key]
 
-    def _fresh(self) -> Process:
-        """The candidate's sandbox that was started first."""
-        return self.spares.popleft() if self.spares else self.process("candidate")
-
     def _apart(self, outcome: Outcome, key: str, entry: str, code: str) -> None:
-        candidate = self._fresh()
+        """Run the candidate and its tests in separate sandboxes."""
+        candidate = self.spares.popleft() if self.spares else self._start("candidate")
         deadline = time.monotonic() + self.limits["wall_seconds"]
-        # Where it is gone already, its end of the pipe says so.
+        # If the candidate is already gone, the relay notices at its end of the pipe.
         with suppress(GoneError):
-            candidate.send(encode((self.own_limits(), self.limits["output_bytes"], code, entry)), deadline)
+            candidate.send(self._load_frame(code, entry), deadline)
         while len(self.spares) < SPARES:
-            self.spares.append(self.process("candidate"))
-        assert self.host is not None
-        self.host.ask(("run", key), deadline)
-        relay = Relay(self.host, candidate, self.limits["output_bytes"], deadline)
+            self.spares.append(self._start("candidate"))
+        assert self.tester is not None
+        self.tester.send(("run", key), deadline)
+        relay = Relay(self.tester, candidate, self.limits["output_bytes"], deadline)
         try:
-            done = relay.run()
+            result = relay.run()
         finally:
             end = candidate.kill()
         outcome.cpu_seconds = end.cpu_seconds
-        outcome.passed, outcome.error, outcome.message, outcome.test, outcome.together = done
+        outcome.passed, outcome.error, outcome.message, outcome.test, outcome.together = result
         if outcome.error == "gone":
             outcome.error = relay.limit or self._cause(end.cpu_seconds, end.status)
         elif relay.limit == "forbidden" and not outcome.together:
             outcome.passed, outcome.error = 0, relay.limit
 
     def _cause(self, cpu_seconds: float, status: int) -> str:
-        """Why a candidate's process ended by itself."""
+        """Why a candidate's process ended without being killed by the worker."""
         if status == KILLED:
-            # The first process of a namespace cannot kill itself; what is left is its own limit, or lack of memory.
+            # The first process of a namespace cannot kill itself, so this is its own limit or a lack of memory.
             return "killed" if cpu_seconds < self.limits["cpu_seconds"] * 0.5 else "timeout"
         return "crash" if status > 128 else "exit"
 
     def _together(self, outcome: Outcome, setup: str, tests: tuple[str, ...], entry: str, code: str) -> None:
+        """Run the candidate and its tests in one process."""
         outcome.passed, outcome.error, outcome.message, outcome.test = 0, "", "", -1
-        process = self.process("together")
+        process = self._start("together")
         deadline = time.monotonic() + self.limits["wall_seconds"]
         token = os.urandom(16)
         results: list[tuple[str, str]] = []
         limit = ""
         try:
-            process.send(encode((self.own_limits(), self.limits["output_bytes"], code, entry)), deadline)
-            loaded = _next(process, deadline, self.limits["output_bytes"])
-            if loaded[1] != "loaded":
-                outcome.error, outcome.message = str(loaded[1])[:80], str(loaded[2])[:200]
+            process.send(self._load_frame(code, entry), deadline)
+            report = _next(process, deadline, self.limits["output_bytes"])
+            if report[1] != "loaded":
+                outcome.error, outcome.message = str(report[1])[:80], str(report[2])[:200]
             else:
                 if process.pending():
-                    raise BrokenFrameError("an answer before it was asked")
+                    raise BrokenFrameError("an answer before the request")
                 process.send(encode((token, setup, tests)), deadline)
                 for number in range(outcome.tests):
                     signed, test, kind, message = _next(process, deadline, self.limits["output_bytes"])
@@ -215,11 +208,11 @@ def main() -> None:
     if settings is None:
         return
     try:
-        engine = Engine(**settings["engine"])
-        # Before the change of user: afterwards the package may be out of reach.
+        backend = Backend(**settings["backend"])
+        # Read before root is dropped: afterwards the package may be out of reach.
         texts = sources()
-        folders = become_nobody_else(engine.folders) if engine.kind == "bubblewrap" else []
-        worker = Worker(engine, settings["limits"], texts, folders)
+        folders = drop_root(backend.mounts) if backend.kind == "bubblewrap" else []
+        worker = Worker(backend, settings["limits"], texts, folders)
     except OSError as error:
         write_frame(1, encode(("started", f"{error.strerror or error}")))
         return

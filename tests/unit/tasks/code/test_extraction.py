@@ -1,4 +1,4 @@
-"""Bodies that go on a prompt's function; every expected text was written by hand."""
+"""Bodies that continue the prompt's function; all expected texts were written by hand."""
 
 import pytest
 
@@ -30,12 +30,12 @@ from tests.unit.tasks.code.toy import BODY, HEADER, body, program
         "def area(r):\n    return 0\n",
     ],
 )
-def test_a_body_ends_before_what_begins_at_column_0(after: str) -> None:
+def test_a_body_ends_before_a_statement_at_column_0(after: str) -> None:
     assert body(BODY + after) == Extracted(BODY, HEADER + BODY, ended=True)
 
 
 @pytest.mark.parametrize("after", ["", "\n", "\n\n    \n", "\r\n"])
-def test_a_body_that_nothing_follows_may_have_been_cut_off(after: str) -> None:
+def test_a_body_at_the_end_may_have_been_cut_off(after: str) -> None:
     assert body(BODY + after) == Extracted(BODY, HEADER + BODY, ended=False)
 
 
@@ -61,7 +61,7 @@ def test_a_special_token_ends_a_body_within_its_line() -> None:
         "    a = 1\n\x0c\n    return a\n",
     ],
 )
-def test_what_belongs_to_a_body_at_column_0(completion: str) -> None:
+def test_text_at_column_0_that_belongs_to_a_body(completion: str) -> None:
     assert body(completion + "\nprint(1)\n") == Extracted(completion, HEADER + completion, ended=True)
 
 
@@ -103,7 +103,7 @@ def test_a_broken_body_ends_at_the_first_line_at_column_0(completion: str, expec
     ],
 )
 def test_helpers_after_a_body_are_kept_if_it_needs_them(completion: str, kept: int) -> None:
-    """`kept` lines."""
+    """The solution is the first `kept` lines of the completion."""
     expected = "".join(completion.splitlines(keepends=True)[:kept])
     assert body(completion).completion == expected
     assert program("def area(r):\n" + completion).completion == "def area(r):\n" + expected
@@ -116,7 +116,7 @@ def test_a_helper_of_the_prompt_is_not_replaced() -> None:
 @pytest.mark.parametrize(
     "completion", ["\n\n    return 1\n", "\r\n    return 1\n", " return 1\n", "   return 1\n", "        return 1\n"]
 )
-def test_indentation_of_a_body_is_left_as_it_is(completion: str) -> None:
+def test_indentation_of_a_body_is_unchanged(completion: str) -> None:
     assert body(completion) == Extracted(completion, HEADER + completion, ended=False)
 
 
@@ -133,7 +133,7 @@ def test_indentation_of_a_body_is_left_as_it_is(completion: str) -> None:
         ("", ""),
     ],
 )
-def test_what_is_no_body_is_left_as_it_is(completion: str, expected: str) -> None:
+def test_text_that_is_not_a_body_is_kept(completion: str, expected: str) -> None:
     ended = bool(completion.strip()) and completion != expected
     assert body(completion) == Extracted(expected, HEADER + expected, ended)
 

@@ -1,4 +1,4 @@
-"""Solutions and samples of data sets, and text that is none."""
+"""Solutions and samples from datasets, and hostile text."""
 
 import gzip
 import json
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcsl_cli.tasks.code.definitions import LONGEST
 from gcsl_cli.tasks.code.extraction import Extracted, extract
+from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS
 from tests.unit.tasks.code.sandbox.test_grader import mbpp_problem
 from tests.unit.tasks.code.toy import BODY, HEADER, TASK, WHOLE
 
@@ -34,11 +34,11 @@ from tests.unit.tasks.code.toy import BODY, HEADER, TASK, WHOLE
         "\ud800\0" * 1000,
     ],
 )
-def test_hostile_text_is_a_solution_like_another(completion: str) -> None:
+def test_hostile_text_is_handled(completion: str) -> None:
     for prompt in (HEADER, TASK):
         found = extract(prompt, completion, "area")
         assert found.completion in completion
-        assert len(found.completion) <= LONGEST
+        assert len(found.completion) <= MAX_CHARACTERS
 
 
 PIECES = [
@@ -49,7 +49,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.sampled_from([HEADER, TASK, "", "# a", "("]))
-def test_whatever_is_written_is_extracted(completion: str, prompt: str) -> None:
+def test_any_text_is_extracted(completion: str, prompt: str) -> None:
     found = extract(prompt, completion, "area")
     assert found.program.endswith(found.completion)
     assert prompt.startswith(found.program.removesuffix(found.completion))
@@ -71,8 +71,8 @@ def data(name: str) -> Path:
     return Path(folder) / name
 
 
-def test_the_canonical_solutions_of_humaneval_come_out_whole() -> None:
-    """Without blank lines at the end; alone, after their header, in a fence, and before another problem."""
+def test_canonical_solutions_of_humaneval_are_extracted_unchanged() -> None:
+    """Apart from trailing blank lines: alone, before another function, and in a fenced block."""
     for row in humaneval():
         prompt, solution, name = row["prompt"], row["canonical_solution"], row["entry_point"]
         kept = re.sub(r"\n\s*\Z", "\n", solution)
@@ -82,7 +82,7 @@ def test_the_canonical_solutions_of_humaneval_come_out_whole() -> None:
         assert extract(prompt, f"So:\n```python\n{prompt}{solution}```", name).program.endswith(expected.program)
 
 
-def test_the_references_of_mbpp_come_out_whole() -> None:
+def test_references_of_mbpp_are_extracted_unchanged() -> None:
     for line in data("mbpp.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         tests = "\n".join(row["test_list"])
@@ -94,7 +94,7 @@ def test_the_references_of_mbpp_come_out_whole() -> None:
 
 
 def samples() -> Iterator[tuple[str, str, str]]:
-    """Five of each problem: prompt, sample, entry point."""
+    """Five samples per problem, each with its prompt and entry point."""
     with gzip.open(data("codet_humaneval_codegen16B_100samples.jsonl.gz"), "rt", encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
@@ -102,8 +102,8 @@ def samples() -> Iterator[tuple[str, str, str]]:
             yield from ((row["prompt"], sample, name) for sample in row["samples"][::20])
 
 
-def test_what_codegen_wrote_is_cut_once() -> None:
-    """What is kept is the beginning of a sample, and all of it once more."""
+def test_extraction_from_codegen_samples_is_idempotent() -> None:
+    """A solution is the beginning of its sample, and extracting it again changes nothing."""
     for prompt, sample, name in samples():
         found = extract(prompt, sample, name)
         assert sample.startswith(found.completion)

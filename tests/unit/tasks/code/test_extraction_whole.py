@@ -1,9 +1,9 @@
-"""Whole programs and chat answers; every expected text was written by hand."""
+"""Whole programs and chat answers; all expected texts were written by hand."""
 
 import pytest
 
-from gcsl_cli.tasks.code.definitions import LONGEST, parsed
 from gcsl_cli.tasks.code.extraction import Extracted, extract
+from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS, parsed
 from tests.unit.tasks.code.toy import BODY, HEADER, IMPORTS, TASK, WHOLE, body, program
 
 # A program with fences in a string.
@@ -22,11 +22,11 @@ QUOTING = "def area(r):\n    '''\n```\n1\n```\n    '''\n    return r\n"
     ],
 )
 def test_a_whole_program_after_a_header_replaces_it(completion: str, expected: str) -> None:
-    """The imports and helpers before it remain."""
+    """The imports and helpers before the function are kept."""
     assert body(completion) == Extracted(expected, IMPORTS + expected, ended=True)
 
 
-def test_decorators_of_the_header_are_replaced_too() -> None:
+def test_decorators_of_the_header_are_replaced() -> None:
     found = extract("import math\n@cache\ndef area(r):\n", "@cache\ndef area(r):\n    return 1\n", "area")
     assert found.program == "import math\n@cache\ndef area(r):\n    return 1\n"
 
@@ -117,14 +117,14 @@ def test_the_longest_block_if_none_defines_the_function() -> None:
     assert program("```\na\n```\n```\ndef g():\n    pass\n```").completion == "def g():\n    pass\n"
 
 
-def test_an_answer_before_a_fence_counts() -> None:
-    """As a model goes on whose prompt ended with an opened fence."""
+def test_an_answer_before_a_fence_is_used() -> None:
+    """This is how a model continues a prompt that ends with an opening fence."""
     more = "```\n\nOr:\n\n```python\ndef area(r):\n    return 0\n```\n"
     assert program(WHOLE + more) == Extracted(WHOLE, TASK + WHOLE, ended=True)
     assert body(BODY + more) == Extracted(BODY, HEADER + BODY, ended=True)
 
 
-def test_a_name_in_a_docstring_is_no_header() -> None:
+def test_a_name_in_a_docstring_is_not_a_header() -> None:
     prompt = '"""\nComplete this:\ndef area(r):\narea = ...\n"""\n'
     assert extract(prompt, WHOLE + "print(1)", "area") == Extracted(WHOLE, prompt + WHOLE, ended=True)
 
@@ -134,8 +134,8 @@ THOUGHT = "First\n```python\ndef area(r):\n    return r\n```\nWait, no."
 
 @pytest.mark.parametrize("thinking", [f"<think>\n{THOUGHT}\n</think>\n", f"{THOUGHT}</think> \n", "<think></think>\n"])
 @pytest.mark.parametrize("answer", [BODY, WHOLE, f"So:\n```python\n{WHOLE}```\n", "    return '</think>'\n"])
-def test_what_a_model_thinks_before_is_not_its_answer(thinking: str, answer: str) -> None:
-    """Where the chat template opens the thinking, only its end is in the completion."""
+def test_reasoning_is_not_part_of_the_answer(thinking: str, answer: str) -> None:
+    """If the chat template opens the reasoning, the completion contains only its end."""
     found = body(thinking + answer)
     expected = body(answer)
     assert found.completion.strip("\n") == expected.completion.strip("\n")
@@ -143,16 +143,17 @@ def test_what_a_model_thinks_before_is_not_its_answer(thinking: str, answer: str
     assert (found.ended, "Wait" in found.program) == (expected.ended, False)
 
 
-def test_thinking_without_an_end_has_no_answer() -> None:
+def test_unterminated_reasoning_contains_no_answer() -> None:
     assert body("<think>\n" + THOUGHT) == Extracted("", HEADER, ended=False)
 
 
-def test_long_thinking_leaves_the_answer_whole() -> None:
-    assert body("<think>\n" + "Wait.\n" * LONGEST + "</think>\n" + WHOLE + "1").completion.strip() == WHOLE.strip()
+def test_long_reasoning_does_not_truncate_the_answer() -> None:
+    thinking = "<think>\n" + "Wait.\n" * MAX_CHARACTERS + "</think>\n"
+    assert body(thinking + WHOLE + "1").completion.strip() == WHOLE.strip()
 
 
 @pytest.mark.parametrize("before", ["", "\n", '"""An area."""\n'])
-def test_imports_from_the_future_come_before_those_of_the_prompt(before: str) -> None:
+def test_future_imports_come_before_those_of_the_prompt(before: str) -> None:
     future = "from __future__ import (\n    annotations,\n)\nfrom __future__ import generator_stop  # types\n"
     answer = before + future + WHOLE
     found = body(f"```python\n{answer}```")
@@ -162,6 +163,6 @@ def test_imports_from_the_future_come_before_those_of_the_prompt(before: str) ->
     compile(found.program, "program", "exec")
 
 
-def test_the_future_in_a_docstring_is_no_import() -> None:
+def test_a_future_import_in_a_docstring_is_ignored() -> None:
     answer = '"""\nfrom __future__ import annotations\n"""\n' + WHOLE
     assert body(answer).program == IMPORTS + answer

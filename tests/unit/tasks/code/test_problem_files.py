@@ -1,4 +1,4 @@
-"""Problems in all forms, and rows that cannot be used."""
+"""Problems in all file formats, and unusable rows."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.code.problem_files import read_problems, read_scaling
-from gcsl_cli.tasks.code.records import CodeProblem
+from gcsl_cli.tasks.code.problems import CodeProblem
 from gcsl_cli.tasks.code.sandbox.grader import Program, grade
 from tests.unit.tasks.code.sandbox.conftest import ROOMY
 
@@ -55,12 +55,12 @@ def one(folder: Path, row: Any) -> CodeProblem:
 
 def verdicts(problem: CodeProblem, *codes: str) -> list[tuple[int, int]]:
     programs = [Program(problem.identity, code) for code in codes]
-    found = grade(programs, {problem.identity: problem.graded_by()}, limits=ROOMY)
+    found = grade(programs, {problem.identity: problem.for_grader()}, limits=ROOMY)
     return [(verdict.passed, verdict.tests) for verdict in found]
 
 
 @pytest.mark.parametrize(("form", "tests"), [("humaneval", 2), ("mbpp", 2), ("evalplus", 3), ("plain", 1)])
-def test_references_pass_and_a_wrong_program_does_not(form: str, tests: int, tmp_path: Path, bubblewrap: None) -> None:
+def test_references_pass_and_wrong_programs_fail(form: str, tests: int, tmp_path: Path, bubblewrap: None) -> None:
     problem = one(tmp_path, ALL[form])
     wrong = problem.prompt + "\n    return 17\n" if "def add" in problem.prompt else "def add(a, b):\n    return 17\n"
 
@@ -68,7 +68,7 @@ def test_references_pass_and_a_wrong_program_does_not(form: str, tests: int, tmp
     assert verdicts(problem, problem.prompt + problem.reference, wrong) == [(tests, tests), (0, tests)]
 
 
-def test_mbpp_prompts_are_a_docstring_before_the_program(tmp_path: Path) -> None:
+def test_mbpp_prompts_are_docstrings(tmp_path: Path) -> None:
     problem = one(tmp_path, MBPP)
 
     assert problem.prompt == ('"""\nWrite a function "add".\nassert add(1, 2) == 3\nassert add(2, 2) == 4\n"""')
@@ -86,8 +86,8 @@ def test_the_official_split_of_mbpp(number: int, split: str, tmp_path: Path) -> 
     assert one(tmp_path, MBPP | {"task_id": number}).split == split
 
 
-def test_values_near_the_expected_ones_pass_where_the_data_set_says_so(tmp_path: Path, bubblewrap: None) -> None:
-    """The third input adds lists, and 1e-7 more than the second's sum is within 1e-6."""
+def test_values_within_the_tolerance_of_the_dataset_pass(tmp_path: Path, bubblewrap: None) -> None:
+    """The sum of the second input is off by 1e-7 or 1e-3, the tolerance is 1e-6; the third input adds lists."""
     problem = one(tmp_path, EVALPLUS)
     near = PROMPT + "    return a + b + 1e-7 if isinstance(a, float) else a + b\n"
     far = PROMPT + "    return a + b + 1e-3 if isinstance(a, float) else a + b\n"
@@ -100,19 +100,19 @@ def test_values_near_the_expected_ones_pass_where_the_data_set_says_so(tmp_path:
     [
         ({"task_id": 1, "prompt": "x"}, "no tests: none of the keys"),
         (HUMANEVAL | {"test": ""}, "test is missing"),
-        (HUMANEVAL | {"test": "def check(:"}, "test is no Python"),
+        (HUMANEVAL | {"test": "def check(:"}, "test is not valid Python"),
         (HUMANEVAL | {"entry_point": None}, "entry_point is missing"),
-        (HUMANEVAL | {"prompt": 7}, "prompt is no text"),
+        (HUMANEVAL | {"prompt": 7}, "prompt is not text"),
         ({key: value for key, value in HUMANEVAL.items() if key != "task_id"}, "task_id is missing"),
         (MBPP | {"test_list": []}, "no tests"),
-        (MBPP | {"test_list": [1]}, "test_list is no list of texts"),
+        (MBPP | {"test_list": [1]}, "test_list is not a list of strings"),
         (MBPP | {"code": "x = 1"}, "no entry_point, and the tests call no function that the solution defines"),
         (EVALPLUS | {"base_input": [], "plus_input": []}, "no tests"),
         (PLAIN | {"tests": "  "}, "no tests"),
         (["no", "object"], "not a JSON object"),
     ],
 )
-def test_rows_that_cannot_be_used_are_left_out_with_their_line(row: Any, reason: str, tmp_path: Path) -> None:
+def test_unusable_rows_are_reported_with_their_line(row: Any, reason: str, tmp_path: Path) -> None:
     problems, faults = read_problems(written(tmp_path, HUMANEVAL | {"task_id": "other"}, row))
 
     assert [problem.identity for problem in problems] == ["other"]
@@ -121,7 +121,7 @@ def test_rows_that_cannot_be_used_are_left_out_with_their_line(row: Any, reason:
     assert "problems.jsonl:2" in line
 
 
-def test_a_problem_counts_once(tmp_path: Path) -> None:
+def test_a_repeated_problem_is_dropped(tmp_path: Path) -> None:
     problems, faults = read_problems(written(tmp_path, HUMANEVAL, HUMANEVAL))
 
     assert len(problems) == 1
@@ -141,19 +141,19 @@ def test_gzip_and_blank_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("problems.jsonl", b"", "no problem in it can be used"),
-        ("problems.jsonl", b"{}\n", "no problem in it can be used. 1 x no tests"),
+        ("problems.jsonl", b"", "contains no usable problem"),
+        ("problems.jsonl", b"{}\n", "contains no usable problem. 1 x no tests"),
         ("problems.jsonl.gz", b"not gzip", "cannot be read"),
-        ("problems.txt", b"x", "a file of an unknown kind"),
+        ("problems.txt", b"x", "unknown file type"),
     ],
 )
-def test_files_that_cannot_be_used(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+def test_unusable_files(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_problems(tmp_path / name)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_problems(tmp_path / "none.jsonl")
 
@@ -171,4 +171,4 @@ def test_inputs_of_growing_size(tmp_path: Path) -> None:
 
     assert found["HumanEval/0"].sizes == (10, 100)
     assert found["HumanEval/0"].reference == PROMPT + "\n    return a + b\n"
-    assert faults.counts == {"input_levels has something else than whole numbers": 1}
+    assert faults.counts == {"input_levels contains something other than integers": 1}

@@ -1,4 +1,4 @@
-"""Timing many programs: each once, by problem, kept in shards; and percentiles among the known solutions."""
+"""Timing programs once each, cached by problem, and percentiles among the known solutions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,18 @@ import pytest
 from gcsl_cli.data.input_files import Faults
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.tasks.code import speed
-from gcsl_cli.tasks.code.efficiency import Timing
-from gcsl_cli.tasks.code.records import CodeProblem, Scaling
-from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code.problems import CodeProblem, Scaling
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Program
-from gcsl_cli.tasks.code.speed import SpeedConfig, Stopwatch
+from gcsl_cli.tasks.code.speed import SpeedConfig, SpeedGrader, percentile
+from gcsl_cli.tasks.code.timing import Timing
 
 SCALING = Scaling("def generate_input(size, lid, cid): ...", (1, 2), "def f(): ...")
 PROBLEMS = {name: CodeProblem(name, "", "f", (), scaling=SCALING if name != "none" else None) for name in ("a", "none")}
 
 
 class Clock:
-    """In place of the sandbox: a program's text is its relative time; notes what it timed, and may be interrupted."""
+    """Replaces the sandbox: a program's text is its relative time; records what it timed, and can be interrupted."""
 
     def __init__(self) -> None:
         self.timed: list[Program] = []
@@ -46,8 +46,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def stopwatch(**config: Any) -> Stopwatch:
-    return Stopwatch(PROBLEMS, SpeedConfig(**config), Sandbox())
+def speed_grader(**config: Any) -> SpeedGrader:
+    return SpeedGrader(PROBLEMS, SpeedConfig(**config), Sandbox())
 
 
 def programs(*codes: str, identity: str = "a") -> list[Program]:
@@ -55,51 +55,51 @@ def programs(*codes: str, identity: str = "a") -> list[Program]:
 
 
 def test_a_program_is_timed_once(clock: Clock) -> None:
-    watch = stopwatch()
+    grader = speed_grader()
 
-    assert [one.relative for one in watch(programs("2", "3", "2"))] == [2, 3, 2]
-    assert [one.relative for one in watch(programs("3"))] == [3]
+    assert [one.relative for one in grader(programs("2", "3", "2"))] == [2, 3, 2]
+    assert [one.relative for one in grader(programs("3"))] == [3]
     assert clock.timed == programs("2", "3")
 
 
 def test_percentiles_are_among_known_solutions_of_the_same_problem(clock: Clock) -> None:
-    """Beside 1 (the reference of the inputs), 2 and 4: 3 is faster than one of three, 1 than two and as fast as one.
+    """Among 1 (the inputs' reference), 2 and 4: 3 is faster than one of three; 1 is faster than two and ties with one.
 
-    A solution of another problem is not compared with, and a known one is compared with itself too (half).
+    A known solution ties with itself, and solutions of other problems are ignored.
     """
     known = [*programs("2", "4"), *programs("9", identity="b")]
-    found = stopwatch().percentiles(programs("3", "1", "4", "inf"), known)
+    found = speed_grader().percentiles(programs("3", "1", "4", "inf"), known)
 
     assert found == pytest.approx([1 / 3, 2.5 / 3, 0.5 / 3, 0])
 
 
-def test_without_known_solutions_there_is_the_reference(clock: Clock) -> None:
-    assert stopwatch().percentiles(programs("0.5", "1", "2"), []) == pytest.approx([1, 0.5, 0])
+def test_without_known_solutions_only_the_reference_counts(clock: Clock) -> None:
+    assert speed_grader().percentiles(programs("0.5", "1", "2"), []) == pytest.approx([1, 0.5, 0])
 
 
 def test_nothing_to_time(clock: Clock) -> None:
-    assert stopwatch().percentiles([], programs("2")).shape == (0,)
+    assert speed_grader().percentiles([], programs("2")).shape == (0,)
     assert clock.timed == []
 
 
-def test_problems_without_times_are_told_once(clock: Clock) -> None:
-    watch, faults = stopwatch(), Faults()
-    watch.faults = faults
-    found = watch.percentiles(programs("1", "2", identity="none"), [])
-    watch.percentiles(programs("3", identity="none"), [])
+def test_untimed_problems_are_reported_once(clock: Clock) -> None:
+    grader, faults = speed_grader(), Faults()
+    grader.faults = faults
+    found = grader.percentiles(programs("1", "2", identity="none"), [])
+    grader.percentiles(programs("3", identity="none"), [])
 
     assert np.isnan(found).all()
     assert faults.lines() == ["1 x a problem that is not timed (no inputs): none"]
 
 
-def test_what_was_timed_is_found_again(clock: Clock, tmp_path: Path) -> None:
+def test_interrupted_timing_resumes(clock: Clock, tmp_path: Path) -> None:
     """The second problem is interrupted; the first one is not timed again."""
     asked = [*programs("2", "inf"), *programs("1", identity="none")]
     clock.fail_at = 2
     with pytest.raises(KeyboardInterrupt):
-        stopwatch()(asked, tmp_path)
+        speed_grader()(asked, tmp_path)
     clock.fail_at = None
-    found = stopwatch()(asked, tmp_path)
+    found = speed_grader()(asked, tmp_path)
 
     assert clock.timed == asked
     assert [one.relative for one in found[:2]] == [2, math.inf]
@@ -107,10 +107,10 @@ def test_what_was_timed_is_found_again(clock: Clock, tmp_path: Path) -> None:
     assert found[2].reason == "no inputs"
 
 
-def test_other_ways_of_timing_are_other_times(clock: Clock, tmp_path: Path) -> None:
-    stopwatch()(programs("2"), tmp_path)
-    stopwatch(repeats=1)(programs("2"), tmp_path)
-    Stopwatch(PROBLEMS, SpeedConfig(), Sandbox("rlimit"))(programs("2"), tmp_path)
+def test_times_depend_on_settings_and_sandbox(clock: Clock, tmp_path: Path) -> None:
+    speed_grader()(programs("2"), tmp_path)
+    speed_grader(repeats=1)(programs("2"), tmp_path)
+    SpeedGrader(PROBLEMS, SpeedConfig(), Sandbox("rlimit"))(programs("2"), tmp_path)
 
     assert len(clock.timed) == 3
 
@@ -123,7 +123,32 @@ def test_numbers_out_of_range(name: str) -> None:
         config.check("bubblewrap")
 
 
-def test_a_container_does_not_tell_times() -> None:
+def test_docker_does_not_report_times() -> None:
     SpeedConfig().check("docker")
-    with pytest.raises(ConfigError, match="docker does not tell processor time"):
+    with pytest.raises(ConfigError, match="docker does not report CPU time"):
         SpeedConfig(inputs="enamel.csv").check("docker")
+
+
+@pytest.mark.parametrize(
+    ("relative", "known", "share"),
+    [
+        (1.0, [2.0, 3.0, 0.5, 0.4], 0.5),
+        (1.0, [1.0], 0.5),
+        (1.0, [1.04, 0.96, 2.0, 2.0], 0.75),
+        (1.0, [1.12, 1.08, 0.92, 2.0], 0.75),
+        (1.0, [0.88, 0.92], 0.25),
+        (0.1, [1.0, math.inf], 1.0),
+        (9.0, [1.0, math.nan, math.inf, math.nan], 0.5),
+        (math.inf, [1.0, 2.0], 0.0),
+        (math.inf, [1.0, math.inf], 0.25),
+    ],
+)
+def test_percentile(relative: float, known: list[float], share: float) -> None:
+    """Slower solutions count 1, ties within a factor of 1.1 count half."""
+    assert percentile(relative, np.array(known)) == share
+
+
+def test_percentile_of_unknown_times() -> None:
+    assert math.isnan(percentile(math.nan, np.array([1.0])))
+    assert math.isnan(percentile(1.0, np.array([])))
+    assert math.isnan(percentile(1.0, np.array([math.nan])))

@@ -1,4 +1,4 @@
-"""A prompt of either kind and answers to it."""
+"""A prompt of each kind, with answers to it."""
 
 from gcsl_cli.tasks.code.extraction import Extracted, extract
 

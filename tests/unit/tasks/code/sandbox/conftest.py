@@ -1,4 +1,4 @@
-"""What the tests of the sandbox share: limits, and one grading of all hostile programs."""
+"""Limits and the verdicts on all hostile programs, shared across the sandbox tests."""
 
 import pytest
 
@@ -19,7 +19,7 @@ ROOMY = Limits(cpu_seconds=10, wall_seconds=60)
 
 @pytest.fixture(scope="session")
 def hostile_verdicts(bubblewrap: None) -> dict[str, Verdict]:
-    """Verdicts on the hostile programs, all by the same worker, each followed by an honest program."""
+    """Grade all hostile programs with one worker; an honest program after each must still be solved."""
     from tests.unit.tasks.code.sandbox.hostile import TESTS, programs
 
     problems = {"hostile": Problem("hostile", (TESTS,), "solve"), "honest": Problem("honest", HONEST, "add")}

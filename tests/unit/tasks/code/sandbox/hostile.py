@@ -1,4 +1,4 @@
-"""Programs that attack the sandbox or the grader, one attack each: `hostile_programs/*.txt`, a group a file.
+"""Programs that attack the sandbox or the grader, one attack each; `hostile_programs/*.txt` has one group per file.
 
     #### tcp
     import socket
@@ -6,8 +6,9 @@
         socket.create_connection(('1.1.1.1', 80), 1)
         return 'ESCAPED'
 
-A test asks `solve(1)` for "ESCAPED", which a program answers when its attack succeeded, and `solve(2)` for a value that
-only the tests know. So a passed test is a hole: in the walls by the first, in the verdict by the second.
+The first test expects `solve(1)` to return "ESCAPED", which a program does if its attack succeeded. The second expects
+`solve(2)` to return a value that only the tests know. A passed test therefore reveals a hole: the first one in the
+sandbox, the second one in the grader.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ def check(candidate):
     assert candidate(2) == expected
 """
 FOLDER = Path(__file__).with_name("hostile_programs")
-# What the verdict may say of the programs of a group; of the other groups anything but "".
+# Errors allowed in the verdicts of a group; the other groups may have any error but "".
 LIMITS = {
     "network": {"forbidden", "gaierror", "URLError"},
     "bomb": {"timeout", "memory", "processes", "disk", "open files", "forbidden", "syntax", "RecursionError", "crash"},
@@ -30,7 +31,7 @@ LIMITS = {
 
 
 def programs() -> dict[str, str]:
-    """Code by "group: name"."""
+    """Code of all programs by "group: name"."""
     found = {}
     for path in sorted(FOLDER.glob("*.txt")):
         for section in path.read_text(encoding="utf-8").split("#### ")[1:]:

@@ -1,4 +1,4 @@
-"""The codec: what goes in comes out, and nothing else does."""
+"""The codec: values survive the round trip; everything else is refused."""
 
 import math
 import os
@@ -34,7 +34,7 @@ PLAIN = st.recursive(
 
 
 def shape(value: object) -> object:
-    """A value with the types inside, because True equals 1 and 1.0."""
+    """A value together with all types in it, because True equals 1 and 1.0."""
     if isinstance(value, list | tuple):
         return type(value), [shape(item) for item in value]
     if isinstance(value, dict):
@@ -45,22 +45,22 @@ def shape(value: object) -> object:
 
 
 @given(PLAIN)
-def test_plain_values_come_back(value: object) -> None:
+def test_plain_values_round_trip(value: object) -> None:
     assert shape(decode(encode(value))) == shape(value)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, -0.0, "\ud800", range(3, 9, 2), (), {}])
-def test_rare_values_come_back(value: object) -> None:
+def test_rare_values_round_trip(value: object) -> None:
     assert repr(decode(encode(value))) == repr(value)
 
 
-def test_integers_of_any_size_come_back() -> None:
-    """Of 255 and 256 bytes too, where the form changes."""
+def test_integers_of_any_size_round_trip() -> None:
+    """Including those of 255 and 256 bytes, where the encoding changes."""
     for value in (10**5000, -(2**4000), 2**2039 - 1, 2**2039, -(2**2039), 255, 256, -128, -129):
         assert decode(encode(value)) == value
 
 
-def test_nan_comes_back() -> None:
+def test_nan_round_trips() -> None:
     assert math.isnan(decode(encode(math.nan)))
 
 
@@ -82,7 +82,7 @@ Point = namedtuple("Point", "x y")
     ("value", "plain"),
     [(Equal(4), 4), (Level.HIGH, 3), (Counter("aab"), {"a": 2, "b": 1}), (Point(1, 2), (1, 2)), ([Equal(1)], [1])],
 )
-def test_subclasses_arrive_as_the_plain_value(value: object, plain: object) -> None:
+def test_subclasses_are_sent_as_the_plain_base_type(value: object, plain: object) -> None:
     assert shape(decode(encode(value))) == shape(plain)
 
 
@@ -96,14 +96,14 @@ def test_other_types_are_refused() -> None:
             encode(value)
 
 
-def test_iterators_only_when_asked_for() -> None:
+def test_iterators_are_encoded_on_request_only() -> None:
     with pytest.raises(OutsideError, match="generator"):
         encode(number for number in range(3))
     assert list(decode(encode((number for number in range(3)), iterators=True))) == [0, 1, 2]
 
 
 def test_sizes_are_limited() -> None:
-    """Each element of the list takes 3 bytes, of the text one, and the integer has 1001 bytes."""
+    """A list element takes 3 bytes, a character 1 byte; the integer has 1001 bytes."""
     for value in ([1] * 400, "x" * 1001, 2**8000, iter(int, 1)):
         with pytest.raises(TooLargeError):
             encode(value, limit=1000, iterators=True)
@@ -129,7 +129,7 @@ def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
     [b"", b"x", b"NN", b"i\5\1", b"s\0\0\0\4abc", b"l\xff\xff\xff\xffN", b"S\0\0\0\1l\0\0\0\0", b"d\0\0\0\1N", b"f\0"],
 )
 def test_broken_bytes_are_refused(data: bytes) -> None:
-    """Nothing, an unknown tag, too much, cut short in five ways, a list in a set, half a pair."""
+    """Empty input, unknown tag, trailing bytes, several truncated values, a list in a set, half a pair."""
     with pytest.raises(BrokenFrameError):
         decode(data)
 
@@ -151,21 +151,21 @@ def test_frames(pipe: tuple[int, Callable[[bytes], None]]) -> None:
     assert [read_frame(read), read_frame(read), read_frame(read)] == [b"one", b"", None]
 
 
-def test_a_frame_that_is_cut_short(pipe: tuple[int, Callable[[bytes], None]]) -> None:
+def test_a_truncated_frame(pipe: tuple[int, Callable[[bytes], None]]) -> None:
     read, fill = pipe
     fill(framed(b"four")[:-1])
     with pytest.raises(BrokenFrameError):
         read_frame(read)
 
 
-def test_a_frame_that_says_it_is_huge(pipe: tuple[int, Callable[[bytes], None]]) -> None:
+def test_a_frame_that_announces_a_huge_size(pipe: tuple[int, Callable[[bytes], None]]) -> None:
     read, fill = pipe
     fill(b"\xff\xff\xff\xff")
     with pytest.raises(TooLargeError):
         read_frame(read, 1000)
 
 
-def test_nobody_reads() -> None:
+def test_writing_without_a_reader() -> None:
     read, write = os.pipe()
     os.close(read)
     with pytest.raises(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""Verdicts on honest programs, broken ones and broken problems."""
+"""Verdicts on correct and broken programs, and on broken problems."""
 
 import gzip
 import json
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from gcsl_cli.errors import ConfigError, DependencyError
-from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
-from gcsl_cli.tasks.code.sandbox.remote import RemoteWorker
+from gcsl_cli.tasks.code.sandbox.worker_client import WorkerClient
 from tests.unit.tasks.code.sandbox.conftest import ROOMY
 
 ADD = Problem("add", ("assert add(1, 2) == 3", "assert add(2, 2) == 4", "assert add([1], [2]) == [1, 2]"), "add")
@@ -55,14 +55,14 @@ def test_kinds_of_verdicts(code: str, passed: int, error: str, test: int, bubble
 
 
 def test_a_large_program(bubblewrap: None) -> None:
-    """Ten megabytes of a comment are run; ten megabytes of additions are too much for its memory."""
+    """A comment of 10 MB is fine; 10 MB of additions exceed the memory limit."""
     assert verdict("#" + "x" * 10**7 + "\ndef add(a, b): return a + b").solved
     small = Limits(cpu_seconds=10, wall_seconds=60, memory_bytes=128 * MEBIBYTE)
     assert verdict("x = 0" + "+1" * 5 * 10**6, limits=small).error in {"memory", "syntax", "crash", "timeout"}
 
 
-def test_a_program_at_its_limit_does_not_keep_the_others_waiting(bubblewrap: None) -> None:
-    """Verdicts come in order, so the first one is the endless program's; until then the others are graded."""
+def test_a_slow_program_does_not_block_the_others(bubblewrap: None) -> None:
+    """The first verdict is that of the endless program; meanwhile, the others are graded."""
     taken: list[Program] = []
 
     def programs() -> Iterator[Program]:
@@ -87,8 +87,8 @@ def test_a_program_at_its_limit_does_not_keep_the_others_waiting(bubblewrap: Non
         (Problem("p", ("import sys; sys.stdout = None; assert add(1, 2) == 4",), "add"), "wrong answer"),
     ],
 )
-def test_problems_that_cannot_be_used(problem: Problem, error: str, bubblewrap: None) -> None:
-    """The next program, of another problem, is graded by the same worker."""
+def test_unusable_problems(problem: Problem, error: str, bubblewrap: None) -> None:
+    """The same worker then grades a program of another problem."""
     code = "def add(a, b): return a + b"
     rows = [Program("p", code), Program("add", code)]
     first, second = grade(rows, {"p": problem, "add": ADD}, limits=ROOMY)
@@ -102,13 +102,13 @@ def test_tests_that_never_end_stop_at_the_limit(bubblewrap: None) -> None:
     assert verdict("def add(a, b): return a + b", problem, limits).error == "timeout"
 
 
-def test_a_candidate_does_not_replace_the_helpers_of_tests(bubblewrap: None) -> None:
+def test_a_candidate_cannot_replace_helpers_of_the_tests(bubblewrap: None) -> None:
     problem = Problem("p", ("assert helper(double(2)) == 5",), "double", setup="def helper(n): return n + 1")
     assert verdict("def double(n): return n * 2", problem).solved
     assert not verdict("def helper(n): return 5\ndef double(n): return 0", problem).solved
 
 
-def test_tests_catch_the_exceptions_of_a_candidate(bubblewrap: None) -> None:
+def test_tests_can_catch_exceptions_of_a_candidate(bubblewrap: None) -> None:
     test = "try:\n    add(1, '2')\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError"
     problem = Problem("p", (test,), "add")
     assert verdict("def add(a, b): return a + b", problem).solved
@@ -116,7 +116,7 @@ def test_tests_catch_the_exceptions_of_a_candidate(bubblewrap: None) -> None:
     assert verdict("def add(a, b): raise StopIteration", problem).error == "StopIteration"
 
 
-def test_an_iterator_arrives_with_its_values(bubblewrap: None) -> None:
+def test_iterators_are_sent_as_their_values(bubblewrap: None) -> None:
     problem = Problem("p", ("assert list(double([1, 2])) == [2, 4]",), "double")
     assert verdict("def double(n): return map(lambda x: 2 * x, n)", problem).solved
     assert verdict("def double(n): yield from [2, 4]", problem).solved
@@ -130,8 +130,8 @@ def test_an_iterator_arrives_with_its_values(bubblewrap: None) -> None:
         Problem("p", ("def check(candidate):\n    assert candidate((1).__add__, 2) == 3\n",), "apply", together=True),
     ],
 )
-def test_values_that_are_not_plain_are_graded_together(problem: Problem, bubblewrap: None) -> None:
-    """A function, an object of the candidate's class, and by the problem's own word."""
+def test_values_that_are_not_plain_need_a_shared_process(problem: Problem, bubblewrap: None) -> None:
+    """A function, an instance of the candidate's class, and a problem that demands it."""
     code = "class Adder:\n    def __init__(self, n): self.n = n\n    def __call__(self, n): return self.n + n\n"
     good = verdict(code + "def apply(f, n): return f(n)", problem)
     bad = verdict(code + "def apply(f, n): return n", problem)
@@ -139,32 +139,32 @@ def test_values_that_are_not_plain_are_graded_together(problem: Problem, bubblew
     assert (bad.passed, bad.tests, bad.error, bad.together) == (0, 1, "wrong answer", True)
 
 
-def test_verdicts_come_in_the_order_of_their_programs(bubblewrap: None) -> None:
+def test_verdicts_are_in_the_order_of_the_programs(bubblewrap: None) -> None:
     programs = (Program("add", f"def add(a, b): return {'a + b' if n % 3 else n}") for n in range(20))
     found = list(grade(programs, {"add": ADD}, workers=2, limits=ROOMY))
     assert [one.solved for one in found] == [bool(n % 3) for n in range(20)]
 
 
 @pytest.mark.parametrize(("cpu_seconds", "runs"), [(0.1, 2), (2.9, 1)])
-def test_a_timeout_without_work_is_run_once_more(
+def test_a_timeout_with_little_cpu_time_is_rerun(
     cpu_seconds: float, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tenth of a second of work out of three: the machine was busy. Nearly all three: the program is slow."""
+    """With 0.1 of 3 CPU seconds used, the machine was busy; with 2.9, the program is slow."""
     asked = []
 
-    def ask(self: RemoteWorker, request: tuple[object, ...]) -> tuple[object, ...]:
+    def ask(self: WorkerClient, request: tuple[object, ...]) -> tuple[object, ...]:
         asked.append(request)
         return (
             (0, 3, "timeout", "", 0, cpu_seconds, 10.0, False) if len(asked) == 1 else (3, 3, "", "", -1, 1, 1, False)
         )
 
-    monkeypatch.setattr(RemoteWorker, "start", lambda self: None)
-    monkeypatch.setattr(RemoteWorker, "ask", ask)
+    monkeypatch.setattr(WorkerClient, "start", lambda self: None)
+    monkeypatch.setattr(WorkerClient, "ask", ask)
     found = verdict("", limits=Limits(cpu_seconds=3))
     assert (len(asked), found.solved) == (runs, runs == 2)
 
 
-def test_mistakes_of_the_caller() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(ConfigError, match="workers=0"):
         list(grade([], {}, workers=0))
     with pytest.raises(ConfigError, match="memory_bytes=1 is too small"):
@@ -178,9 +178,9 @@ def test_a_program_of_an_unknown_problem(bubblewrap: None) -> None:
         list(grade([Program("other", "")], {"add": ADD}))
 
 
-def test_a_sandbox_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing runs, and the message has the line that installs it; the exit code is 2."""
-    monkeypatch.setattr("gcsl_cli.tasks.code.sandbox.bubblewrap.PROGRAM", "no-such-bwrap")
+def test_a_missing_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is run; the message contains the install command, and the exit code is 2."""
+    monkeypatch.setattr("gcsl_cli.tasks.code.sandbox.backends.BWRAP", "no-such-bwrap")
     with pytest.raises(DependencyError, match="sudo apt-get install bubblewrap") as caught:
         verdict("def add(a, b): return a + b")
     assert caught.value.exit_code == 2
@@ -204,7 +204,7 @@ def test_the_canonical_solutions_of_humaneval_pass(bubblewrap: None) -> None:
 
 
 def test_the_references_of_mbpp(bubblewrap: None) -> None:
-    """All but 367 and 927, whose set-up uses the class `Node` of the reference."""
+    """All pass except 367 and 927, whose setup uses the reference's class `Node`."""
     folder = os.environ.get("GCSL_TEST_DATA")
     path = Path(folder or "") / "mbpp.jsonl"
     if not folder or not path.exists():
@@ -216,7 +216,7 @@ def test_the_references_of_mbpp(bubblewrap: None) -> None:
 
 
 def mbpp_problem(row: dict[str, str]) -> Problem:
-    """The entry point is the first function that the tests call and the reference defines."""
+    """Build a problem whose entry point is the first function that the tests call and the reference defines."""
     import ast
 
     calls = [node.func for test in row["test_list"] for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]

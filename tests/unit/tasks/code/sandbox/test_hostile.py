@@ -1,4 +1,4 @@
-"""No hostile program passes, escapes or outlives its limit, and the grader goes on after each."""
+"""Hostile programs pass no test, do not escape or outlive their limits, and leave the grader intact."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.unit.tasks.code.sandbox.hostile import LIMITS, programs
 
 
 @pytest.mark.parametrize("name", programs())
-def test_a_hostile_program_gets_nowhere(name: str, hostile_verdicts: dict[str, Verdict]) -> None:
+def test_a_hostile_program_is_contained(name: str, hostile_verdicts: dict[str, Verdict]) -> None:
     verdict = hostile_verdicts[name]
 
     assert (verdict.passed, verdict.tests, verdict.together) == (0, 2, False)
@@ -45,7 +45,7 @@ def test_the_verdict_names_the_limit(name: str, limit: str, hostile_verdicts: di
 
 
 def test_nothing_outlives_its_grading(bubblewrap: None) -> None:
-    """Processes with a mark in their environment are looked for after each verdict."""
+    """After each verdict, no process with the marker on its command line is left."""
     mark = f"GCSL_MARK_{os.getpid()}"
     code = f"""
 import os, time
@@ -111,7 +111,7 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize("name", TOGETHER)
-def test_a_hostile_program_in_the_process_of_its_tests(name: str, bubblewrap: None) -> None:
+def test_a_hostile_program_that_shares_a_process_with_its_tests(name: str, bubblewrap: None) -> None:
     problem = Problem("together", ("assert solve(abs) == 'secret'",), "solve", together=True)
     limits = Limits(cpu_seconds=1, wall_seconds=10)
     (verdict,) = grade([Program("together", TOGETHER[name])], {"together": problem}, limits=limits)

@@ -1,4 +1,4 @@
-"""Relative times: derived by hand from times that are given, and told apart by a big factor where they are measured."""
+"""Relative times: derived by hand from fake measurements, and compared by a large factor if measured."""
 
 import csv
 import math
@@ -7,16 +7,15 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.code import efficiency
-from gcsl_cli.tasks.code.efficiency import TIMING_LIMITS, Timing, percentile, relative_times, timing_problem
-from gcsl_cli.tasks.code.records import CodeProblem, Scaling
-from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code import timing
+from gcsl_cli.tasks.code.problems import CodeProblem, Scaling
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.tasks.code.sandbox.limits import Limits
+from gcsl_cli.tasks.code.timing import TIMING_LIMITS, Timing, relative_times, timing_problem
 
 GENERATOR = "def generate_input(size, lid, cid): return list(range(size)),"
 LINEAR = "def total(numbers):\n    n = 0\n    for number in numbers: n += number\n    return n\n"
@@ -53,8 +52,8 @@ def test_right_and_wrong_answers(bubblewrap: None) -> None:
     assert (wrong.passed, wrong.error, wrong.test) == (1, "wrong answer", 1)
 
 
-def test_a_reference_that_recurs_calls_itself(bubblewrap: None) -> None:
-    """With the candidate in its place it would answer 5 as the candidate does, instead of 1."""
+def test_a_recursive_reference_calls_itself(bubblewrap: None) -> None:
+    """If it called the candidate, it would return the candidate's 5 instead of 1."""
     reference = "def down(n): return n if n < 2 else down(n - 1)"
     recursive = problem(reference, "def generate_input(size, lid, cid): return size,", sizes=(3, 30), name="down")
     assert verdict("def down(n): return 1", recursive).solved
@@ -67,7 +66,7 @@ def test_a_function_may_have_any_name(name: str, bubblewrap: None) -> None:
     assert verdict(f"def {name}(numbers): return sum(numbers)", named).solved
 
 
-def test_nobody_changes_the_input_of_the_checker(bubblewrap: None) -> None:
+def test_programs_cannot_change_the_input_of_the_checker(bubblewrap: None) -> None:
     sort = "def least(numbers):\n    numbers.sort()\n    return numbers[0]\n"
     checker = "def __check(input, answer, output): return input == ([3, 1, 2],) and answer == output == 1"
     scaled = problem(sort, "def generate_input(size, lid, cid): return [3, 1, 2],", checker, name="least")
@@ -75,7 +74,7 @@ def test_nobody_changes_the_input_of_the_checker(bubblewrap: None) -> None:
 
 
 def test_inputs_are_the_same_in_every_run(bubblewrap: None) -> None:
-    """Level and case are the seed, so one program can know both numbers."""
+    """Level and case are the seed, so a program can know both numbers."""
     first, second = (random.Random(f"{level} 0").random() for level in (0, 1))
     drawn = problem(
         "def known(x): return True", "def generate_input(size, lid, cid): return random.random(),", name="known"
@@ -84,14 +83,14 @@ def test_inputs_are_the_same_in_every_run(bubblewrap: None) -> None:
     assert first != second
 
 
-def test_every_input_arrives_though_answers_are_wrong(bubblewrap: None) -> None:
-    """The fourth call of four answers 4."""
+def test_wrong_answers_do_not_stop_the_run(bubblewrap: None) -> None:
+    """Only the fourth of four calls returns the expected 4."""
     code = "calls = []\ndef total(numbers):\n    calls.append(0)\n    return len(calls)\n"
     found = verdict(code, problem("def total(numbers): return 4"), cases=2)
     assert (found.passed, found.tests, found.test) == (1, 4, 0)
 
 
-def test_helpers_of_the_reference_serve_generator_and_checker(bubblewrap: None) -> None:
+def test_generator_and_checker_can_use_helpers_of_the_reference(bubblewrap: None) -> None:
     reference = "def double(n): return 2 * n\ndef half(n): return n // 2\n"
     generator = "def generate_input(size, lid, cid): return double(size),"
     checker = "def __check(input, answer, output): return double(output) == input[0]"
@@ -99,8 +98,8 @@ def test_helpers_of_the_reference_serve_generator_and_checker(bubblewrap: None) 
     assert verdict("def half(n): return n / 2", scaled).solved
 
 
-def given_times(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[str, list[float]]) -> None:
-    """Programs take these times one after the other, the last one from then on; keys are what the code contains."""
+def fake_times(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[str, list[float]]) -> None:
+    """Replace the sandbox: a program whose code contains a key takes the key's times in turn, then repeats the last."""
 
     def graded(programs: Iterable[Program], problems: Mapping[str, Problem], **_: object) -> Iterator[Verdict]:
         for program in programs:
@@ -109,12 +108,12 @@ def given_times(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[str, list[floa
             solved = "pass" not in program.code
             yield Verdict(2 * solved, 2, "" if solved else "wrong answer", "", solved - 1, cpu, 1.0, False)
 
-    monkeypatch.setattr(efficiency, "grade", graded)
+    monkeypatch.setattr(timing, "grade", graded)
 
 
 def test_relative_times_are_ratios_of_minima_above_the_empty_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty 1.0, reference 1.5 (after 9.0 in the trial, which does not count), candidate 2.5: 1.5 / 0.5 = 3."""
-    given_times(monkeypatch, {"pass": [1.2, 1.0], "n += number": [0.1, 1.5, 1.7], "last": [2.5, 3.0]})
+    """Minima: empty 1.0, reference 1.5 (its trial run of 0.1 does not count), candidate 2.5; 1.5 / 0.5 = 3."""
+    fake_times(monkeypatch, {"pass": [1.2, 1.0], "n += number": [0.1, 1.5, 1.7], "last": [2.5, 3.0]})
     programs = [Program("p", QUADRATIC), Program("p", LINEAR), Program("p", QUADRATIC)]
     slow, same, again = relative_times(programs, {"p": problem()}, repeats=2)
     assert slow == again == Timing(3.0, "", 1.5, 0.5, 0.15)
@@ -124,18 +123,18 @@ def test_relative_times_are_ratios_of_minima_above_the_empty_program(monkeypatch
 @pytest.mark.parametrize(
     ("reference", "candidate", "relative"), [(1.05, 1.3, 2.0), (1.05, 0.9, 1.0), (1.3, 1.1, 0.5), (0.8, 1.6, 4.0)]
 )
-def test_what_cannot_be_measured_counts_as_the_floor(
+def test_times_below_the_floor_are_raised_to_it(
     reference: float, candidate: float, relative: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The floor is 0.15 of the empty program's 1.0: 0.3 / 0.15, 0.15 / 0.15, 0.15 / 0.3, 0.6 / 0.15."""
-    given_times(monkeypatch, {"pass": [1.0], "n += number": [reference], "last": [candidate]})
+    fake_times(monkeypatch, {"pass": [1.0], "n += number": [reference], "last": [candidate]})
     (found,) = relative_times([Program("p", QUADRATIC)], {"p": problem()}, repeats=1)
     assert found.relative == pytest.approx(relative)
     assert found.reason == ""
 
 
-def test_slow_programs_are_told_from_fast_ones(bubblewrap: None) -> None:
-    """At 3000 numbers the quadratic sum does 4.5 million additions, the linear one 3000."""
+def test_slow_programs_are_distinguished_from_fast_ones(bubblewrap: None) -> None:
+    """For 3000 numbers, the quadratic sum does 4.5 million additions, the linear one 3000."""
     slow, fast = relative_times(
         [Program("p", QUADRATIC), Program("p", "def total(numbers): return sum(numbers)")], {"p": problem()}, repeats=2
     )
@@ -164,20 +163,20 @@ def test_programs_that_fail_are_infinitely_slow(code: str, reason: str, bubblewr
 
 
 def test_time_cannot_be_hidden_in_a_child(bubblewrap: None) -> None:
-    """A child that nobody waits for is not counted by the kernel, so there may be none, whatever the limits say."""
+    """The kernel does not count the time of a child that nobody waits for, so none is allowed, whatever the limits."""
     code = "import os\ndef total(numbers):\n    if os.fork() == 0: os._exit(0)\n    return sum(numbers)\n"
     (found,) = relative_times([Program("p", code)], {"p": problem()}, repeats=1, limits=Limits(processes=16))
     assert (found.relative, found.reason[:9]) == (math.inf, "processes")
 
 
-def test_common_modules_leave_the_names_of_a_program_alone(bubblewrap: None) -> None:
+def test_common_modules_do_not_shadow_names_of_a_program(bubblewrap: None) -> None:
     code = "def string(n): return n\ndef total(numbers): return string(sum(numbers))"
     (found,) = relative_times([Program("p", code)], {"p": problem()}, repeats=1)
     assert math.isfinite(found.relative)
 
 
-def test_problems_that_do_not_work_are_not_timed(bubblewrap: None) -> None:
-    """The others are."""
+def test_unusable_problems_are_not_timed(bubblewrap: None) -> None:
+    """Only the first problem is usable."""
     problems = {
         "fine": problem(),
         "none": CodeProblem("none", "", "total", ()),
@@ -194,20 +193,20 @@ def test_problems_that_do_not_work_are_not_timed(bubblewrap: None) -> None:
     assert all(math.isnan(one.relative) for one in found[1:])
     assert reasons["none"] == "no inputs of growing size"
     assert reasons["helper"] == "reference: wrong answer (name 'rand_parens' is not defined)"
-    assert reasons["syntax"].startswith("reference: tests (their setup: '(' was never closed")
-    assert reasons["missing"] == "reference: tests (their setup: 'generate_input')"
+    assert reasons["syntax"].startswith("reference: tests (setup: '(' was never closed")
+    assert reasons["missing"] == "reference: tests (setup: 'generate_input')"
     assert reasons["reference"] == "reference: ValueError (no)"
     assert reasons["checker"] == "reference: wrong answer"
     assert reasons["plain"] == "reference: values that are not plain"
 
 
-def test_mistakes_of_the_caller() -> None:
+def test_invalid_arguments() -> None:
     one = [Program("p", LINEAR)]
     with pytest.raises(ConfigError, match="repeats=0"):
         relative_times(one, {"p": problem()}, repeats=0)
     with pytest.raises(ConfigError, match="cases=0"):
         relative_times(one, {"p": problem()}, cases=0)
-    with pytest.raises(ConfigError, match="'p', which is not among"):
+    with pytest.raises(ConfigError, match="'p', which is not in `problems`"):
         relative_times(one, {})
     with pytest.raises(ConfigError, match=r"task\.sandbox\.kind=docker"):
         relative_times(one, {"p": problem()}, sandbox=Sandbox("docker"))
@@ -215,33 +214,8 @@ def test_mistakes_of_the_caller() -> None:
         timing_problem(CodeProblem("p", "", "total", ()))
 
 
-@pytest.mark.parametrize(
-    ("relative", "known", "share"),
-    [
-        (1.0, [2.0, 3.0, 0.5, 0.4], 0.5),
-        (1.0, [1.0], 0.5),
-        (1.0, [1.04, 0.96, 2.0, 2.0], 0.75),
-        (1.0, [1.12, 1.08, 0.92, 2.0], 0.75),
-        (1.0, [0.88, 0.92], 0.25),
-        (0.1, [1.0, math.inf], 1.0),
-        (9.0, [1.0, math.nan, math.inf, math.nan], 0.5),
-        (math.inf, [1.0, 2.0], 0.0),
-        (math.inf, [1.0, math.inf], 0.25),
-    ],
-)
-def test_percentile(relative: float, known: list[float], share: float) -> None:
-    """Slower ones count 1, ties within a factor of 1.1 count a half."""
-    assert percentile(relative, np.array(known)) == share
-
-
-def test_percentile_of_what_is_not_known() -> None:
-    assert math.isnan(percentile(math.nan, np.array([1.0])))
-    assert math.isnan(percentile(1.0, np.array([])))
-    assert math.isnan(percentile(1.0, np.array([math.nan])))
-
-
 def test_problems_of_enamel(bubblewrap: None) -> None:
-    """References pass their own tests under the limits for timing; number 1 uses a helper that is not in the file."""
+    """References pass their own tests under the timing limits; problem 1 uses a helper that the file lacks."""
     folder = os.environ.get("GCSL_TEST_DATA")
     path = Path(folder or "") / "enamel.csv"
     if not folder or not path.exists():

@@ -1,4 +1,4 @@
-"""A problem's tests as tests one by one, which is how they are counted.
+"""Split a problem's tests so that each one counts separately.
 
     def check(candidate):                def check(candidate):
         cases = [1, 2]                       cases = [1, 2]
@@ -6,7 +6,7 @@
         for case in cases:                   with __test__(1):
             assert candidate(case) > 0           for case in cases: ...
 
-A test fails by itself, and the ones after it are still run. Statements that test nothing are kept where they are.
+A failed test does not stop the ones after it. Statements that test nothing stay in place.
 """
 
 import ast
@@ -18,42 +18,40 @@ from typing import Any
 MARK = "__test__"
 
 
-class Unit:
-    """The test with this number, as a context: notes how it ended and lets the next one begin."""
+class TestScope:
+    """Context manager around one test: records how it ended and lets the next one run."""
 
     def __init__(self, outcomes: dict[int, BaseException | None], number: int) -> None:
         self.outcomes = outcomes
         self.number = number
 
     def __enter__(self) -> None:
-        """Nothing is noted before the end."""
+        """Do nothing; the outcome is recorded at the end."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        """Note it; nothing is raised further."""
+        """Record the outcome and suppress the exception."""
         self.outcomes[self.number] = error
         return True
 
 
 class Suite:
-    """Tests of one problem, compiled."""
+    """Compiled tests of one problem."""
 
     def __init__(self, setup: str, tests: Sequence[str], entry: str) -> None:
-        """Compile what a data set brings.
+        """Compile the tests.
 
         Args:
-            setup: code before the tests, such as helper functions of the prompt.
-            tests: either one text that defines `check(candidate)`, or texts that are a test each.
-            entry: the function's name.
+            setup: Code to run before the tests, such as helper functions from the prompt.
+            tests: A single text that defines `check(candidate)`, or one text per test.
+            entry: Name of the function under test.
 
         Raises:
-            SyntaxError: setup or tests are not Python.
+            SyntaxError: The setup or a test is not valid Python.
         """
         self.setup = compile(setup, "setup", "exec", dont_inherit=True)
         trees = [ast.parse(test) for test in tests]
-        before = ast.parse(setup)
-        known = {entry, "candidate", MARK, "__name__", "__file__", *dir(builtins)} | _bound(before)
+        known = {entry, "candidate", MARK, "__name__", "__file__", *dir(builtins)} | _bound(ast.parse(setup))
         self.entry = entry
-        self.parts: list[CodeType] = []
         check = _check(trees[0]) if len(trees) == 1 else None
         if check is not None:
             self.count = _split(check, entry)
@@ -65,13 +63,13 @@ class Suite:
                 tree.body = [_marked(tree.body, number)]
         everything = ast.Module([node for tree in trees for node in tree.body], [])
         self.unknown = _loaded(everything) - _bound(everything) - known
-        """Names that only the candidate can bring."""
-        self.parts = [compile(ast.fix_missing_locations(tree), "tests", "exec") for tree in trees]
+        """Names that only the candidate can define."""
+        self.parts: list[CodeType] = [compile(ast.fix_missing_locations(tree), "tests", "exec") for tree in trees]
 
     def run(self, names: dict[str, Any]) -> list[BaseException | None]:
-        """How each test ended, in order; a test that was not reached ends as the statement that stopped the run."""
+        """How each test ended, in order. Tests that were not reached get the exception that stopped the run."""
         outcomes: dict[int, BaseException | None] = {}
-        names[MARK] = lambda number: Unit(outcomes, number)
+        names[MARK] = lambda number: TestScope(outcomes, number)
         stopped: BaseException = AssertionError("not reached")
         try:
             for part in self.parts:
@@ -87,14 +85,12 @@ def _check(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def _split(check: ast.FunctionDef, entry: str) -> int:
-    """Mark the tests of `check` in place; how many they are."""
-    if any(isinstance(node, ast.Return | ast.Yield | ast.YieldFrom | ast.Await) for node in _own(check)):
-        check.body = [_marked(check.body, 0)]
-        return 1
-    candidate = check.args.args[0].arg if check.args.args else entry
+    """Mark the tests in the body of `check` in place and return their number."""
     kept = [node for node in check.body if not _vacuous(node)]
-    chosen = [node for node in kept if _tests(node, {candidate, entry})]
-    if not chosen:
+    names = {check.args.args[0].arg if check.args.args else entry, entry}
+    chosen = [node for node in kept if _tests(node, names)]
+    leaves_early = (ast.Return, ast.Yield, ast.YieldFrom, ast.Await)
+    if not chosen or any(isinstance(node, leaves_early) for node in _own(check)):
         check.body = [_marked(check.body, 0)]
         return 1
     numbers = {id(node): number for number, node in enumerate(chosen)}
@@ -103,7 +99,7 @@ def _split(check: ast.FunctionDef, entry: str) -> int:
 
 
 def _vacuous(node: ast.stmt) -> bool:
-    """`assert True, "for debugging"`: passes whatever the candidate does."""
+    """Whether this is an assertion of a true constant, such as HumanEval's `assert True, "for debugging"`."""
     return isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant) and bool(node.test.value)
 
 
@@ -116,7 +112,7 @@ def _tests(node: ast.stmt, names: set[str]) -> bool:
 
 
 def _own(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """What is in a function but not in a function inside it."""
+    """Nodes of a function, excluding those of nested functions and classes."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()
@@ -135,7 +131,7 @@ def _loaded(tree: ast.AST) -> set[str]:
 
 
 def _bound(tree: ast.AST) -> set[str]:
-    """Names that the code gives a meaning to, in whatever scope."""
+    """Names that the code binds in any scope."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):

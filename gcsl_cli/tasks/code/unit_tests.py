@@ -1,13 +1,11 @@
-"""Verdicts on many programs: each distinct one is run once, and what was graded is kept in shards.
+"""Run many programs against their unit tests: each distinct program once, with verdicts cached in shards.
 
-A verdict row (`verdicts/9f2c0a1b7d3e4f56.parquet`):
+A row of a shard (`verdicts/9f2c0a1b7d3e4f56.parquet`):
     {"passed": 5, "tests": 7, "error": "wrong answer", "message": "", "test": 2, "cpu_seconds": 0.03,
      "wall_seconds": 0.05, "together": false}
-A shard is named by everything that its verdicts depend on: programs, tests, limits and the kind of sandbox.
+A shard's name is a hash of everything that its verdicts depend on: programs, tests, limits and kind of sandbox.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -19,13 +17,13 @@ import pyarrow as pa
 
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.runs.progress import progress
-from gcsl_cli.tasks.code.sandbox.engine import KINDS, Kind, Sandbox
+from gcsl_cli.tasks.code.result_cache import cache_path, load_results, save_results
+from gcsl_cli.tasks.code.sandbox.backends import KINDS, Kind, Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
-from gcsl_cli.tasks.code.shards import keep, kept_rows
 
 SHARD = 512
-"""Programs a shard: what an interruption can cost at most."""
+"""Programs per shard; an interruption loses at most this many verdicts."""
 VERDICTS = pa.schema(
     [
         ("passed", pa.int32()),
@@ -42,7 +40,7 @@ VERDICTS = pa.schema(
 
 @dataclass
 class SandboxConfig:
-    """Where programs run, and what one may use."""
+    """Kind of sandbox and the limits of each program."""
 
     kind: str = "bubblewrap"
     cpu_seconds: float = 3.0
@@ -53,18 +51,18 @@ class SandboxConfig:
     image: str = "python:3.11-slim"
 
     def check(self) -> None:
-        """Refuse what cannot be used.
+        """Validate the settings.
 
         Raises:
-            ConfigError: a limit is too small, or there is no such sandbox.
+            ConfigError: A limit is too low or the kind is unknown.
         """
         self.limits()
         self.sandbox()
         if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"task.sandbox.workers={self.workers}: must be at least 1, or null for one a core.")
+            raise ConfigError(f"task.sandbox.workers={self.workers}: must be at least 1, or null for one per core.")
 
     def limits(self) -> Limits:
-        """As the grader takes them."""
+        """The limits in the grader's form."""
         return Limits(
             cpu_seconds=self.cpu_seconds,
             wall_seconds=self.wall_seconds,
@@ -73,7 +71,7 @@ class SandboxConfig:
         )
 
     def sandbox(self) -> Sandbox:
-        """As the grader takes it."""
+        """The sandbox in the grader's form."""
         kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
         if self.kind not in kinds:
             near = did_you_mean(self.kind, KINDS)
@@ -81,64 +79,65 @@ class SandboxConfig:
         return Sandbox(kinds[self.kind], image=self.image)
 
     def keys(self) -> dict[str, object]:
-        """What verdicts depend on; how many run at a time is not among it."""
+        """Settings that verdicts depend on; the number of workers is not one of them."""
         return {key: value for key, value in asdict(self).items() if key != "workers"}
 
 
 @dataclass
-class Grader:
-    """Grades programs of known problems, the same program once only."""
+class UnitTestGrader:
+    """Grades programs of known problems; each distinct program is run once."""
 
     problems: Mapping[str, Problem]
     config: SandboxConfig
     known: dict[tuple[str, str], Verdict] = field(default_factory=dict)
 
     def __call__(self, programs: Sequence[Program], folder: Path | None = None) -> list[Verdict]:
-        """The verdict on each program, in order.
+        """Return the verdict on each program, in order.
 
         Args:
-            programs: those of unknown problems are an error.
-            folder: verdicts are kept there while they are made, so that an interrupted grading goes on.
+            programs: Programs of known problems.
+            folder: Where to cache verdicts, so that interrupted grading resumes.
 
         Raises:
-            ConfigError: a limit or the kind of sandbox cannot be used.
-            DependencyError: the sandbox does not work here; then nothing is run.
+            ConfigError: A setting is invalid.
+            DependencyError: The sandbox does not work here; no program was run.
         """
         new = list(dict.fromkeys(program for program in programs if _key(program) not in self.known))
         shards = [new[start : start + SHARD] for start in range(0, len(new), SHARD)]
         with progress("grading", len(new), "programs") as bar:
             missing = []
             for shard in shards:
-                path = None if folder is None else folder / f"{self._name(shard)}.parquet"
-                kept = None if path is None else kept_rows(path, VERDICTS)
-                if kept is None:
+                path = self._path(folder, shard)
+                cached = load_results(path, VERDICTS)
+                if cached is None:
                     missing.append((shard, path))
                 else:
-                    self._know(shard, [Verdict(**row) for row in kept])
+                    self._remember(shard, [Verdict(**row) for row in cached])
                     bar.advance(len(shard))
-            # All of them in one go: at the end of one, workers would wait for its last program.
-            with closing(self._graded([program for shard, _ in missing for program in shard])) as verdicts:
+            # A single call for all shards: otherwise workers would idle at the end of each one.
+            with closing(self._grade([program for shard, _ in missing for program in shard])) as verdicts:
                 for shard, path in missing:
-                    made = []
+                    graded = []
                     for verdict in islice(verdicts, len(shard)):
-                        made.append(verdict)
+                        graded.append(verdict)
                         bar.advance()
-                    if path is not None:
-                        keep(path, VERDICTS, made)
-                    self._know(shard, made)
+                    save_results(path, VERDICTS, graded)
+                    self._remember(shard, graded)
         return [self.known[_key(program)] for program in programs]
 
-    def _know(self, shard: Sequence[Program], verdicts: Sequence[Verdict]) -> None:
+    def _remember(self, shard: Sequence[Program], verdicts: Sequence[Verdict]) -> None:
         self.known.update(zip(map(_key, shard), verdicts, strict=True))
 
-    def _graded(self, programs: Sequence[Program]) -> Generator[Verdict, None, None]:
+    def _grade(self, programs: Sequence[Program]) -> Generator[Verdict, None, None]:
         workers = self.config.workers or os.cpu_count() or 1
         limits, sandbox = self.config.limits(), self.config.sandbox()
         return grade(programs, self.problems, workers=workers, limits=limits, sandbox=sandbox)
 
-    def _name(self, shard: Sequence[Program]) -> str:
+    def _path(self, folder: Path | None, shard: Sequence[Program]) -> Path | None:
+        if folder is None:
+            return None
         texts = [[self.problems[program.identity].key(), program.code] for program in shard]
-        return hashlib.sha256(json.dumps([texts, self.config.keys()]).encode()).hexdigest()[:16]
+        return cache_path(folder, [texts, self.config.keys()])
 
 
 def _key(program: Program) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Kinds of sandboxes: their command lines, the probe, docker with a double, limits alone with a warning."""
+"""Sandbox backends: command lines, the probe, docker (with a fake executable), resource limits only, seccomp."""
 
 import logging
 import struct
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from gcsl_cli.errors import DependencyError
-from gcsl_cli.tasks.code.sandbox import bubblewrap as bwrap
-from gcsl_cli.tasks.code.sandbox.engine import Sandbox
+from gcsl_cli.tasks.code.sandbox import backends
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, grade
 from gcsl_cli.tasks.code.sandbox.limits import Limits
 from gcsl_cli.tasks.code.sandbox.probe import require, working
 from gcsl_cli.tasks.code.sandbox.seccomp import CLONE, REFUSED, X32, filter_program
 from tests.unit.tasks.code.sandbox.conftest import ROOMY
 
-DOUBLE = """#!{python}
+FAKE_DOCKER = """#!{python}
 import os, sys
 with open({log!r}, "a") as log:
     print(*sys.argv[1:8], file=log)
@@ -29,9 +29,9 @@ ADD = Problem("add", ("assert add(1, 2) == 3",), "add")
 
 @pytest.fixture
 def docker(tmp_path: Path) -> tuple[str, Path]:
-    """A docker that runs the interpreter of this machine, and what it was asked to do."""
+    """A docker executable that runs this machine's interpreter, and the log of its calls."""
     path, log = tmp_path / "docker", tmp_path / "log"
-    path.write_text(DOUBLE.format(python=sys.executable, log=str(log)))
+    path.write_text(FAKE_DOCKER.format(python=sys.executable, log=str(log)))
     path.chmod(0o755)
     return str(path), log
 
@@ -46,34 +46,34 @@ def test_docker(docker: tuple[str, Path]) -> None:
     started = {line.split()[5] for line in lines if line.startswith("run --rm -i --init --name gcsl-")}
     stopped = {line.split()[1] for line in lines if line.startswith("kill gcsl-")}
     assert started == stopped
-    assert len(started) == 5  # tests, two programs, and two that were started ahead
+    assert len(started) == 5  # the tester, two programs and two spares
 
 
 def test_the_command_line_of_docker() -> None:
-    engine = Sandbox("docker", image="image").engine(Limits(processes=7, memory_bytes=10**9, file_bytes=5000))
-    line = " ".join(engine.command)
+    backend = Sandbox("docker", image="image").backend(Limits(processes=7, memory_bytes=10**9, file_bytes=5000))
+    line = " ".join(backend.command)
     for part in ("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges", "--pids-limit 9",
                  "--memory 1000000000", "size=5000"):  # fmt: skip
         assert part in line
 
 
-def test_limits_alone_warn_each_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_rlimit_warns_on_every_use(caplog: pytest.LogCaptureFixture) -> None:
     code = "def add(a, b): return a + b"
     for times in (1, 2):
         with caplog.at_level(logging.WARNING, logger="gcsl"):
             (found,) = grade([Program("add", code)], {"add": ADD}, limits=ROOMY, sandbox=Sandbox("rlimit"))
         assert found.solved
-        assert sum("your rights" in record.message for record in caplog.records) == times
+        assert sum("your permissions" in record.message for record in caplog.records) == times
 
 
-def test_limits_alone_end_what_is_endless() -> None:
+def test_rlimit_stops_an_endless_loop() -> None:
     limits = Limits(cpu_seconds=1, wall_seconds=60)
     code = "def add(a, b):\n    while True: pass"
     (found,) = grade([Program("add", code)], {"add": ADD}, limits=limits, sandbox=Sandbox("rlimit"))
     assert found.error == "timeout"
 
 
-def test_more_folders_can_be_read(tmp_path: Path, bubblewrap: None) -> None:
+def test_extra_folders_are_readable(tmp_path: Path, bubblewrap: None) -> None:
     folder = tmp_path / "site-packages"
     folder.mkdir()
     (folder / "adder.py").write_text("def add(a, b): return a + b\n")
@@ -83,8 +83,8 @@ def test_more_folders_can_be_read(tmp_path: Path, bubblewrap: None) -> None:
     assert (without.error, found.solved) == ("import", True)
 
 
-def test_the_probe_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bwrap, "PROGRAM", "no-such-bwrap")
+def test_the_probe_tells_how_to_install_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "BWRAP", "no-such-bwrap")
     status = working()
     assert not status.works
     assert "sudo apt-get install bubblewrap" in status.reason
@@ -92,17 +92,17 @@ def test_the_probe_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> No
         require()
 
 
-def test_the_probe_notices_a_sandbox_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bwrap, "PROGRAM", "true")
+def test_the_probe_detects_a_sandbox_that_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "BWRAP", "true")
     assert not working().works
 
 
-def test_the_probe_where_it_works(bubblewrap: None) -> None:
+def test_the_probe_passes_if_the_sandbox_works(bubblewrap: None) -> None:
     require()
 
 
 def run_filter(program: bytes, machine: int, number: int, flags: int = 0) -> int:
-    """A small machine for the four instructions that the filter has; what it returns."""
+    """Interpret the four BPF instructions that the filter uses; return its verdict."""
     data = struct.pack("IIQQ", number, machine, 0, flags)
     code = [struct.unpack_from("HBBI", program, place) for place in range(0, len(program), 8)]
     place = value = 0
@@ -130,10 +130,10 @@ def test_the_filter(machine: str, token: int, column: int, read: int) -> None:
         assert run_filter(program, token, numbers[column]) == REFUSAL
     assert run_filter(program, token, read) == ALLOWED
     assert run_filter(program, token, 435) == MISSING
-    # A thread, and a process in a user namespace of its own.
+    # Starting a thread is allowed, starting a process in a new user namespace is not.
     assert run_filter(program, token, CLONE[column], 0x3D0F00) == ALLOWED
     assert run_filter(program, token, CLONE[column], 0x10000011) == REFUSAL
-    # The same numbers mean other calls on other machines.
+    # Other machines and ABIs number their calls differently.
     assert run_filter(program, 0x40000003, read) == REFUSAL
     assert run_filter(program, token, X32 + read) == REFUSAL
 

@@ -1,4 +1,4 @@
-"""Grading many programs: each once, kept in shards, and what names a shard."""
+"""Running many programs once each, with cached shards."""
 
 import math
 from collections.abc import Generator, Iterable, Mapping
@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.code import verdicts
+from gcsl_cli.tasks.code import unit_tests
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict
-from gcsl_cli.tasks.code.verdicts import Grader, SandboxConfig
+from gcsl_cli.tasks.code.unit_tests import SandboxConfig, UnitTestGrader
 
 PROBLEMS = {name: Problem(name, ("assert f()",), "f") for name in ("a", "b")}
 PROGRAMS = [Program("a", "one"), Program("b", "one"), Program("a", "two"), Program("a", "one")]
 
 
 class Counted:
-    """In place of the sandbox: says how long a program's text is, fails when told to, and notes what it graded."""
+    """Replaces the sandbox: passes one test per character, can be interrupted, and records what it graded."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.graded: list[Program] = []
@@ -38,14 +38,14 @@ class Counted:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
     made = Counted()
-    monkeypatch.setattr(verdicts, "grade", made)
-    monkeypatch.setattr(verdicts, "SHARD", 2)
+    monkeypatch.setattr(unit_tests, "grade", made)
+    monkeypatch.setattr(unit_tests, "SHARD", 2)
     return made
 
 
 def test_a_program_is_graded_once(counted: Counted) -> None:
-    """The fourth is the first again; asked later, all are known. Both shards are graded in one go."""
-    grader = Grader(PROBLEMS, SandboxConfig())
+    """The fourth equals the first. Both shards are graded in a single call; later requests reuse the verdicts."""
+    grader = UnitTestGrader(PROBLEMS, SandboxConfig())
     found = grader(PROGRAMS)
 
     assert counted.graded == PROGRAMS[:3]
@@ -55,13 +55,13 @@ def test_a_program_is_graded_once(counted: Counted) -> None:
     assert len(counted.graded) == 3
 
 
-def test_what_was_graded_is_found_again(counted: Counted, tmp_path: Path) -> None:
+def test_interrupted_grading_resumes(counted: Counted, tmp_path: Path) -> None:
     """The second shard is interrupted; the first one is not graded again."""
     counted.fail_at = 2
     with pytest.raises(KeyboardInterrupt):
-        Grader(PROBLEMS, SandboxConfig())(PROGRAMS, tmp_path)
+        UnitTestGrader(PROBLEMS, SandboxConfig())(PROGRAMS, tmp_path)
     counted.fail_at = None
-    found = Grader(PROBLEMS, SandboxConfig(workers=7))(PROGRAMS, tmp_path)
+    found = UnitTestGrader(PROBLEMS, SandboxConfig(workers=7))(PROGRAMS, tmp_path)
 
     assert counted.graded == PROGRAMS[:3]
     assert [verdict.passed for verdict in found] == [3, 3, 3, 3]
@@ -69,20 +69,20 @@ def test_what_was_graded_is_found_again(counted: Counted, tmp_path: Path) -> Non
     assert math.isnan(found[0].cpu_seconds)
 
 
-def test_other_tests_and_other_limits_are_other_verdicts(counted: Counted, tmp_path: Path) -> None:
-    Grader(PROBLEMS, SandboxConfig())(PROGRAMS[:1], tmp_path)
-    Grader({"a": Problem("a", ("assert not f()",), "f")}, SandboxConfig())(PROGRAMS[:1], tmp_path)
-    Grader(PROBLEMS, SandboxConfig(cpu_seconds=9))(PROGRAMS[:1], tmp_path)
-    Grader(PROBLEMS, SandboxConfig(kind="rlimit"))(PROGRAMS[:1], tmp_path)
+def test_verdicts_depend_on_tests_and_settings(counted: Counted, tmp_path: Path) -> None:
+    UnitTestGrader(PROBLEMS, SandboxConfig())(PROGRAMS[:1], tmp_path)
+    UnitTestGrader({"a": Problem("a", ("assert not f()",), "f")}, SandboxConfig())(PROGRAMS[:1], tmp_path)
+    UnitTestGrader(PROBLEMS, SandboxConfig(cpu_seconds=9))(PROGRAMS[:1], tmp_path)
+    UnitTestGrader(PROBLEMS, SandboxConfig(kind="rlimit"))(PROGRAMS[:1], tmp_path)
 
     assert len(counted.graded) == 4
 
 
-def test_a_damaged_shard_is_made_again(counted: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Grader(PROBLEMS, SandboxConfig())(PROGRAMS[:1], tmp_path)
+def test_a_damaged_shard_is_regraded(counted: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    UnitTestGrader(PROBLEMS, SandboxConfig())(PROGRAMS[:1], tmp_path)
     (shard,) = tmp_path.glob("*.parquet")
     shard.write_bytes(b"PAR1 cut off")
-    found = Grader(PROBLEMS, SandboxConfig())(PROGRAMS[:1], tmp_path)
+    found = UnitTestGrader(PROBLEMS, SandboxConfig())(PROGRAMS[:1], tmp_path)
 
     assert len(counted.graded) == 2
     assert found[0].passed == 3
@@ -97,6 +97,6 @@ def test_a_damaged_shard_is_made_again(counted: Counted, tmp_path: Path, caplog:
         ({"workers": 0}, "task.sandbox.workers=0: must be at least 1"),
     ],
 )
-def test_settings_that_cannot_be_used(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         SandboxConfig(**settings).check()

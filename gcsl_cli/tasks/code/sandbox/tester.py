@@ -1,9 +1,9 @@
-"""The process that runs the tests of a data set, and never a candidate: it asks for the values of calls.
+"""The process that runs a problem's tests. It never executes the candidate; calls are forwarded over a pipe.
 
-Frames in, in the form of `codec`: ("problem", key, setup, tests, entry point), ("run", key), and while a run is on
-("answer", bytes) and ("gone",). Frames out: ("ready", key, tests, together, error), ("call", bytes), and
-("done", passed, kind, message, test, together) at the end of a run, where kind, message and test are of the first test
-that failed.
+Frames in (see `codec`): ("problem", key, setup, tests, entry point), ("run", key), and during a run ("answer", bytes)
+or ("gone",).
+Frames out: ("ready", key, tests, together, error), ("call", bytes), and at the end of a run ("done", passed, kind,
+message, test, together), where kind, message and test describe the first failed test.
 """
 
 import builtins
@@ -14,17 +14,17 @@ from typing import Any
 
 from gcsl_cli.tasks.code.sandbox.candidate import described, take_channel
 from gcsl_cli.tasks.code.sandbox.codec import CodecError, OutsideError, decode, encode, read_frame, write_frame
-from gcsl_cli.tasks.code.sandbox.splitting import Suite
+from gcsl_cli.tasks.code.sandbox.suite import Suite
 
 
 class CandidateError(Exception):
-    """What a call of the candidate ended with, where it did not end with a value."""
+    """A call to the candidate failed."""
 
     kind = "gone"
 
 
 class Session:
-    """Calls of one candidate. Once it is gone or breaks the rules, no test passes any more."""
+    """Calls to one candidate. Once the candidate is gone or violates the protocol, all further tests fail."""
 
     def __init__(self, requests: int, answers: int) -> None:
         self.requests = requests
@@ -34,7 +34,7 @@ class Session:
         self.together = False
 
     def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        """The value that the candidate's function returns; raises what it raised."""
+        """Call the candidate's function; return its value or raise its exception."""
         if self.broken:
             raise failure(self.broken, "", "")
         self.number += 1
@@ -47,7 +47,7 @@ class Session:
         return self.answer()
 
     def answer(self) -> Any:
-        """The next answer of the candidate, if it is one to the last call."""
+        """Wait for the candidate's answer to the last call."""
         message = decode(read_frame(self.requests) or os._exit(0))
         if message[0] != "answer":
             self.broken = "gone"
@@ -58,13 +58,13 @@ class Session:
                 raise ValueError
         except (CodecError, TypeError, ValueError):
             self.broken = "forbidden"
-            raise failure("forbidden", "an answer that breaks the rules", "") from None
+            raise failure("forbidden", "an answer that violates the protocol", "") from None
         if kind in {"value", "loaded"}:
             return value
         raise failure(kind, value if type(value) is str else "", name)
 
     def proxy(self, name: str) -> Callable[..., Any]:
-        """The candidate's function, for tests to call."""
+        """A stand-in for the candidate's function."""
 
         def function(*args: object, **kwargs: object) -> Any:
             return self.call(name, args, kwargs)
@@ -74,14 +74,15 @@ class Session:
 
 
 def failure(kind: str, message: str, name: str) -> Exception:
-    """An exception for the tests: of the candidate's own type where a test may want to catch it.
+    """Build an exception that tests can catch as the built-in type that the candidate raised.
 
-    StopIteration is not handed on: it would end a loop over the tests' cases as if they were all done.
+    StopIteration is excluded: it would silently end a loop over test cases.
     """
-    own = getattr(builtins, name, None)
+    raised = getattr(builtins, name, None)
     bases: tuple[type, ...] = (CandidateError,)
-    if isinstance(own, type) and issubclass(own, Exception) and not issubclass(own, StopIteration | StopAsyncIteration):
-        bases = (CandidateError, own)
+    stops = StopIteration | StopAsyncIteration
+    if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, stops):
+        bases = (CandidateError, raised)
     try:
         error: Exception = type(name or "CandidateError", bases, {"kind": kind})(message)
     except TypeError:
@@ -90,7 +91,7 @@ def failure(kind: str, message: str, name: str) -> Exception:
 
 
 def graded(suite: Suite, session: Session) -> tuple[int, str, str, int]:
-    """Tests passed, and kind, message and number of the first that failed; -1 where none did or none was run."""
+    """Number of passed tests; kind, message and index of the first failure (-1: none failed, or none ran)."""
     try:
         session.answer()
     except CandidateError as error:
@@ -101,14 +102,14 @@ def graded(suite: Suite, session: Session) -> tuple[int, str, str, int]:
     try:
         exec(suite.setup, names)
     except BaseException as error:  # noqa: BLE001
-        return 0, "tests", f"their setup: {described(error)[1]}", -1
+        return 0, "tests", f"setup: {described(error)[1]}", -1
     names[suite.entry] = names["candidate"] = session.proxy(suite.entry)
     outcomes = suite.run(names)
     return summary(outcomes if not session.broken else [e or failure(session.broken, "", "") for e in outcomes])
 
 
 def summary(outcomes: list[BaseException | None]) -> tuple[int, str, str, int]:
-    """What `graded` returns, from how each test ended."""
+    """Reduce the outcomes of all tests to the result of `graded`."""
     passed = sum(error is None for error in outcomes)
     for number, error in enumerate(outcomes):
         if isinstance(error, CandidateError):
@@ -116,7 +117,7 @@ def summary(outcomes: list[BaseException | None]) -> tuple[int, str, str, int]:
         if isinstance(error, AssertionError):
             return passed, "wrong answer", str(error)[:200], number
         if error is not None:
-            # The test itself could not deal with the value, for instance the length of None.
+            # The test could not handle the value, for instance when it took the length of None.
             return passed, "wrong answer", described(error)[1], number
     return passed, "", "", -1
 
@@ -136,8 +137,8 @@ def main() -> None:
                 reply = ("ready", key, 0, False, str(error)[:200] or type(error).__name__)
         elif message[0] == "run":
             session = Session(requests, answers)
-            passed = graded(suites[message[1]], session)
-            reply = ("done", *passed, session.together)
+            result = graded(suites[message[1]], session)
+            reply = ("done", *result, session.together)
         else:
             continue
         write_frame(answers, encode(reply))

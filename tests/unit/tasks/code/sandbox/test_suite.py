@@ -1,8 +1,8 @@
-"""Tests one by one: what counts as a test, what stays set-up, and what a failure stops."""
+"""Splitting a suite: what counts as a test, what remains setup, and what a failure stops."""
 
 import pytest
 
-from gcsl_cli.tasks.code.sandbox.splitting import Suite
+from gcsl_cli.tasks.code.sandbox.suite import Suite
 
 CHECK = """
 def check(candidate):
@@ -21,7 +21,7 @@ def passed(suite: Suite, **names: object) -> list[bool]:
 
 
 def test_a_check_function_is_split_at_its_tests() -> None:
-    """An assertion, a loop, an assertion; the one that is always true is none."""
+    """The three tests are an assertion, a loop and an assertion; `assert True` is dropped."""
     suite = Suite("", (CHECK,), "same")
     assert suite.count == 3
     assert passed(suite, same=lambda n: n) == [True, True, True]
@@ -29,7 +29,7 @@ def test_a_check_function_is_split_at_its_tests() -> None:
     assert passed(suite, same=lambda n: 3) == [False, False, True]
 
 
-def test_set_up_that_fails_takes_what_follows_along() -> None:
+def test_a_failing_setup_statement_fails_the_tests_after_it() -> None:
     def fails_at_three(n: int) -> int:
         if n == 3:
             raise ValueError(n)
@@ -51,13 +51,13 @@ def test_a_check_that_cannot_be_split_is_one_test(body: str) -> None:
     assert passed(suite, **names) == [True]
 
 
-def test_a_line_is_a_test() -> None:
+def test_each_text_is_a_test() -> None:
     suite = Suite("", ("assert double(2) == 4", "import math\nassert math.isclose(double(0.1), 0.2)"), "double")
     assert passed(suite, double=lambda n: n * 2) == [True, True]
     assert passed(suite, double=lambda n: 4) == [True, False]
 
 
-def test_names_that_only_the_candidate_can_bring() -> None:
+def test_names_that_only_the_candidate_can_define() -> None:
     assert Suite("", ("assert area(Square(2)) == 4",), "area").unknown == {"Square"}
     assert Suite("root = Node(1)", ("assert depth(root) == 1",), "depth").unknown == set()
     assert Suite("class Square: pass", ("assert area(Square()) == [x for x in range(4)]",), "area").unknown == set()

@@ -1,4 +1,4 @@
-"""A worker's process, from the side of those who give it work."""
+"""Start a worker process and exchange requests and verdicts with it."""
 
 import subprocess
 import sys
@@ -8,47 +8,47 @@ from typing import Any
 
 from gcsl_cli.errors import DependencyError
 from gcsl_cli.tasks.code.sandbox.codec import CodecError, decode, encode, read_frame, write_frame
-from gcsl_cli.tasks.code.sandbox.engine import Engine
 from gcsl_cli.tasks.code.sandbox.limits import Limits
+from gcsl_cli.tasks.code.sandbox.process import Backend
 
 _ROOT = Path(__file__).resolve().parents[4]
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from gcsl_cli.tasks.code.sandbox.worker import main; main()"
 INSTALL = "sudo apt-get install bubblewrap"
 
 
-class RemoteWorker:
-    """Started on first use, and again when it ended."""
+class WorkerClient:
+    """A worker process, restarted when it has died."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
-        self.settings = encode({"engine": asdict(engine), "limits": asdict(limits)})
-        self.kind = engine.kind
+    def __init__(self, backend: Backend, limits: Limits) -> None:
+        self.settings = encode({"backend": asdict(backend), "limits": asdict(limits)})
+        self.kind = backend.kind
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
-            DependencyError: it cannot start sandboxes.
+            DependencyError: It cannot start sandboxes.
         """
         command = [sys.executable, "-I", "-S", "-E", "-c", _START, str(_ROOT)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         try:
             reply = self._exchange(self.settings)
         except (OSError, CodecError):
-            reply = ("started", "its process ended at the start")
+            reply = ("started", "the worker process ended while starting")
         if reply[1]:
             self.close()
             raise DependencyError(
-                f"task.sandbox.kind={self.kind} does not work here: {reply[1]}. Without a sandbox no program is run. "
-                f"Install bubblewrap ({INSTALL}), allow user namespaces where they are forbidden, or choose "
+                f"task.sandbox.kind={self.kind} does not work here: {reply[1]}. Programs are never run without a "
+                f"sandbox. Install bubblewrap ({INSTALL}), allow user namespaces if they are forbidden, or choose "
                 "task.sandbox.kind=docker."
             )
 
     def ask(self, request: tuple[object, ...]) -> tuple[Any, ...]:
-        """The worker's answer.
+        """Send a request and wait for the reply.
 
         Raises:
-            DependencyError: the sandbox cannot be started.
+            DependencyError: The sandbox cannot be started.
         """
         if self.process is None:
             self.start()
@@ -56,10 +56,11 @@ class RemoteWorker:
             reply = self._exchange(encode(request))
         except (OSError, CodecError):
             self.close()
-            reply = ("failed", "the worker's process ended")
+            reply = ("failed", "the worker process ended")
         if reply[0] == "failed":
             raise DependencyError(
-                f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. Where it is not installed: {INSTALL}."
+                f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. If bubblewrap is missing, install it: "
+                f"{INSTALL}."
             )
         return reply
 
@@ -74,7 +75,7 @@ class RemoteWorker:
         return tuple(decode(frame))
 
     def close(self) -> None:
-        """End it; it ends its sandboxes first."""
+        """Stop the process, which kills its sandboxes first."""
         if self.process is not None:
             for stream in (self.process.stdin, self.process.stdout):
                 assert stream is not None
