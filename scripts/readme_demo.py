@@ -1,6 +1,6 @@
-"""The README's table and plot from an evaluation: python scripts/readme_demo.py runs/toxicity/RUN/evaluations/NAME.
+"""Update the demo from an evaluation: python scripts/readme_demo.py runs/toxicity/RUN/evaluations/NAME.
 
-Writes docs/results/demo.svg and puts the table between the README's `demo table` markers.
+Writes docs/results/demo.svg, which the README shows, and the table in docs/results/toxicity.md between its markers.
 """
 
 import json
@@ -34,9 +34,9 @@ def main() -> None:
                 number(metrics["distinct_2"]["value"]),
             ]
         )
-    readme = Path("README.md")
+    page = Path("docs/results/toxicity.md")
     table = f"<!-- demo table -->\n{pipe_table(HEADER, rows)}<!-- end -->"
-    readme.write_text(BLOCK.sub(lambda _: table, readme.read_text(encoding="utf-8")), encoding="utf-8")
+    page.write_text(BLOCK.sub(lambda _: table, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docs/goals.md: the same row in every wording and placement, rendered by the code and compared with the page."""
+"""docs/goals.md: one row in every wording and placement, rendered by the code and compared with the page."""
 
 import re
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_a_raw_score(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def test_quantiles_within_a_prompt() -> None:
-    """The table of the page: four answers of one prompt, and the only answer of another."""
+    """The table on the page: four answers to one prompt, and the only answer to another."""
     import numpy as np
 
     quantiles = np.array([0.0, 0.2, 0.4, 0.6, 0.8])

@@ -1,7 +1,7 @@
-"""The documentation is true: its commands compose, its links resolve, its examples run.
+"""The documentation is correct: its commands compose, its links resolve, its examples run.
 
-A fenced block with a path behind its language (```yaml mine/experiment/short.yaml) is a file of an example; all of them
-are written into one folder, where the commands are composed.
+A fenced block with a path after its language (```yaml mine/experiment/short.yaml) is an example file. All example files
+are written to one folder, and commands are composed there.
 """
 
 import math
@@ -40,7 +40,7 @@ def named(path: Path) -> str:
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """(page, line) of every gcsl command in a bash block."""
+    """Yield (page, line) for every gcsl command in a bash block."""
     for page in PAGES:
         for language, _, text in BLOCK.findall(page.read_text(encoding="utf-8")):
             lines = text.splitlines() if language == "bash" else []
@@ -48,7 +48,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def links() -> Iterator[tuple[Path, str]]:
-    """(page, target) of every link and image that is not an address; code blocks have none."""
+    """Yield (page, target) for every link and image that is not a URL, outside code blocks."""
     for page in PAGES:
         for target in LINK.findall(BLOCK.sub("", page.read_text(encoding="utf-8"))):
             if not re.match(r"[a-z]+:", target):
@@ -56,13 +56,13 @@ def links() -> Iterator[tuple[Path, str]]:
 
 
 def anchor(heading: str) -> str:
-    """The anchor that a heading gets where Markdown is shown: lower case, blanks to dashes, no punctuation."""
+    """Anchor that Markdown renderers give a heading: lower case, no punctuation, spaces replaced by dashes."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the example files of all pages, its modules importable under their names."""
+    """Folder with the example files of all pages; their modules can be imported by name."""
     folder = tmp_path_factory.mktemp("examples")
     for page in PAGES:
         for _, name, text in BLOCK.findall(page.read_text(encoding="utf-8")):
@@ -78,7 +78,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def load(path: Path, name: str) -> types.ModuleType:
     module = types.ModuleType(name)
-    sys.modules.setdefault(name, module)  # a dataclass looks its module up
+    sys.modules.setdefault(name, module)  # dataclasses look up their module
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     return module
 
@@ -102,10 +102,10 @@ def test_command_composes(page: str, line: str, examples: Path) -> None:
         return
     overrides = refuse_unknown(context.args, context)
     options = {key: value for key, value in context.params.items() if key != "config_dir"}
-    given = context.params["config_dir"]
-    Options(**options, config_dir=given).check()
-    ours = {"task=brevity", "method=ipo"} & set(overrides)
-    folder = examples / given if given else examples / "conf" if ours else None
+    config_dir = context.params["config_dir"]
+    Options(**options, config_dir=config_dir).check()
+    from_example = {"task=brevity", "method=ipo"} & set(overrides)
+    folder = examples / config_dir if config_dir else examples / "conf" if from_example else None
     members = composer(folder).members(overrides) if context.params["multirun"] else [overrides]
     assert members
     for member in members:
@@ -176,7 +176,7 @@ def test_example_code_is_formatted_as_ours(examples: Path) -> None:
 
 
 def test_the_snippet_asks_a_saved_model_for_the_best_goal(tiny_model: Path, tmp_path: Path) -> None:
-    """The page's code as it stands, but for the folder."""
+    """Runs the code of the page unchanged, except for the folder."""
     from gcsl_cli.models.loading import export_model, load_model, load_tokenizer
     from gcsl_cli.models.prompting import Prompter
     from tests.unit.goals.toy import toy_spec
