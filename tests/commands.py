@@ -1,6 +1,6 @@
-"""The real command line in this process, or in one that can be killed at a chosen file.
+"""The real command line, in this process or in a child process that a signal hits at a chosen file.
 
-A process of its own is forked from a server that has imported torch and TRL once, because importing takes ten seconds.
+Child processes are forked from a server that has already imported torch and TRL, because importing them takes seconds.
 """
 
 import contextlib
@@ -15,12 +15,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+# Whatever a run of all stages imports; a name that cannot be imported is ignored by the server.
 PRELOADED = [
     "gcsl_cli.cli.commands",
     "gcsl_cli.cli.launch",
     "gcsl_cli.stages.evaluate",
     "gcsl_cli.training.sft",
     "hydra",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "profanity_check",
 ]
 
 
@@ -48,10 +52,10 @@ def gcsl(*arguments: str) -> Ended:
 
 
 def gcsl_until(point: str, sent: signal.Signals, folder: Path, *arguments: str) -> Ended:
-    """Run a command line in a process of its own that gets a signal when it is about to rename a file into place.
+    """Run a command line in a child process that gets a signal just before it renames a file into place.
 
-    `point` is a pattern of the file's path, `*/shards/00001.parquet`: that file is not there yet, all before it are.
-    `folder` takes what the process prints.
+    `point` is a pattern for the path of that file, such as `*/shards/00001.parquet`: all earlier files exist, it does
+    not. The child's output is written to `folder`.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
@@ -76,7 +80,7 @@ def _main(point: str, sent: int, folder: Path, arguments: Sequence[str]) -> None
     for stream, descriptor in (("out", 1), ("err", 2)):
         file = os.open(folder / stream, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)
-    # Python ignores Ctrl-C in a process that was started in the background.
+    # In a background process, SIGINT may be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     sys.addaudithook(watch)

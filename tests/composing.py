@@ -1,4 +1,4 @@
-"""Hydra's composing, remembered by what goes in: one composition takes a sixth of a second, a single run has three."""
+"""A cache for Hydra's compositions: each takes a sixth of a second, and a single run makes three."""
 
 import copy
 from collections.abc import Callable

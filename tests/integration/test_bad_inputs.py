@@ -127,8 +127,8 @@ def test_a_folder_of_another_run(tmp_path: Path, small_run: Lines, rtp: Path) ->
     assert_refused(ended, r"mine holds another run: seed=0 there, 7 here", tmp_path / "runs")
     assert outputs.finished(tmp_path / "mine")
     manifest = tmp_path / "mine/manifest.json"
-    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"format_version": 1', '"format_version": 99'))
-    assert_refused(gcsl("generate", *lines), "format version 99; this gcsl .* reads 1", tmp_path / "runs")
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"format_version": 2', '"format_version": 99'))
+    assert_refused(gcsl("generate", *lines), "format version 99; this gcsl .* reads 2", tmp_path / "runs")
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, small_run: Lines, rtp: Path) -> None:
