@@ -1,10 +1,12 @@
-# `make demo` and `make test` set themselves up: .venv holds the versions of constraints.txt, and is made anew only after
-# `make clean`. Run again, a set-up costs nothing.
+# `make demo` and `make test` create .venv with the versions pinned in constraints.txt. Once it is current, setup is a
+# no-op; `make clean` removes it.
 #   make test PYTHON=python3.12
 #   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu   # PyTorch's CPU wheels instead of the default build
+#   make test WORKERS=4                                          # pytest processes, about 1 GB of memory each
 #   make test PYTEST_ARGS="-m 'not wheel and not real_model'"
 PYTHON ?= python3
 TORCH_INDEX ?=
+WORKERS ?= 2
 PYTEST_ARGS ?=
 
 BIN := .venv/bin
@@ -28,7 +30,7 @@ demo: setup
 	$(BIN)/gcsl evaluate experiment=demo
 
 test: check
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint
 	$(BIN)/mypy
@@ -52,6 +54,6 @@ $(DOCS_READY): $(READY)
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[docs]'
 	@touch $(DOCS_READY)
 
-# Runs are results: they stay.
+# Keeps runs/: those are results.
 clean:
 	rm -rf .venv build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -15,12 +15,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+# Whatever a run of all stages imports; a name that cannot be imported is ignored by the server.
 PRELOADED = [
     "gcsl_cli.cli.commands",
     "gcsl_cli.cli.launch",
     "gcsl_cli.stages.evaluate",
     "gcsl_cli.training.sft",
     "hydra",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "profanity_check",
 ]
 
 

@@ -1,23 +1,28 @@
-"""Small inputs that need no network: a tiny model, prompts, texts, graded rows; all the same in each session."""
+"""Small, deterministic inputs that need no network: a tiny model, prompts, texts and graded rows."""
 
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.inputs import NICE, RUDE, sentences, write_rtp
 
-# Threads cost more than they bring to a model of this size. Before torch is imported.
+# At this model size, threads cost more than they gain. Must be set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the wheel's tests first: idle workers steal from the end, where these would be split or finish late."""
+    items.sort(key=lambda item: item.get_closest_marker("wheel") is None)
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny random model."""
+    """Folder of a tiny random model."""
     from tests.tiny import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("tiny-model"))
@@ -25,7 +30,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of text files, sixty prompts, one a line."""
+    """Folder of text files with sixty prompts, one per line."""
     folder = tmp_path_factory.mktemp("prompts")
     lines = sentences(NICE + RUDE, words=5, count=60)
     (folder / "first.txt").write_text("\n".join(lines[:40]) + "\n", encoding="utf-8")
@@ -35,7 +40,7 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty kind and sixty rude texts in JSON lines."""
+    """JSON Lines file of sixty kind and sixty rude texts."""
     path = tmp_path_factory.mktemp("texts") / "texts.jsonl"
     lines = sentences(NICE, words=12, count=60) + sentences(RUDE, words=12, count=60)
     path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8")
@@ -44,7 +49,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rtp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundred rows in the form of RealToxicityPrompts, toxicities 0.00 to 0.99."""
+    """A hundred rows in the RealToxicityPrompts format, with toxicities from 0.00 to 0.99."""
     path = tmp_path_factory.mktemp("rtp") / "rtp.jsonl"
     write_rtp(path, [number / 100 for number in range(100)])
     return path
@@ -52,7 +57,7 @@ def rtp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_rtp() -> Path:
-    """The real RealToxicityPrompts rows, where the machine has them."""
+    """The actual RealToxicityPrompts rows; skips if GCSL_TEST_DATA does not have them."""
     folder = os.environ.get("GCSL_TEST_DATA")
     if not folder:
         pytest.skip("GCSL_TEST_DATA is not set; it names a folder with rtp_3500.jsonl")
@@ -64,7 +69,7 @@ def real_rtp() -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(tiny_model: Path, prompts: Path, texts: Path) -> Callable[[Path], list[str]]:
-    """Override lines of a whole experiment in seconds, without network, with its runs in the given folder."""
+    """Overrides for a whole experiment that takes seconds and no network, with its runs in the given folder."""
 
     def lines(runs: Path) -> list[str]:
         return [
@@ -85,19 +90,22 @@ def small_run(tiny_model: Path, prompts: Path, texts: Path) -> Callable[[Path], 
     return lines
 
 
-@pytest.fixture
-def remembered_composition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same overrides over the same files are composed once a session; for tests of what happens around it."""
+@pytest.fixture(scope="module")
+def remembered_composition() -> Iterator[None]:
+    """Compose the same overrides over the same files once per process."""
     from gcsl_cli.configs.hydra_internals import loader_class
     from tests.composing import remembering
 
     loader = loader_class()
-    monkeypatch.setattr(loader, "load_configuration", remembering(loader.load_configuration))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loader, "load_configuration", remembering(loader.load_configuration))
+        yield
 
 
 @pytest.fixture(scope="session")
 def bubblewrap() -> None:
-    """Skips where the bubblewrap program itself does not work; where it does, the sandbox has to."""
+    """Skip if the bubblewrap program itself does not work; if it does, the sandbox must work too."""
     from gcsl_cli.tasks.code.sandbox.probe import working
 
     trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]

@@ -1,4 +1,4 @@
-"""Made-up sentences and graded rows, the same in each session."""
+"""Deterministic made-up sentences and graded rows."""
 
 import json
 import random
@@ -9,7 +9,7 @@ RUDE = "you are a stupid damn idiot who says crap shit and hell to the ugly fuck
 
 
 def sentences(words_from: list[str], *, words: int, count: int) -> list[str]:
-    """Different word sequences, the same in each call."""
+    """`count` distinct word sequences, the same on each call."""
     draw = random.Random(0)
     made: dict[str, None] = {}
     while len(made) < count:
@@ -18,7 +18,7 @@ def sentences(words_from: list[str], *, words: int, count: int) -> list[str]:
 
 
 def write_rtp(path: Path, toxicities: list[float]) -> None:
-    """One row a toxicity, each with a prompt of its own."""
+    """Write one row per toxicity, each with a different prompt."""
     prompts = sentences(NICE, words=6, count=len(toxicities))
     rows = [
         {"prompt": {"text": prompt}, "continuation": {"text": f" number {number}", "toxicity": toxicity}}

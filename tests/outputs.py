@@ -1,4 +1,4 @@
-"""What a run left on disk, in a form that two runs can be compared in."""
+"""Files of a finished run, in a form that allows comparing two runs."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from gcsl_cli.data.records import read_feedback, read_generations
 if TYPE_CHECKING:
     from gcsl_cli.data.records import FeedbackRow, Generation
 
-# When and where a run was made, not what came out of it.
+# Keys that record when and where a run was made, not its results.
 CIRCUMSTANCES = {"seconds", "run", "command", "feedback", "training_seconds"}
 
 
 def only(folder: Path, pattern: str) -> Path:
-    """The one path in the folder that matches."""
+    """Return the only path in the folder that matches the pattern."""
     found = sorted(folder.glob(pattern))
     assert len(found) == 1, found
     return found[0]
@@ -34,20 +34,20 @@ def feedback(runs: Path) -> "list[FeedbackRow]":
 
 
 def generations(runs: Path) -> "dict[str, list[Generation]]":
-    """The completions of every arm that was sampled."""
+    """Completions of every sampled arm, by the name of its folder."""
     files = sorted(runs.glob("toxicity/*/generations/*/generations.parquet"))
     return {file.parent.name: read_generations(file) for file in files}
 
 
 def weights(model: Path) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a model folder."""
+    """Tensors of a model folder, by name."""
     from safetensors.numpy import load_file
 
     return load_file(model / "model.safetensors")
 
 
 def losses(run: Path) -> list[tuple[float, ...]]:
-    """Step, loss, gradient norm and rate of every training step, and the validation loss after the last."""
+    """Step, loss, gradient norm and learning rate of each training step, followed by the validation losses."""
     entries = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [
         tuple(entry[key] for key in ("step", "loss", "grad_norm", "learning_rate"))
@@ -58,7 +58,7 @@ def losses(run: Path) -> list[tuple[float, ...]]:
 
 
 def metrics(runs: Path) -> dict[str, Any]:
-    """The evaluation's numbers, without the circumstances."""
+    """The evaluation's results, without the keys in CIRCUMSTANCES."""
     text = only(runs, "toxicity/*/evaluations/*/metrics.json").read_text(encoding="utf-8")
     found: dict[str, Any] = without_circumstances(json.loads(text))
     return found
@@ -71,12 +71,12 @@ def without_circumstances(value: Any) -> Any:
 
 
 def finished(folder: Path) -> bool:
-    """Whether a manifest says that its work is done."""
+    """Return True if the manifest marks its work as finished."""
     return bool(json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("finished"))
 
 
 def assert_same_training(one: Path, other: Path) -> None:
-    """Weights and logged losses of two run folders agree to 1e-6, their plans exactly."""
+    """Assert that weights and logged losses of two run folders agree to 1e-6 and their plans exactly."""
     ours, theirs = weights(one / "model"), weights(other / "model")
     assert ours.keys() == theirs.keys()
     for name in ours:

@@ -1,8 +1,6 @@
-"""A few steps of the real SmolLM2-135M on the real prompts, both out of their wheels."""
+"""A few steps of the real SmolLM2-135M on the real prompts, both from their wheels."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +11,8 @@ from tests.commands import gcsl
 pytestmark = pytest.mark.real_model
 
 
-@pytest.fixture
-def all_cores() -> Iterator[None]:
-    """Threads as outside the tests."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("all_cores")
 def test_the_default_experiment_with_a_few_steps(tmp_path: Path) -> None:
-    """It reads as a language model does; random weights would have a loss of 10.8."""
+    """Its losses are those of a language model; random weights would have a loss of 10.8."""
     runs = tmp_path / "runs"
     little = ["task.feedback.prompts=20", "generation.prompts=4", "evaluation.discrimination_rows=8"]
     ended = gcsl("evaluate", "debug=tiny", "generation.guidance=2", *little, f"runs_dir={runs}", "--json")

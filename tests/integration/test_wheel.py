@@ -32,7 +32,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     run(folder, sys.executable, "-m", "venv", str(folder))
     index = ["--extra-index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
-    install = ["install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), *index, str(wheel)]
+    install = ["install", "--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), *index, str(wheel)]
     run(folder, str(folder / "bin/python"), "-m", "pip", *install)
     return folder / "bin"
 
