@@ -30,6 +30,11 @@ class Scale:
         """The score of a grade: higher for better."""
         return 0.0 - grade if self.lower_is_better else float(grade)
 
+    def rounded(self, grade: float) -> float:
+        """Round a grade to about a thousandth of the scale, which is all that a reader needs."""
+        span = abs(self.high - self.low)
+        return round(grade, max(0, 3 - math.floor(math.log10(span)))) if span else grade
+
 
 def names(values: Sequence[float]) -> tuple[str, ...]:
     """A short text for each number, different for different ones: three significant digits or as many as it takes."""

@@ -14,7 +14,6 @@ import numpy as np
 
 from gcsl_cli import __version__
 from gcsl_cli.configs.schema import Config, EvaluationConfig
-from gcsl_cli.goals.scale import name
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
@@ -167,7 +166,7 @@ def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str,
         "levels": [
             {
                 "level": goal,
-                "label": name(spec.shown(goal)),
+                "label": spec.display(goal),
                 "asked": spec.meaning(goal),
                 "share": None if spec.per == "prompt" else _estimate(config, reached_share(goal, scores)),
                 "mean": _estimate(config, mean_score(scores)),
