@@ -15,8 +15,8 @@ import numpy as np
 
 from gcsl_cli.cli import console
 from gcsl_cli.metrics.bootstrap import mean_over_prompts
-from gcsl_cli.reports.comparison import page, tables  # imports of what is timed
-from gcsl_cli.reports.evaluations import RESULT_VERSION, write_values
+from gcsl_cli.reports.comparison import report  # imports of what is timed
+from gcsl_cli.reports.saved import RESULT_VERSION, write_values
 from gcsl_cli.runs.folders import FORMAT_VERSION
 from gcsl_cli.stages.compare import run
 
@@ -37,10 +37,9 @@ def main() -> None:
         for number in range(arguments.runs):
             make_run(Path(folder) / "toxicity" / f"run-{number}", number, arguments.prompts, generator)
         seconds = [timed(folder, Path(folder) / f"out-{number}") for number in range(arguments.rounds)]
-    modules = (tables.__name__, page.__name__)
     print(
         f"{arguments.runs} runs x {arguments.prompts} prompts: median {np.median(seconds):.2f} s after importing "
-        f"{' and '.join(modules)}; the first, with matplotlib's own imports, {seconds[0]:.2f} s"
+        f"{report.__name__}; the first, with matplotlib's own imports, {seconds[0]:.2f} s"
     )
 
 

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from gcsl_cli.reports.estimates import number, with_interval
+from gcsl_cli.reports.evaluation import base_arm, measures, plotted
 from gcsl_cli.reports.plots import arms_figure, svg
-from gcsl_cli.reports.tables import pipe_table
+from gcsl_cli.reports.tables import Table
 
 BLOCK = re.compile(r"<!-- demo table -->.*?<!-- end -->", re.DOTALL)
 HEADER = ["", "expected max toxicity", "paired difference to base", "has listed word", "perplexity", "dist-2"]
@@ -20,7 +21,7 @@ def main() -> None:
     result = json.loads((Path(sys.argv[1]) / "metrics.json").read_text(encoding="utf-8"))
     figure = Path("docs/results/demo.svg")
     figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_text(svg(arms_figure(result), "demo"), encoding="utf-8")
+    figure.write_text(svg(arms_figure(result, plotted(measures(result)), base_arm(result)), "demo"), encoding="utf-8")
     rows = []
     for arm in result["arms"]:
         metrics, difference = arm["metrics"], arm["difference"] or {}
@@ -35,7 +36,7 @@ def main() -> None:
             ]
         )
     readme = Path("README.md")
-    table = f"<!-- demo table -->\n{pipe_table(HEADER, rows)}<!-- end -->"
+    table = f"<!-- demo table -->\n{Table.of(HEADER, rows).markdown()}<!-- end -->"
     readme.write_text(BLOCK.sub(lambda _: table, readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -40,16 +40,16 @@ def run_comparison(
 
 
 def _print(result: dict[str, Any], form: str, stream: TextIO) -> None:
-    from gcsl_cli.reports.comparison import tables as comparison
+    from gcsl_cli.reports.comparison import report
 
     if form == "table":
-        for table in comparison.rich_tables(result):
+        for table in report.terminal_tables(result):
             console.show(table, stream)
         stream.write(f"report: {result['report']}\n")
         return
     forms = {
-        "markdown": comparison.comparison_markdown,
-        "csv": comparison.comparison_csv,
-        "latex": comparison.comparison_latex,
+        "markdown": report.comparison_markdown,
+        "csv": report.comparison_csv,
+        "latex": report.comparison_latex,
     }
     stream.write(forms[form](result))

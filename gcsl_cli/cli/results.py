@@ -79,11 +79,8 @@ def _write_result(result: dict[str, Any], stream: TextIO) -> None:
             table.add_row(Text(str(label)), Text(str(value)))
         console.show(table, stream)
     if result.get("result"):
-        from gcsl_cli.reports.tables import held_out_table, likelihood_table, rich_table
+        from gcsl_cli.reports.evaluation import terminal_tables
 
-        found = result["result"]
-        arms = rich_table(found) if found["arms"] else None
-        for part in (arms, held_out_table(found), likelihood_table(found)):
-            if part is not None:
-                console.show(part, stream)
+        for part in terminal_tables(result["result"]):
+            console.show(part, stream)
     stream.flush()

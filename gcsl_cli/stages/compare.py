@@ -115,8 +115,12 @@ def _folder(rows: Sequence[Row]) -> Path:
 
 def write_reports(result: dict[str, Any], folder: Path) -> None:
     """Write the comparison as JSON, Markdown, CSV, LaTeX and HTML."""
-    from gcsl_cli.reports.comparison.page import comparison_html
-    from gcsl_cli.reports.comparison.tables import comparison_csv, comparison_latex, comparison_markdown
+    from gcsl_cli.reports.comparison.report import (
+        comparison_csv,
+        comparison_html,
+        comparison_latex,
+        comparison_markdown,
+    )
 
     write_json(folder / "comparison.json", result)
     write_text(folder / "comparison.md", comparison_markdown(result))

@@ -16,7 +16,7 @@ from gcsl_cli import __version__
 from gcsl_cli.configs.schema import Config, EvaluationConfig
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
-from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
+from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
 from gcsl_cli.runs.files import read_json, write_json, write_text
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.provenance import provenance
@@ -244,8 +244,7 @@ def _number(value: float) -> float | None:
 
 
 def _write(path: Path, result: dict[str, Any]) -> None:
-    from gcsl_cli.reports.html import report_html
-    from gcsl_cli.reports.markdown import report_markdown
+    from gcsl_cli.reports.evaluation import report_html, report_markdown
 
     write_text(path / "report.md", report_markdown(result))
     write_text(path / "report.html", report_html(result))

@@ -8,7 +8,7 @@ from typing import Any
 
 from gcsl_cli.errors import GcslError
 from gcsl_cli.metrics.bootstrap import PerPrompt
-from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, read_values
+from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, read_values
 from gcsl_cli.runs.files import read_json
 from gcsl_cli.runs.folders import FORMAT_VERSION, MANIFEST
 

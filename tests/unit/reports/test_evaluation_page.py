@@ -1,4 +1,4 @@
-"""report.html: self-contained, escaped, masked."""
+"""report.html of an evaluation: self-contained, escaped, masked."""
 
 import re
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.reports.html import mask, report_html
+from gcsl_cli.reports.evaluation import mask, report_html
 
 VOID = {"meta", "br", "img", "link", "hr"}
 
