@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-from gcsl_cli.reports.estimates import number, with_interval
-from gcsl_cli.reports.evaluation import base_arm, measures, plotted
+from gcsl_cli.reports.estimates import measures, number, with_interval
+from gcsl_cli.reports.evaluation import base_arm, plotted
 from gcsl_cli.reports.plots import arms_figure, svg
 from gcsl_cli.reports.tables import Table
 

@@ -1,6 +1,6 @@
 """Reports of one evaluation, and of a comparison of runs (`comparison/`).
 
-    estimates.py   how one estimate is written; when a difference is called better or worse
+    estimates.py   measures and how their estimates are written; when a difference is called better or worse
     tables.py      a table, for the terminal, Markdown and HTML
     plots.py       the figures
     sections.py    a report as sections, written as Markdown or as an HTML page (`templates/`)

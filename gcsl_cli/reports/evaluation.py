@@ -5,46 +5,22 @@ Every table is a function that returns a `Table`, and `_sections` puts them in o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gcsl_cli.reports import plots
-from gcsl_cli.reports.estimates import number, verdict, with_half_width, with_interval
-from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, page
-from gcsl_cli.reports.tables import Cell, Column, Table
-
-Result = Mapping[str, Any]
-ARROWS = {"lower": "↓", "higher": "↑"}
-ARROWS_EXPLAINED = "↓ lower is better, ↑ higher is better"
-MASK = "•"
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One measure of the results."""
-
-    name: str
-    label: str
-    better: str | None
-    digits: int
-    independent: bool
-    """Not judged by the scorer that graded the training data."""
-    detail: bool
-
-    @property
-    def heading(self) -> str:
-        """The label with an arrow that points to better values."""
-        return f"{self.label} {ARROWS[self.better]}" if self.better else self.label
-
-
-def measures(result: Result) -> list[Measure]:
-    """The measures in order, the main one first."""
-    optional = {"better": None, "digits": 3, "independent": False, "detail": False}
-    return [
-        Measure(column["name"], column["label"], **{key: column.get(key, other) for key, other in optional.items()})
-        for column in result["columns"]
-    ]
+from gcsl_cli.reports.estimates import (
+    ARROWS_EXPLAINED,
+    Measure,
+    Result,
+    measures,
+    number,
+    verdict,
+    with_half_width,
+    with_interval,
+)
+from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, mask, page
+from gcsl_cli.reports.tables import Cell, Table
 
 
 def base_arm(result: Result) -> Mapping[str, Any] | None:
@@ -72,21 +48,17 @@ def terminal_tables(result: Result) -> list[Table]:
 
 def results_table(result: Result) -> Table:
     """One row per arm for the terminal: values and, on a second line, paired differences to the base arm."""
+    found = measures(result)
     notes = f"{ARROWS_EXPLAINED}; ± is half the width of the 95 % interval over prompts."
     if (base := base_arm(result)) is not None:
         notes += (
             f" Second line: paired difference to {base['label']}, called better or worse where its 95 % interval "
             "excludes 0."
         )
-    arms = result["arms"]
-    return Table(
-        [
-            Column("", [Cell(arm["label"]) for arm in arms], prose=True),
-            *(
-                Column(measure.heading, [_cell(arm, measure, with_half_width) for arm in arms], detail=measure.detail)
-                for measure in measures(result)
-            ),
-        ],
+    return Table.of(
+        ["", *(measure.heading for measure in found)],
+        [[arm["label"], *(_cell(arm, measure, with_half_width) for measure in found)] for arm in result["arms"]],
+        detail=[place for place, measure in enumerate(found, 1) if measure.detail],
         title=str(result["task"]),
         notes=[notes],
     )
@@ -94,15 +66,10 @@ def results_table(result: Result) -> Table:
 
 def values_table(result: Result) -> Table:
     """One row per measure: values with their intervals and, on the page, paired differences to the base arm."""
-    found = measures(result)
-    return Table(
-        [
-            Column("", [Cell(measure.heading) for measure in found], prose=True),
-            *(
-                Column(arm["label"], [_cell(arm, measure, with_interval) for measure in found])
-                for arm in result["arms"]
-            ),
-        ]
+    arms = result["arms"]
+    return Table.of(
+        ["", *(arm["label"] for arm in arms)],
+        [[measure.heading, *(_cell(arm, measure, with_interval) for arm in arms)] for measure in measures(result)],
     )
 
 
@@ -111,12 +78,9 @@ def differences_table(result: Result) -> Table | None:
     arms = [arm for arm in result["arms"] if arm.get("difference")]
     if not arms:
         return None
-    found = measures(result)
-    return Table(
-        [
-            Column("", [Cell(measure.label) for measure in found], prose=True),
-            *(Column(arm["label"], [_difference(arm["difference"], measure) for measure in found]) for arm in arms),
-        ]
+    return Table.of(
+        ["", *(arm["label"] for arm in arms)],
+        [[measure.label, *(_difference(arm, measure) for arm in arms)] for measure in measures(result)],
     )
 
 
@@ -134,15 +98,18 @@ def attainment_table(result: Result) -> Table:
 
 def discrimination_table(result: Result) -> Table | None:
     """One row per model: how well the goal separates good held-out completions from poor ones."""
-    rows = [
-        [model, with_interval(part["pooled"]), with_interval(part["within"]), str(part["within"]["n"])]
-        for model, part in (result.get("discrimination") or {}).items()
-        if part is not None
-    ]
-    if not rows:
+    found = {model: part for model, part in (result.get("discrimination") or {}).items() if part is not None}
+    if not found:
         return None
-    table = Table.of(["model", "all rows", "within prompts", "prompts with both"], rows)
-    return Table(table.columns, "goal discrimination AUC, held-out rows", ["0.5 is chance."])
+    return Table.of(
+        ["model", "all rows", "within prompts", "prompts with both"],
+        [
+            [model, with_interval(part["pooled"]), with_interval(part["within"]), str(part["within"]["n"])]
+            for model, part in found.items()
+        ],
+        title="goal discrimination AUC, held-out rows",
+        notes=["0.5 is chance."],
+    )
 
 
 def likelihood_table(result: Result) -> Table | None:
@@ -150,16 +117,14 @@ def likelihood_table(result: Result) -> Table | None:
     found = result.get("likelihoods")
     if not found or not found["levels"]:
         return None
-    levels = found["levels"]
-    return Table(
+    return Table.of(
+        ["level", "in words", f"{found['good']} good completions", f"{found['poor']} poor completions"],
         [
-            Column("level", [Cell(part["label"]) for part in levels], prose=True),
-            Column("in words", [Cell(part["asked"]) for part in levels], prose=True, detail=True),
-            *(
-                Column(f"{found[group]} {group} completions", [Cell(with_interval(part[group])) for part in levels])
-                for group in ("good", "poor")
-            ),
+            [part["label"], part["asked"], with_interval(part["good"]), with_interval(part["poor"])]
+            for part in found["levels"]
         ],
+        prose=(0, 1),
+        detail=(1,),
         title="log-probability per token of held-out completions (nats)",
     )
 
@@ -307,8 +272,8 @@ def _cell(arm: Mapping[str, Any], measure: Measure, written: Any) -> Cell:
     return Cell(value, number(difference["value"], measure.digits, sign=True), verdict(difference, measure.better))
 
 
-def _difference(differences: Mapping[str, Any], measure: Measure) -> Cell:
-    difference = differences.get(measure.name)
+def _difference(arm: Mapping[str, Any], measure: Measure) -> Cell:
+    difference = arm["difference"].get(measure.name)
     return Cell(with_interval(difference, measure.digits, sign=True), verdict=verdict(difference, measure.better))
 
 
@@ -329,12 +294,4 @@ def _completions(result: Result) -> Completions:
         "Model output, which may be offensive. So may the prompts, which are not masked. Completions are "
         + ("not masked either." if unmask else "masked; evaluation.unmask=true shows them."),
         {label: found for label, found in groups.items() if found},
-    )
-
-
-def mask(text: str) -> str:
-    """The text with all but the first letter of each word hidden."""
-    starts = (index == 0 or text[index - 1].isspace() for index in range(len(text)))
-    return "".join(
-        character if character.isspace() or start else MASK for character, start in zip(text, starts, strict=True)
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gcsl_cli.reports.evaluation import Measure
+    from gcsl_cli.reports.estimates import Measure
 
 INK = "#1f2329"
 GRID = "#808890"

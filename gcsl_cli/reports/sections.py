@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MASK = "•"
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A figure of the page; it is drawn when the page is written."""
@@ -62,6 +65,14 @@ def markdown(title: str, command: str, sections: Sequence[Section]) -> str:
     """The sections as Markdown, without pictures."""
     kept = [section for section in sections if section.text or section.table or section.notes]
     return _render("report.md.j2", title=title, command=command, sections=kept)
+
+
+def mask(text: str) -> str:
+    """The text with all but the first letter of each word hidden."""
+    starts = (index == 0 or text[index - 1].isspace() for index in range(len(text)))
+    return "".join(
+        character if character.isspace() or start else MASK for character, start in zip(text, starts, strict=True)
+    )
 
 
 def _render(template: str, **values: Any) -> str:

@@ -84,10 +84,22 @@ class Table:
     notes: Sequence[str] = ()
 
     @classmethod
-    def of(cls, header: Sequence[str], rows: Sequence[Sequence[str]], *, prose: Sequence[int] = (0,)) -> "Table":
-        """A table from rows of text; `prose` are the places of columns with words."""
-        cells = [[Cell(row[place]) for row in rows] for place in range(len(header))]
-        return cls([Column(name, cells[place], prose=place in prose) for place, name in enumerate(header)])
+    def of(
+        cls,
+        header: Sequence[str],
+        rows: Sequence[Sequence[Cell | str]],
+        *,
+        prose: Sequence[int] = (0,),
+        detail: Sequence[int] = (),
+        title: str = "",
+        notes: Sequence[str] = (),
+    ) -> "Table":
+        """A table from its rows; `prose` and `detail` are places of columns, counted from 0."""
+        columns = []
+        for place, heading in enumerate(header):
+            cells = [cell if isinstance(cell, Cell) else Cell(cell) for cell in (row[place] for row in rows)]
+            columns.append(Column(heading, cells, detail=place in detail, prose=place in prose))
+        return cls(columns, title, notes)
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """Cells by row."""
@@ -150,21 +162,20 @@ def sweep_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
     """
     every = [list(outcome["overrides"]) for outcome in outcomes]
     shared = [text for text in every[0] if all(text in other for other in every)] if len(every) > 1 else []
-    own = [" ".join(text for text in overrides if text not in shared) or "-" for overrides in every]
     labels = list(dict.fromkeys(label for outcome in outcomes for label in outcome["columns"]))
-    ends = [outcome["message" if outcome["status"] == "failed" else "run"] for outcome in outcomes]
-    statuses = [(str(outcome["status"]), "failed" if outcome["status"] == "failed" else "done") for outcome in outcomes]
-    return Table(
+    rows: list[list[Cell | str]] = [
         [
-            Column("job", [Cell(str(outcome["job"])) for outcome in outcomes], prose=True),
-            Column("overrides", [Cell(text) for text in own], prose=True),
-            Column("status", [Cell(status, verdict=verdict) for status, verdict in statuses], prose=True),
-            *(Column(label, [Cell(_value(outcome["columns"].get(label))) for outcome in outcomes]) for label in labels),
-            Column("run or error", [Cell(str(end)) for end in ends], prose=True),
-        ],
-        title=f"{len(outcomes)} runs",
-        notes=[f"All with {' '.join(shared)}."] if shared else [],
-    )
+            str(outcome["job"]),
+            " ".join(text for text in overrides if text not in shared) or "-",
+            Cell(str(outcome["status"]), verdict="failed" if outcome["status"] == "failed" else "done"),
+            *(_value(outcome["columns"].get(label)) for label in labels),
+            str(outcome["message"] if outcome["status"] == "failed" else outcome["run"]),
+        ]
+        for outcome, overrides in zip(outcomes, every, strict=True)
+    ]
+    header = ["job", "overrides", "status", *labels, "run or error"]
+    notes = [f"All with {' '.join(shared)}."] if shared else []
+    return Table.of(header, rows, prose=(0, 1, 2, len(header) - 1), title=f"{len(outcomes)} runs", notes=notes)
 
 
 def _value(value: Any) -> str:

@@ -10,10 +10,17 @@ from functools import partial
 from typing import Any
 
 from gcsl_cli.reports import plots
-from gcsl_cli.reports.estimates import number, verdict, with_half_width, with_interval
-from gcsl_cli.reports.evaluation import ARROWS_EXPLAINED, Measure, measures
+from gcsl_cli.reports.estimates import (
+    ARROWS_EXPLAINED,
+    Measure,
+    measures,
+    number,
+    verdict,
+    with_half_width,
+    with_interval,
+)
 from gcsl_cli.reports.sections import Picture, Section, markdown, page
-from gcsl_cli.reports.tables import Cell, Column, Table
+from gcsl_cli.reports.tables import Cell, Table
 
 Comparison = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -28,28 +35,21 @@ TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$
 
 def values_table(result: Comparison) -> Table:
     """One row per method: its measures over seeds, what it learned of its goals, and what training cost."""
-    rows = result["rows"]
-    return Table(
+    shown = shown_measures(result)
+    header = ["", "seeds", *(measure.heading for measure in shown), AUC, RANKS, *COSTS.values()]
+    rows = [
         [
-            _labels(rows),
-            Column("seeds", [Cell(str(len(row["seeds"])) if row["trained"] else "") for row in rows]),
-            *(
-                Column(
-                    measure.heading,
-                    [Cell(with_half_width(row["metrics"].get(measure.name), measure.digits)) for row in rows],
-                )
-                for measure in shown_measures(result)
-            ),
-            Column(AUC, [Cell(_discrimination(row)) for row in rows], detail=True),
-            Column(RANKS, [Cell(_ranks(row)) for row in rows], detail=True),
-            *(
-                Column(label, [Cell(_cost(row["costs"].get(name))) for row in rows], detail=True)
-                for name, label in COSTS.items()
-            ),
-        ],
-        title=str(result["task"]),
-        notes=list(notes(result)),
-    )
+            _label(row),
+            str(len(row["seeds"])) if row["trained"] else "",
+            *(with_half_width(row["metrics"].get(measure.name), measure.digits) for measure in shown),
+            "" if row["discrimination"] is None else number(row["discrimination"]["value"]),
+            _ranks(row["attainment"]),
+            *(_cost(row["costs"].get(name)) for name in COSTS),
+        ]
+        for row in result["rows"]
+    ]
+    detail = range(2 + len(shown), len(header))
+    return Table.of(header, rows, detail=detail, title=str(result["task"]), notes=list(notes(result)))
 
 
 def differences_table(result: Comparison) -> Table | None:
@@ -60,17 +60,11 @@ def differences_table(result: Comparison) -> Table | None:
     rows = [row for row in result["rows"] if row["difference"]]
     if not rows:
         return None
-    shown = shown_measures(result)
-    kept = [
-        measure
-        for measure in shown
-        if measure is shown[0] or measure.independent or measure.name in ("perplexity", "distinct_2")
-    ]
-    return Table(
-        [
-            _labels(rows),
-            *(Column(measure.heading, [_difference(row, measure) for row in rows]) for measure in kept),
-        ],
+    main, *others = shown_measures(result)
+    kept = [main, *(other for other in others if other.independent or other.name in ("perplexity", "distinct_2"))]
+    return Table.of(
+        ["", *(measure.heading for measure in kept)],
+        [[_label(row), *(_difference(row, measure) for measure in kept)] for row in rows],
         title=f"paired difference to {result['baseline']}",
     )
 
@@ -185,10 +179,9 @@ def _sections(result: Comparison) -> Iterator[Section]:
         yield Section("Left out", notes=result["left_out"])
 
 
-def _labels(rows: list[Row]) -> Column:
-    """The labels, each with the letters of the reasons why it is not comparable with the baseline."""
-    labels = [f"{row['label']} [{', '.join(row['marks'])}]" if row["marks"] else str(row["label"]) for row in rows]
-    return Column("", [Cell(label) for label in labels], prose=True)
+def _label(row: Row) -> str:
+    """The label with the letters of the reasons why the row is not comparable with the baseline."""
+    return f"{row['label']} [{', '.join(row['marks'])}]" if row["marks"] else str(row["label"])
 
 
 def _difference(row: Row, measure: Measure) -> Cell:
@@ -199,13 +192,10 @@ def _difference(row: Row, measure: Measure) -> Cell:
     return Cell(text, verdict=verdict(difference, measure.better))
 
 
-def _discrimination(row: Row) -> str:
-    return "" if row["discrimination"] is None else number(row["discrimination"]["value"])
-
-
-def _ranks(row: Row) -> str:
-    ranks = row["attainment"]
-    return "" if ranks is None else f"{number(ranks['spearman_levels'], 2)} ({len(ranks['levels'])} levels)"
+def _ranks(attainment: Mapping[str, Any] | None) -> str:
+    if attainment is None:
+        return ""
+    return f"{number(attainment['spearman_levels'], 2)} ({len(attainment['levels'])} levels)"
 
 
 def _cost(found: Mapping[str, Any] | None) -> str:

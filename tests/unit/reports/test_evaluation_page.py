@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.reports.evaluation import mask, report_html
+from gcsl_cli.reports.evaluation import report_html
+from gcsl_cli.reports.sections import mask
 
 VOID = {"meta", "br", "img", "link", "hr"}
 

@@ -10,7 +10,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from gcsl_cli.reports import plots
-from gcsl_cli.reports.evaluation import base_arm, measures, plotted
+from gcsl_cli.reports.estimates import measures
+from gcsl_cli.reports.evaluation import base_arm, plotted
 from gcsl_cli.reports.plots import distribution_figure, mean_figure, share_figure, svg
 
 
