@@ -19,16 +19,16 @@ from gcsl_cli.reports.estimates import number
 MARKUP = re.compile(r"[\\`*<|~]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\(|&(?=[#\w])")
 STYLES = {"better": "bold green", "worse": "bold red", "differs": "bold", "failed": "bold red", "done": "green"}
 PROSE_WIDTH = 19
-"""A column of words may wrap down to this many characters."""
+"""A column of words wraps to no less than this width, in characters."""
 BORDERS = 3
-"""Characters that the frame adds to each column."""
+"""Width in characters of the frame and padding of a column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value, optionally with a change to another value and a verdict that colours it (`better`, `worse`, ...).
+    """A value, optionally with its change from another value and a verdict that colours it (`better`, `worse`, ...).
 
-    Markdown has no second line for the change and leaves it out.
+    The change is a second line; Markdown has no such lines and leaves it out.
     """
 
     value: str
@@ -54,18 +54,18 @@ class Column:
     heading: str
     cells: Sequence[Cell]
     detail: bool = False
-    """A terminal that is too narrow drops these columns first."""
+    """Dropped first on a narrow terminal."""
     prose: bool = False
-    """Words, which are left-aligned and may wrap."""
+    """Words instead of numbers: left-aligned, and may wrap."""
 
     @property
     def natural_width(self) -> int:
-        """Characters without any wrapping."""
+        """Width in characters if nothing wraps."""
         return max(cell_len(self.heading), self._cell_width)
 
     @property
     def least_width(self) -> int:
-        """Characters if the heading wraps between words, as prose cells do too."""
+        """Width in characters if the heading, and cells of words, wrap."""
         if self.prose:
             return min(self.natural_width, PROSE_WIDTH)
         return max(self._cell_width, *(cell_len(word) for word in self.heading.split() or [""]))
@@ -77,7 +77,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns with a title and notes below; printed by rich as it is."""
+    """Columns with a title and notes below; rich prints it."""
 
     columns: Sequence[Column]
     title: str = ""
@@ -94,7 +94,7 @@ class Table:
         title: str = "",
         notes: Sequence[str] = (),
     ) -> "Table":
-        """A table from its rows; `prose` and `detail` are places of columns, counted from 0."""
+        """Build a table from rows; `prose` and `detail` are the indices of such columns."""
         columns = []
         for place, heading in enumerate(header):
             cells = [cell if isinstance(cell, Cell) else Cell(cell) for cell in (row[place] for row in rows)]
@@ -102,20 +102,21 @@ class Table:
         return cls(columns, title, notes)
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
-        """Cells by row."""
+        """The cells, row by row."""
         return zip(*(column.cells for column in self.columns), strict=True)
 
     def markdown(self) -> str:
-        """A Markdown table; text from outside is escaped."""
+        """The table in Markdown, escaped."""
         alignment = ["---" if column.prose else "---:" for column in self.columns]
         header = [escaped(column.heading) for column in self.columns]
         rows = ([cell.markdown() for cell in row] for row in self.rows())
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, alignment, *rows))
 
     def fitting(self, width: int) -> "Table":
-        """The table with as many columns as fit into `width` characters.
+        """Return the table with only the columns that fit into `width` characters.
 
-        Detail columns go first, from the right, then words wrap, then other columns go. The first column stays.
+        Detail columns are dropped first, from the right. Then words wrap, then other columns are dropped. The first
+        column stays.
         """
         shown = list(self.columns)
         while len(shown) > 1:
@@ -125,7 +126,7 @@ class Table:
                 break
             shown.remove(detail or shown[-1])
         dropped = [column.heading for column in self.columns if column not in shown]
-        more = [f"Columns that did not fit: {', '.join(dropped)}. The report has them all."] if dropped else []
+        more = [f"Columns that do not fit here: {', '.join(dropped)}."] if dropped else []
         return replace(self, columns=shown, notes=[*self.notes, *more])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
@@ -150,7 +151,7 @@ class Table:
 
 
 def escaped(text: str) -> str:
-    """A text from outside on one line of Markdown, where it reads as it was written."""
+    """Escape text for one line of Markdown, so that it reads as it was written."""
     return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
@@ -175,7 +176,10 @@ def sweep_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
     ]
     header = ["job", "overrides", "status", *labels, "run or error"]
     notes = [f"All with {' '.join(shared)}."] if shared else []
-    return Table.of(header, rows, prose=(0, 1, 2, len(header) - 1), title=f"{len(outcomes)} runs", notes=notes)
+    last = len(header) - 1
+    # The column may go if it only holds folders, but an error has to be read.
+    detail = () if any(outcome["status"] == "failed" for outcome in outcomes) else (last,)
+    return Table.of(header, rows, prose=(0, 1, 2, last), detail=detail, title=f"{len(outcomes)} runs", notes=notes)
 
 
 def _value(value: Any) -> str:

@@ -6,7 +6,7 @@
     report.py   the tables, pages and files
 
 The comparison is the object in `comparison.json`:
-    {"format_version": 1, "task": "toxicity", "baseline": "base", "columns": [COLUMN], "marks": {"a": "another budget
+    {"format_version": 1, "task": "toxicity", "baseline": "base", "columns": [COLUMN], "marks": {"a": "different budget
      than sft all"}, "left_out": ["runs/x: not evaluated yet ..."], "command": "gcsl compare ...", "commit": "1a2b3c4",
      "rows": [{"label": "threshold-language, guidance 2", "trained": true, "baseline": false, "seeds": [0, 1, 2],
                "runs": ["runs/..."], "commits": ["1a2b3c4"], "budget": "15,000 tokens", "marks": ["a"],

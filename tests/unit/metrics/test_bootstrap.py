@@ -120,7 +120,7 @@ def test_metrics_of_other_prompts_cannot_be_paired() -> None:
 
 
 def test_no_resamples_is_an_error_with_the_key() -> None:
-    with pytest.raises(ConfigError, match=r"0 bootstrap resamples.*evaluation\.bootstrap"):
+    with pytest.raises(ConfigError, match=r"evaluation\.bootstrap=0: an interval needs 1 or more resamples"):
         interval(mean_over_prompts(np.ones(2)), resamples=0, seed=0)
 
 

@@ -190,7 +190,7 @@ def test_lines_fit_and_numbers_do_not_wrap(wide: Table, width: int) -> None:
 
     assert max(len(line) for line in shown.splitlines()) <= width
     assert "0.100 ±0.010" in shown
-    assert ("Columns that did not fit: detail." in " ".join(shown.split())) == (width == 60)
+    assert ("Columns that do not fit here: detail." in " ".join(shown.split())) == (width == 60)
 
 
 def test_all_tables_of_an_evaluation_fit_100_columns(result: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def write(path: Path, value: Any) -> None:
 
 
 def compared(folder: Path) -> dict[str, Any]:
-    """Base 0.3; goals 0.1 and 0.2, with guidance 0; rows of the better fifth 0.25, at another budget."""
+    """Base 0.3; goals 0.1 and 0.2, with guidance 0; rows of the better fifth 0.25, at a different budget."""
     folders = [
         make_run(
             folder / f"goals-{seed}",

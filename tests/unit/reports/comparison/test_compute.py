@@ -76,7 +76,9 @@ def test_seeds_that_only_one_of_them_has_are_left_out_and_marked(folders: list[P
 
     assert len(goals["metrics"]["toxicity"]["per_seed"]) == 3
     assert goals["difference"]["toxicity"]["per_seed"] == pytest.approx([-0.1, -0.2])
-    assert said(result, goals) == ["other seeds than sft top_fraction 0.2: differences are over the seeds of both"]
+    assert said(result, goals) == [
+        "different seeds than sft top_fraction 0.2: differences are over the seeds that both have"
+    ]
 
 
 def test_other_budgets_are_marked_and_other_prompts_have_no_difference(folders: list[Path], tmp_path: Path) -> None:
@@ -99,12 +101,12 @@ def test_other_budgets_are_marked_and_other_prompts_have_no_difference(folders: 
     result = compared([*folders, *more], "threshold-language")
     found = {row["runs"][0].rpartition("/")[2]: row for row in result["rows"] if row["runs"]}
 
-    assert "evaluated on other prompts than threshold-language" in said(result, found["prompts"])
+    assert "evaluated on different prompts than threshold-language" in said(result, found["prompts"])
     assert found["prompts"]["difference"] is None
-    assert "another budget than threshold-language" in said(result, found["budget"])
+    assert "different budget than threshold-language" in said(result, found["budget"])
     assert found["samples"]["difference"] is None
     for name in ("temperature", "samples"):
-        assert "sampled with other settings than threshold-language" in said(result, found[name])
+        assert "sampled with different settings than threshold-language" in said(result, found[name])
     assert found["temperature"]["difference"]["toxicity"]["per_seed"] == pytest.approx([0.0])
     assert result["by_label"]["threshold-language"]["marks"] == []
 

@@ -34,8 +34,8 @@ def test_the_terminal_shows_values_and_differences(result: dict[str, Any]) -> No
     assert "0.150 ±0.050" in text
     assert "threshold-language, guidance 2" in text
     assert "-0.150 [-0.200, -0.100] 2/2" in text
-    assert "[a] another budget than threshold-language" in text
-    assert "other seeds than threshold-language" in text
+    assert "[a] different budget than threshold-language" in text
+    assert "different seeds than threshold-language" in text
     assert "empty" not in text
 
 

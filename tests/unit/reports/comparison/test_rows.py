@@ -120,7 +120,7 @@ def test_a_seed_that_is_there_already_is_said(tmp_path: Path) -> None:
     found, problems = make_rows(runs)
 
     assert found[1].seeds == [0]
-    assert problems == [f"{tmp_path}/b: seed 0 of threshold-language is in {tmp_path}/a already."]
+    assert problems == [f"{tmp_path}/b: seed 0 of threshold-language is already in {tmp_path}/a."]
 
 
 def test_reasons_against_a_comparison_are_in_words(tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_reasons_against_a_comparison_are_in_words(tmp_path: Path) -> None:
 
     assert goals.reasons_against(base) == []
     assert plain.reasons_against(goals) == [
-        "trained on other feedback",
-        "another budget",
-        "evaluated on other prompts",
-        "made by another version of gcsl",
+        "trained on different feedback",
+        "different budget",
+        "evaluated on different prompts",
+        "made by a different version of gcsl",
     ]
-    assert plain.reasons_against(base) == ["evaluated on other prompts", "made by another version of gcsl"]
+    assert plain.reasons_against(base) == ["evaluated on different prompts", "made by a different version of gcsl"]
