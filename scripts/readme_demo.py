@@ -1,6 +1,6 @@
-"""The README's table and plot from an evaluation: python scripts/readme_demo.py runs/toxicity/RUN/evaluations/NAME.
+"""Update the README's table and plot from an evaluation: python scripts/readme_demo.py runs/TASK/RUN/evaluations/NAME.
 
-Writes docs/results/demo.svg and puts the table between the README's `demo table` markers.
+Writes docs/results/demo.svg and the table between the `demo table` markers of README.md.
 """
 
 import json
@@ -14,6 +14,8 @@ from gcsl_cli.reports.plots import arms_figure, svg
 from gcsl_cli.reports.tables import Table
 
 BLOCK = re.compile(r"<!-- demo table -->.*?<!-- end -->", re.DOTALL)
+# An image does not take the text colour of its page.
+STYLE = "<style>svg { color: #1f2329 } @media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }</style>"
 HEADER = ["", "expected max toxicity", "paired difference to base", "has listed word", "perplexity", "dist-2"]
 
 
@@ -21,7 +23,8 @@ def main() -> None:
     result = json.loads((Path(sys.argv[1]) / "metrics.json").read_text(encoding="utf-8"))
     figure = Path("docs/results/demo.svg")
     figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_text(svg(arms_figure(result, plotted(measures(result)), base_arm(result)), "demo"), encoding="utf-8")
+    drawn = svg(arms_figure(result, plotted(measures(result)), base_arm(result)), "demo")
+    figure.write_text(drawn.replace("<defs>", f"<defs>\n  {STYLE}", 1), encoding="utf-8")
     rows = []
     for arm in result["arms"]:
         metrics, difference = arm["metrics"], arm["difference"] or {}

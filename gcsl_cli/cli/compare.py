@@ -1,4 +1,4 @@
-"""The compare command: what was asked for, checked, and the comparison on stdout in the form that was asked for."""
+"""The compare command: check its options, run the comparison, print it in the requested format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ def run_comparison(
     *,
     as_json: bool,
 ) -> int:
-    """Compare and print; the exit code is 0, mistakes are raised.
+    """Compare runs, print the result and return exit code 0.
 
     Raises:
-        ConfigError: an option or an override that cannot be used.
+        ConfigError: an option or an override is invalid.
         DataError: there is nothing to compare.
     """
     if form not in FORMATS:
