@@ -140,11 +140,11 @@ def _sections(result: Result) -> Iterator[Section]:
             notes=[f"Brackets are 95 % intervals; {signed}{ARROWS_EXPLAINED}.", *_left_out(result)],
             pictures=[
                 Picture(
-                    f"arms-{measure.name}",
+                    f"arms-{place}",
                     partial(plots.arms_figure, result, [measure], base),
                     f"{measure.label}: each arm with its 95 % interval{dashed}.",
                 )
-                for measure in plotted(measures(result))
+                for place, measure in enumerate(plotted(measures(result)))
             ],
         )
     if base is not None:
@@ -162,7 +162,7 @@ def _sections(result: Result) -> Iterator[Section]:
 
 
 def _goal_sections(result: Result) -> Iterator[Section]:
-    """What the model has learned of its goals."""
+    """Sections on what the model has learned about its goals."""
     if attainment := result.get("attainment"):
         levels, completions = (number(attainment[f"spearman_{name}"], 2) for name in ("levels", "completions"))
         ranks = f"Rank correlation of asked and achieved: {levels} over level means, {completions} over completions."
@@ -197,7 +197,7 @@ def _goal_sections(result: Result) -> Iterator[Section]:
 
 
 def how_to_read(result: Result) -> str:
-    """What the numbers mean and what they do not."""
+    """Explain what the numbers mean, and what they do not."""
     if not result["arms"]:
         return "Nothing was sampled: everything here comes from held-out graded completions."
     text = (
@@ -223,7 +223,7 @@ def _judge(found: Sequence[Measure]) -> str:
     others = [measure.label for measure in found if measure.independent]
     if not others:
         return f"{text} Always read it together with the measures that do not use that scorer."
-    return f"{text} Compare it with what does not use that scorer: {', '.join(others)}."
+    return f"{text} Compare it with the measures that do not use that scorer: {', '.join(others)}."
 
 
 def plotted(found: Sequence[Measure]) -> list[Measure]:
@@ -232,7 +232,7 @@ def plotted(found: Sequence[Measure]) -> list[Measure]:
 
 
 def fact_rows(result: Result) -> list[list[str]]:
-    """What was run, as names and values; the command is shown separately."""
+    """Names and values of what was run, except the command."""
     rows = [["task", str(result["task"])], ["run", str(result["run"])], ["commit", str(result["commit"] or "unknown")]]
     rows += [[name.replace("_", " "), _fact(value)] for name, value in result["facts"].items()]
     return [*rows, ["evaluation seconds", _fact(result["seconds"])]]
@@ -245,7 +245,7 @@ def _fact(value: Any) -> str:
 
 
 def _asked(result: Result) -> list[list[str]]:
-    """Each goal in words with the arms that were asked for it."""
+    """Each goal in words, with the arms that were asked for it."""
     arms: dict[str, list[str]] = {}
     for arm in result["arms"]:
         if arm["asked"]:
@@ -254,7 +254,7 @@ def _asked(result: Result) -> list[list[str]]:
 
 
 def _left_out(result: Result) -> list[str]:
-    """One sentence per estimate that some prompts are missing from."""
+    """One sentence per estimate with missing prompts."""
     return [
         f"{arm['label']}, {measure.label}: {estimate['left_out']} of {estimate['n'] + estimate['left_out']} prompts "
         "had no value and are left out."
@@ -278,7 +278,7 @@ def _difference(arm: Mapping[str, Any], measure: Measure) -> Cell:
 
 
 def _completions(result: Result) -> Completions:
-    """Completions by arm, masked unless the result says `unmask`: the page's source does not contain them either."""
+    """Completions by arm, masked unless the result has `unmask`: the source of the page does not contain them."""
     unmask = result.get("unmask", False)
     rows = [
         {

@@ -17,46 +17,45 @@ from gcsl_cli.reports.tables import Table, escaped
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 MASK = "•"
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A figure of the page; it is drawn when the page is written."""
+    """A figure of the page, drawn only when the page is written."""
 
     name: str
     draw: Callable[[], "Figure"]
     caption: str
 
     def svg(self) -> Markup:
-        """The figure as an `<svg>` element whose ids no other figure has."""
+        """The figure as an `<svg>` element; its ids begin with the name, so that they are unique on the page."""
         return Markup(plots.svg(self.draw(), self.name))
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and, in this order: pictures, text, a table, notes."""
+    """A heading and, in this order: text, pictures, a table, notes."""
 
     title: str
     text: str = ""
     table: Table | None = None
     notes: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
-    """The page alone has them; a section with nothing else is missing in Markdown."""
+    """Shown on the page only; Markdown leaves out sections that have nothing else."""
     markdown_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """Examples by arm, each {"prompt": ..., "completion": ..., "score": "0.98" or None}, which the page folds away."""
+    """Examples by arm, which the page folds away: {"prompt": ..., "completion": ..., "score": "0.98" or None}."""
 
     note: str
     arms: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def page(title: str, command: str, sections: Sequence[Section], completions: Completions | None = None) -> str:
-    """The sections as one HTML page, with completions at its end."""
+    """The sections as one HTML page, with completions at the end."""
     kept = [section for section in sections if not section.markdown_only]
     return _render("page.html.j2", title=title, command=command, sections=kept, completions=completions)
 
@@ -68,7 +67,7 @@ def markdown(title: str, command: str, sections: Sequence[Section]) -> str:
 
 
 def mask(text: str) -> str:
-    """The text with all but the first letter of each word hidden."""
+    """Hide all but the first letter of each word."""
     starts = (index == 0 or text[index - 1].isspace() for index in range(len(text)))
     return "".join(
         character if character.isspace() or start else MASK for character, start in zip(text, starts, strict=True)
@@ -89,7 +88,7 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks in it."""
+    """A code block with a fence longer than any run of backticks in the text."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
