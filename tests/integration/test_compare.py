@@ -90,7 +90,7 @@ def test_a_baseline_that_is_not_there(lines: list[str], runs: Path) -> None:
     ended = gcsl("compare", str(runs), "--baseline", "sft al", "--json")
 
     assert ended.code == 0
-    assert "--baseline 'sft al': not among the compared. Did you mean sft all?" in ended.err
+    assert "--baseline 'sft al': not among the rows. Did you mean sft all?" in ended.err
     assert json.loads(ended.out)["baseline"] is None
 
 
