@@ -102,7 +102,7 @@ def test_a_page_of_an_evaluation_that_sampled_nothing(result: dict[str, Any]) ->
     assert "Be &lt;polite&gt;." in page
 
 
-def test_what_is_not_known_has_no_number(result: dict[str, Any]) -> None:
+def test_unknown_values_have_no_number(result: dict[str, Any]) -> None:
     result["attainment"]["levels"][0]["share"] = None
     page = report_html(result)
 

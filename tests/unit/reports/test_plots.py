@@ -45,7 +45,7 @@ def test_arms_figure_draws_the_interval_and_skips_what_is_undefined(result: dict
 
 
 def test_a_label_with_dollars_is_no_formula(result: dict[str, Any]) -> None:
-    """matplotlib reads what stands between two dollars as a formula and fails at an unknown symbol."""
+    """matplotlib parses text between two dollars as a formula and fails on an unknown symbol."""
     label = r"$\foo$ & \$1"
     result["arms"][0]["label"] = result["columns"][0]["label"] = label
     result["attainment"]["levels"][0]["label"] = label

@@ -137,7 +137,7 @@ def test_markdown_keeps_a_cell_on_one_line() -> None:
     assert Table.of(["a"], [["x\n| y"]]).markdown() == "| a |\n| --- |\n| x \\| y |\n"
 
 
-def test_what_held_out_rows_tell(result: dict[str, Any]) -> None:
+def test_tables_of_held_out_rows(result: dict[str, Any]) -> None:
     auc, likelihoods = discrimination_table(result), likelihood_table(result)
     assert auc is not None
     assert likelihoods is not None
@@ -151,7 +151,7 @@ def test_what_held_out_rows_tell(result: dict[str, Any]) -> None:
 
 @pytest.fixture
 def wide() -> Table:
-    """A column of words (30 characters), two measures (12) and a detail (12): 78 characters with their frame."""
+    """A column of words (30 characters), two measures (12) and a detail (12): 79 characters with the frame."""
     words = [Cell("a method with words, guidance 2"[:30])]
     numbers = [Cell("0.100 ±0.010")]
     return Table(
@@ -178,7 +178,7 @@ def wide() -> Table:
 def test_a_narrow_terminal_drops_details_then_wraps_words_then_drops_measures(
     wide: Table, width: int, headings: list[str]
 ) -> None:
-    """With the frame: 1 + 33 + 3 * 15 = 79 characters; words may wrap to 19, so two measures take 1 + 22 + 30 = 53."""
+    """All: 1 + 33 + 3 * 15 = 79 characters. Words wrap down to 19, so two measures need 1 + 22 + 30 = 53."""
     shown = [column.heading for column in wide.fitting(width).columns]
 
     assert shown == ["", *headings]

@@ -1,4 +1,4 @@
-"""Run folders as training and evaluation leave them, without either."""
+"""Create run folders like those of training and evaluation."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The numbers of a comparison, on toxicities that are written down."""
+"""The numbers of a comparison, on given toxicities."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def test_values_are_means_over_seeds(folders: list[Path]) -> None:
     assert found["sft top_fraction 0.2"]["discrimination"] is None
 
 
-def test_differences_are_seed_by_seed_with_their_signs(folders: list[Path]) -> None:
+def test_differences_are_paired_by_seed_with_their_signs(folders: list[Path]) -> None:
     found = compared(folders)["by_label"]
     goals, plain = (found[name]["difference"]["toxicity"] for name in ("threshold-language", "sft top_fraction 0.2"))
 
@@ -62,7 +62,7 @@ def test_differences_are_seed_by_seed_with_their_signs(folders: list[Path]) -> N
     assert found["base"]["difference"] is None
 
 
-def test_another_baseline_is_met_seed_by_seed(folders: list[Path]) -> None:
+def test_a_trained_baseline_is_paired_by_seed(folders: list[Path]) -> None:
     found = compared(folders, "sft top_fraction 0.2")["by_label"]
 
     assert found["threshold-language"]["difference"]["toxicity"]["per_seed"] == pytest.approx([-0.1, -0.2])

@@ -1,4 +1,4 @@
-"""The tables and the page of a comparison, from runs whose numbers are written down."""
+"""The tables and the page of a comparison, on runs with given numbers."""
 
 import csv
 import io
@@ -85,7 +85,7 @@ def test_the_page_has_tables_and_four_figures_and_escapes(result: dict[str, Any]
     assert len(ids) == len(set(ids))
 
 
-def test_without_differences_and_curves_there_are_less_sections(result: dict[str, Any]) -> None:
+def test_without_differences_and_curves_there_are_fewer_sections(result: dict[str, Any]) -> None:
     for row in result["rows"]:
         row |= {"difference": None, "attainment": None}
     page = comparison_html(result | {"left_out": []})

@@ -1,4 +1,4 @@
-"""Finding and reading runs; whatever cannot be compared is one short line."""
+"""Finding and reading runs; each problem is one short line."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_evaluations_are_read_newest_first(tmp_path: Path) -> None:
         ("evaluations/best-1/metrics.json", {"arms": []}, "nothing was sampled, so there are no metrics"),
     ],
 )
-def test_what_cannot_be_compared_is_said_in_a_line(
+def test_a_run_that_cannot_be_compared_is_one_line(
     tmp_path: Path, file: str, changes: dict[str, object], said: str
 ) -> None:
     folder = make_run(tmp_path / "run", ARMS)
