@@ -104,7 +104,7 @@ def test_a_chosen_baseline(lines: list[str], runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing*"], "There is nothing to compare. What was left out: nothing*: matches nothing."),
+        (["nothing*"], "There is nothing to compare. Left out: nothing*: matches nothing."),
         (["task=toxicity", "runs_dir=nowhere"], "There is nothing to compare."),
         (["task=toxicty"], "Did you mean toxicity?"),
         (["--format", "tabel"], "--format tabel: expected table, markdown, csv, latex. Did you mean table?"),
