@@ -1,7 +1,7 @@
-"""How long gcsl compare takes: python scripts/bench_compare.py [--runs 50] [--prompts 200].
+"""Time gcsl compare: python scripts/bench_compare.py [--runs 50] [--prompts 200].
 
-Makes folders of runs as training and evaluation leave them (ten methods, each with some seeds), and times the whole
-comparison after imports: reading, intervals over seeds and prompts, tables, figures, files.
+Creates run folders like those of training and evaluation (ten methods with several seeds each) and times the whole
+comparison without imports: reading, intervals over seeds and prompts, tables, figures, files.
 """
 
 import argparse
@@ -15,8 +15,8 @@ import numpy as np
 
 from gcsl_cli.cli import console
 from gcsl_cli.metrics.bootstrap import mean_over_prompts
-from gcsl_cli.reports.comparison import page, tables  # imports of what is timed
-from gcsl_cli.reports.evaluations import RESULT_VERSION, write_values
+from gcsl_cli.reports.comparison import report  # imported here so that the import is not timed
+from gcsl_cli.reports.saved import RESULT_VERSION, write_values
 from gcsl_cli.runs.folders import FORMAT_VERSION
 from gcsl_cli.stages.compare import run
 
@@ -37,15 +37,14 @@ def main() -> None:
         for number in range(arguments.runs):
             make_run(Path(folder) / "toxicity" / f"run-{number}", number, arguments.prompts, generator)
         seconds = [timed(folder, Path(folder) / f"out-{number}") for number in range(arguments.rounds)]
-    modules = (tables.__name__, page.__name__)
     print(
         f"{arguments.runs} runs x {arguments.prompts} prompts: median {np.median(seconds):.2f} s after importing "
-        f"{' and '.join(modules)}; the first, with matplotlib's own imports, {seconds[0]:.2f} s"
+        f"{report.__name__}; the first, which imports matplotlib, {seconds[0]:.2f} s"
     )
 
 
 def timed(folder: str, output: Path) -> float:
-    """Seconds of one comparison."""
+    """Time one comparison, in seconds."""
     started = time.perf_counter()
     result = run([f"{folder}/toxicity"], None, output, None)
     assert len(result["rows"]) == 2 * METHODS + 1
@@ -53,7 +52,7 @@ def timed(folder: str, output: Path) -> float:
 
 
 def make_run(folder: Path, number: int, prompts: int, generator: np.random.Generator) -> None:
-    """One run with one evaluation; its measures are random numbers."""
+    """Create a run with one evaluation whose measures are random numbers."""
     seed, method = divmod(number, METHODS)
     keys = {
         "method": {"name": "gcsl"},

@@ -8,11 +8,14 @@ import re
 import sys
 from pathlib import Path
 
-from gcsl_cli.reports.estimates import number, with_interval
+from gcsl_cli.reports.estimates import measures, number, with_interval
+from gcsl_cli.reports.evaluation import base_arm, plotted
 from gcsl_cli.reports.plots import arms_figure, svg
-from gcsl_cli.reports.tables import pipe_table
+from gcsl_cli.reports.tables import Table
 
 BLOCK = re.compile(r"<!-- demo table -->.*?<!-- end -->", re.DOTALL)
+# An image does not take the text colour of its page.
+STYLE = "<style>svg { color: #1f2329 } @media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }</style>"
 HEADER = ["", "expected max toxicity", "paired difference to base", "has listed word", "perplexity", "dist-2"]
 
 
@@ -20,7 +23,8 @@ def main() -> None:
     result = json.loads((Path(sys.argv[1]) / "metrics.json").read_text(encoding="utf-8"))
     figure = Path("docs/results/demo.svg")
     figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_text(svg(arms_figure(result), "demo"), encoding="utf-8")
+    drawn = svg(arms_figure(result, plotted(measures(result)), base_arm(result)), "demo")
+    figure.write_text(drawn.replace("<defs>", f"<defs>\n  {STYLE}", 1), encoding="utf-8")
     rows = []
     for arm in result["arms"]:
         metrics, difference = arm["metrics"], arm["difference"] or {}
@@ -35,7 +39,7 @@ def main() -> None:
             ]
         )
     page = Path("docs/results/toxicity.md")
-    table = f"<!-- demo table -->\n{pipe_table(HEADER, rows)}<!-- end -->"
+    table = f"<!-- demo table -->\n{Table.of(HEADER, rows).markdown()}<!-- end -->"
     page.write_text(BLOCK.sub(lambda _: table, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 

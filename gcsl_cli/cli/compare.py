@@ -1,4 +1,4 @@
-"""The compare command: what was asked for, checked, and the comparison on stdout in the form that was asked for."""
+"""The compare command: check its options, run the comparison, print it in the requested format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ def run_comparison(
     *,
     as_json: bool,
 ) -> int:
-    """Compare and print; the exit code is 0, mistakes are raised.
+    """Compare runs, print the result and return exit code 0.
 
     Raises:
-        ConfigError: an option or an override that cannot be used.
+        ConfigError: an option or an override is invalid.
         DataError: there is nothing to compare.
     """
     if form not in FORMATS:
@@ -40,16 +40,16 @@ def run_comparison(
 
 
 def _print(result: dict[str, Any], form: str, stream: TextIO) -> None:
-    from gcsl_cli.reports.comparison import tables as comparison
+    from gcsl_cli.reports.comparison import report
 
     if form == "table":
-        for table in comparison.rich_tables(result):
+        for table in report.terminal_tables(result):
             console.show(table, stream)
         stream.write(f"report: {result['report']}\n")
         return
     forms = {
-        "markdown": comparison.comparison_markdown,
-        "csv": comparison.comparison_csv,
-        "latex": comparison.comparison_latex,
+        "markdown": report.comparison_markdown,
+        "csv": report.comparison_csv,
+        "latex": report.comparison_latex,
     }
     stream.write(forms[form](result))

@@ -15,7 +15,8 @@ from gcsl_cli.runs.progress import is_terminal, stderr_console
 
 log = logging.getLogger("gcsl")
 
-PIPED_WIDTH = 160
+PIPED_WIDTH = 1000
+"""Columns of a pipe: enough for every table and path on one line."""
 
 
 def debug() -> bool:

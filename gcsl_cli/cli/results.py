@@ -1,4 +1,4 @@
-"""The result of a command on stdout: for people a table, with `--json` one JSON document."""
+"""Print the result of a command on stdout: tables for people or, with `--json`, one JSON document."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from gcsl_cli.cli.jobs import FAILED, Outcome, plain
 
 
 def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
-    """The result of one run; a failure has no table, its message is on stderr already."""
+    """Print the result of one run. A failure prints nothing here, because its message is already on stderr."""
     if as_json:
         write_json(document(outcome), stream)
     elif not outcome.code:
@@ -18,7 +18,7 @@ def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
 
 
 def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -> None:
-    """All runs of a multirun: one table, or `{"jobs": [...]}`."""
+    """Print all runs of a multirun, as one table or as `{"jobs": [...]}`."""
     if as_json:
         jobs = [{"job": outcome.job, "overrides": outcome.overrides} | document(outcome) for outcome in outcomes]
         write_json({"jobs": jobs}, stream)
@@ -29,17 +29,17 @@ def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """A result as it goes out as JSON: the stage's own keys and the exit code."""
+    """The JSON document of a result: the keys of its stage and the exit code."""
     return outcome.result | {"exit_code": outcome.code}
 
 
 def failure_document(message: str, code: int) -> dict[str, Any]:
-    """What `--json` prints when a command ends before its first job."""
+    """The JSON document of a command that fails before its first job."""
     return {"status": FAILED, "message": message, "exit_code": code}
 
 
 def write_json(value: Any, stream: TextIO) -> None:
-    """One JSON document; a number that is not finite is null, as JSON has none."""
+    """Write one JSON document; numbers that are not finite become null."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
     stream.write(text + "\n")
     stream.flush()
@@ -79,11 +79,8 @@ def _write_result(result: dict[str, Any], stream: TextIO) -> None:
             table.add_row(Text(str(label)), Text(str(value)))
         console.show(table, stream)
     if result.get("result"):
-        from gcsl_cli.reports.tables import held_out_table, likelihood_table, rich_table
+        from gcsl_cli.reports.evaluation import terminal_tables
 
-        found = result["result"]
-        arms = rich_table(found) if found["arms"] else None
-        for part in (arms, held_out_table(found), likelihood_table(found)):
-            if part is not None:
-                console.show(part, stream)
+        for part in terminal_tables(result["result"]):
+            console.show(part, stream)
     stream.flush()

@@ -30,6 +30,11 @@ class Scale:
         """Convert a grade to a score."""
         return 0.0 - grade if self.lower_is_better else float(grade)
 
+    def rounded(self, grade: float) -> float:
+        """Round a grade to about a thousandth of the scale, which is all that a reader needs."""
+        span = abs(self.high - self.low)
+        return round(grade, max(0, 3 - math.floor(math.log10(span)))) if span else grade
+
 
 def short_numbers(values: Sequence[float]) -> tuple[str, ...]:
     """Format numbers briefly: three significant digits, or more where distinct numbers would look the same."""

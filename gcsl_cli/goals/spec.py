@@ -128,6 +128,18 @@ class GoalSpec:
             return ends.get(goal) or self.labels[self._index(goal)]
         return short_number(self.scale.grade(goal))
 
+    def display(self, goal: float) -> str:
+        """The goal as tables and plots show it: rounded to the scale, or `lowest`.
+
+        The lowest level is the training minimum, so its digits mean nothing unless it is a round number such as 1 star.
+        """
+        grades = [self.grade(level) for level in self.levels or (goal,)]
+        rounded = grades if self.per == "prompt" else [self.scale.rounded(grade) for grade in grades]
+        index = self._index(goal) if self.levels else 0
+        if goal == self.worst and rounded[index] != grades[index]:
+            return "lowest"
+        return short_numbers(rounded if len(set(rounded)) == len(grades) else grades)[index]
+
     def text(self, goal: float) -> str:
         """Render the goal as it appears in the prompt."""
         if self.levels:

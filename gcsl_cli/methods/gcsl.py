@@ -44,7 +44,7 @@ class GCSL(Supervised):
             "formulation": spec.formulation,
             "wording": spec.wording,
             "placement": spec.placement,
-            "levels": ", ".join(spec.labels) or "the scores themselves",
+            "levels": ", ".join(map(spec.display, spec.levels)) or "the scores themselves",
         }
 
     def describe(self, examples: RowExamples, spec: GoalSpec, plan: Plan) -> Iterator[list[str]]:
@@ -55,11 +55,11 @@ class GCSL(Supervised):
             yield ["goals", f"the scores themselves, {low:g} to {high:g}, such as: {spec.text(spec.best)}"]
             return
         highest = levels_of(spec).highest(train.scores, train.prompts)
-        for index, (level, label, text) in enumerate(zip(spec.levels, spec.labels, spec.texts, strict=True)):
+        for index, (level, text) in enumerate(zip(spec.levels, spec.texts, strict=True)):
             reach = int((highest >= index).sum())
             planned = int((plan.goal == level).sum())
             meaning = f" ({spec.words[index]})" if spec.words else ""
-            yield [f"level {label}", f"{reach} rows reach it, {planned} planned: {text}{meaning}"]
+            yield [f"level {spec.display(level)}", f"{reach} rows reach it, {planned} planned: {text}{meaning}"]
 
     def write_rows(self, path: Path, examples: RowExamples, spec: GoalSpec, levels: Levels) -> None:
         """Write the (row, level) pairs: every level that a row reaches, or for exact and raw goals only the highest."""

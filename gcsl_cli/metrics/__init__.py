@@ -1,1 +1,1 @@
-"""Scores to numbers: pure functions of arrays, with bootstrap intervals over prompts. No torch."""
+"""Metrics: pure functions from scores to numbers, with bootstrap intervals over prompts. No torch."""

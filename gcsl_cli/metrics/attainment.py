@@ -1,6 +1,6 @@
-"""Goal attainment: does the model reach what it was asked for?
+"""Goal attainment: does the model reach the level that it is asked for?
 
-For every asked level, its completions' scores (higher is better), shape (prompts, samples).
+Scores are those of the completions at one level; higher is better, shape (prompts, samples).
 """
 
 import math
@@ -15,34 +15,31 @@ from gcsl_cli.metrics.bootstrap import Floats, PerPrompt
 
 @dataclass(frozen=True, slots=True)
 class RankCorrelations:
-    """Spearman's correlation of asked and achieved: over one mean a level, and over all completions."""
+    """Spearman's correlation of asked and achieved: over one mean per level, and over all completions."""
 
     levels: float
     completions: float
 
 
 def reached_share(level: float, scores: Floats) -> PerPrompt:
-    """The share of completions whose score is at least `level`; unscored (NaN) completions are not counted."""
-    scored = np.isfinite(scores)
-    return PerPrompt((scored & (scores >= level)).sum(axis=1).astype(np.float64), scored.sum(axis=1).astype(np.float64))
+    """The share of completions with a score of at least `level`; unscored (NaN) completions are not counted."""
+    return _mean((scores >= level).astype(np.float64), scores)
 
 
 def above_share(score: float, scores: Floats) -> PerPrompt:
-    """The share of completions whose score is above `score`; unscored (NaN) completions are not counted."""
-    scored = np.isfinite(scores)
-    return PerPrompt((scored & (scores > score)).sum(axis=1).astype(np.float64), scored.sum(axis=1).astype(np.float64))
+    """The share of completions with a score above `score`; unscored (NaN) completions are not counted."""
+    return _mean((scores > score).astype(np.float64), scores)
 
 
 def mean_score(scores: Floats) -> PerPrompt:
     """The mean score over completions; unscored (NaN) completions are not counted."""
-    scored = np.isfinite(scores)
-    return PerPrompt(np.where(scored, scores, 0.0).sum(axis=1), scored.sum(axis=1).astype(np.float64))
+    return _mean(scores, scores)
 
 
 def rank_correlations(levels: Sequence[float], scores: Sequence[Floats]) -> RankCorrelations:
-    """How the order of asked levels agrees with the order of achieved scores, one array of scores a level.
+    """Correlate the levels asked for with the scores achieved, one array of scores per level.
 
-    With two levels the correlation over level means can only be 1, -1 or undefined.
+    With two levels, the correlation over level means can only be 1, -1 or undefined.
     """
     means = [float(kept.mean()) if (kept := part[np.isfinite(part)]).size else math.nan for part in scores]
     asked = np.repeat(np.asarray(levels, dtype=np.float64), [part.size for part in scores])
@@ -53,7 +50,7 @@ def rank_correlations(levels: Sequence[float], scores: Sequence[Floats]) -> Rank
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Spearman's rank correlation, ties sharing their mean rank (`scipy.stats.spearmanr`).
 
-    Pairs with a NaN are dropped; NaN when fewer than two are left or one side is constant.
+    Pairs with a NaN are dropped. The result is NaN if fewer than two pairs are left or one side is constant.
     """
     from scipy.stats import spearmanr
 
@@ -63,3 +60,8 @@ def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     if a.size < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan
     return float(spearmanr(a, b).statistic)
+
+
+def _mean(values: Floats, scores: Floats) -> PerPrompt:
+    scored = np.isfinite(scores)
+    return PerPrompt(np.where(scored, values, 0.0).sum(axis=1), scored.sum(axis=1).astype(np.float64))

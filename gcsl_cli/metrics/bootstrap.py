@@ -1,8 +1,9 @@
 """Estimates over prompts with bootstrap intervals.
 
-A metric is a numerator and a denominator per prompt; its estimate is the ratio of their sums: a mean over prompts has
-ones below, perplexity has token counts below and an exponential around. Prompts are what is resampled (completions of
-one prompt are alike), by the percentile bootstrap of Efron and Tibshirani (1993, chapter 13), 95 %.
+A metric is a numerator and a denominator per prompt, and its estimate is the ratio of their sums. For a mean over
+prompts, the denominators are 1; for perplexity they are token counts, and the ratio is exponentiated. The 95 %
+percentile bootstrap (Efron and Tibshirani 1993, chapter 13) resamples prompts, because completions of the same prompt
+are not independent.
 """
 
 import math
@@ -23,9 +24,9 @@ CHUNK_CELLS = 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PerPrompt:
-    """A metric before it is summed up.
+    """A metric per prompt, before aggregation.
 
-    Both arrays have shape (prompts,). A prompt is defined where both are finite and the denominator is positive.
+    Both arrays have shape (prompts,). A prompt is defined if both values are finite and the denominator is positive.
     """
 
     numerator: Floats
@@ -37,11 +38,11 @@ class PerPrompt:
             raise ValueError(f"shapes {self.numerator.shape} and {self.denominator.shape}; both must be (prompts,)")
 
     def defined(self) -> npt.NDArray[np.bool_]:
-        """Which prompts count, shape (prompts,)."""
+        """Mask of the defined prompts, shape (prompts,)."""
         return np.isfinite(self.numerator) & np.isfinite(self.denominator) & (self.denominator > 0)
 
     def finish(self, numerators: Floats, denominators: Floats) -> Floats:
-        """The estimates that belong to sums over prompts, of the same shape."""
+        """Turn sums over prompts into estimates of the same shape."""
         ratio = numerators / denominators
         if self.transform == "identity":
             return ratio
@@ -51,7 +52,7 @@ class PerPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval, over `n` prompts; `left_out` prompts had no value. Undefined is NaN."""
+    """A value with its 95 % interval over `n` prompts; `left_out` prompts had no value. Undefined is NaN."""
 
     value: float
     low: float
@@ -60,7 +61,7 @@ class Estimate:
     left_out: int
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """For JSON: what is not a finite number becomes None."""
+        """For JSON: numbers that are not finite become None."""
         return {
             "value": self.value if math.isfinite(self.value) else None,
             "low": self.low if math.isfinite(self.low) else None,
@@ -71,21 +72,21 @@ class Estimate:
 
 
 def mean_over_prompts(values: Floats) -> PerPrompt:
-    """The plain mean of one value a prompt, shape (prompts,); NaN leaves a prompt out."""
+    """The mean of one value per prompt, shape (prompts,); prompts with NaN are left out."""
     return PerPrompt(values, np.ones_like(values))
 
 
 def resample_counts(n: int, *, resamples: int, seed: int, width: int = 0) -> Iterator[npt.NDArray[np.int64]]:
-    """How often each of `n` prompts is drawn in each resample, in chunks of shape (some resamples, n).
+    """How often each resample draws each of `n` prompts, in chunks of shape (some resamples, n).
 
-    A chunk is small enough for arrays of `width` numbers a resample, where that is more than `n`.
+    Chunks are small enough for the caller to hold `width` numbers per resample, if that is more than `n`.
 
     Raises:
-        ConfigError: fewer than one resample is asked for.
+        ConfigError: fewer than one resample was requested.
     """
     if resamples < 1:
         raise ConfigError(
-            f"{resamples} bootstrap resamples give no interval; allowed: 1 or more. Set evaluation.bootstrap=2000."
+            f"evaluation.bootstrap={resamples}: an interval needs 1 or more resamples. Set evaluation.bootstrap=2000."
         )
     generator = np.random.default_rng(seed)
     chunk = max(1, CHUNK_CELLS // max(n, width))
@@ -98,7 +99,7 @@ def resample_counts(n: int, *, resamples: int, seed: int, width: int = 0) -> Ite
 def percentile_estimate(value: float, draws: Floats, *, n: int, left_out: int) -> Estimate:
     """An estimate with the percentile interval of its bootstrap draws, shape (resamples,).
 
-    NaN draws are dropped. A single prompt has no spread to resample, so it has no interval.
+    NaN draws are dropped. A single prompt has no variation, so it has no interval.
     """
     kept = draws[~np.isnan(draws)]
     if n < 2 or kept.size == 0:
@@ -111,39 +112,36 @@ def interval(metric: PerPrompt, *, resamples: int, seed: int) -> Estimate:
     """The estimate of a metric over its defined prompts.
 
     Raises:
-        ConfigError: fewer than one resample is asked for.
+        ConfigError: fewer than one resample was requested.
     """
-    keep = metric.defined()
-    n, left_out = int(keep.sum()), int((~keep).sum())
-    if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0, left_out)
-    terms = np.stack([metric.numerator[keep], metric.denominator[keep]], axis=1)
-    total = terms.sum(axis=0)
-    value = float(metric.finish(total[:1], total[1:])[0])
-    draws = [metric.finish(*(counts @ terms).T) for counts in resample_counts(n, resamples=resamples, seed=seed)]
-    return percentile_estimate(value, np.concatenate(draws), n=n, left_out=left_out)
+    return _resampled([metric], resamples, seed)
 
 
 def paired_difference(first: PerPrompt, second: PerPrompt, *, resamples: int, seed: int) -> Estimate:
-    """The estimate of `first` minus that of `second`, both over the prompts that both define, resampled together.
+    """The estimate of `first` minus that of `second`, over the prompts that both define, resampled together.
 
     Raises:
-        ConfigError: fewer than one resample is asked for.
+        ConfigError: fewer than one resample was requested.
         ValueError: they are not over the same prompts.
     """
     if first.numerator.shape != second.numerator.shape:
         raise ValueError(f"{first.numerator.size} and {second.numerator.size} prompts cannot be paired")
-    keep = first.defined() & second.defined()
+    return _resampled([first, second], resamples, seed)
+
+
+def _resampled(metrics: list[PerPrompt], resamples: int, seed: int) -> Estimate:
+    """The estimate of the first metric minus those of the others, each resample using the same prompts for all."""
+    keep = np.all([metric.defined() for metric in metrics], axis=0)
     n, left_out = int(keep.sum()), int((~keep).sum())
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0, left_out)
-    columns = (first.numerator, first.denominator, second.numerator, second.denominator)
-    terms = np.stack([column[keep] for column in columns], axis=1)
+    columns = [column[keep] for metric in metrics for column in (metric.numerator, metric.denominator)]
+    terms = np.stack(columns, axis=1)
 
-    def differences(sums: Floats) -> Floats:
-        a, b, c, d = sums.T
-        return first.finish(a, b) - second.finish(c, d)
+    def finished(sums: Floats) -> Floats:
+        first, *others = (metric.finish(*sums.T[2 * place : 2 * place + 2]) for place, metric in enumerate(metrics))
+        return first - sum(others) if others else first
 
-    draws = [differences(counts @ terms) for counts in resample_counts(n, resamples=resamples, seed=seed)]
-    value = float(differences(terms.sum(axis=0)[None])[0])
+    value = float(finished(terms.sum(axis=0)[None])[0])
+    draws = [finished(counts @ terms) for counts in resample_counts(n, resamples=resamples, seed=seed)]
     return percentile_estimate(value, np.concatenate(draws), n=n, left_out=left_out)

@@ -1,7 +1,7 @@
-"""Goal discrimination: does the goal tell good completions from poor ones? No sampling needed.
+"""Goal discrimination: do goals make the model tell good completions from poor ones? It needs no sampling.
 
-A held-out row has log p(completion | best goal) - log p(completion | worst goal) and a score; the AUC says how well the
-difference separates rows at or above a cut from the rest. 0.5 is chance.
+Each held-out row has a score and a difference, log p(completion | best goal) - log p(completion | worst goal). The AUC
+measures how well the difference separates rows at or above a cut of the score from the rest; 0.5 is chance.
 """
 
 import math
@@ -23,7 +23,7 @@ from gcsl_cli.metrics.bootstrap import (
 
 @dataclass(frozen=True, slots=True)
 class Discrimination:
-    """AUC over all rows and within prompts (the mean over prompts that have good and poor rows)."""
+    """AUC over all rows, and within prompts (the mean over prompts that have both good and poor rows)."""
 
     pooled: Estimate
     within: Estimate
@@ -34,7 +34,7 @@ class Discrimination:
     """Rows without a finite difference and score."""
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON: what is not a finite number becomes None."""
+        """For JSON: numbers that are not finite become None."""
         return {
             "pooled": self.pooled.as_dict(),
             "within": self.within.as_dict(),
@@ -54,12 +54,12 @@ def goal_discrimination(
     seed: int,
     cut: float | None = None,
 ) -> Discrimination:
-    """AUC of `difference` for "the score is at or above the cut", all of shape (rows,).
+    """AUC of `difference` for rows with a score at or above the cut; arrays have shape (rows,).
 
-    `cut` is the median score when None. Where scores tie, the median can leave no poor row: both AUCs are then NaN.
+    By default the cut is the median score. If many scores tie, no row may be below it; both AUCs are then NaN.
 
     Raises:
-        ConfigError: fewer than one resample is asked for.
+        ConfigError: fewer than one resample was requested.
     """
     keep = np.isfinite(difference) & np.isfinite(scores)
     kept, kept_scores = difference[keep], scores[keep]
@@ -79,7 +79,7 @@ def goal_discrimination(
 
 
 def auc(values: Floats, good: npt.NDArray[np.bool_]) -> float:
-    """The chance that a good row has the higher value, ties counting half; NaN when one class is empty."""
+    """Probability that a good row has a higher value than a poor one, ties counting half; NaN if a class is empty."""
     from sklearn.metrics import roc_auc_score
 
     if good.all() or not good.any():
@@ -111,7 +111,8 @@ def _pooled(
 def _weighted_auc(weights: Floats, good: npt.NDArray[np.bool_], starts: npt.NDArray[np.intp]) -> Floats:
     """AUC of each resample, shape (resamples,), from row weights (resamples, rows) in ascending order of value.
 
-    `starts` are the first rows of each run of equal values. A resample with one class alone is NaN.
+    `starts` are the indices at which a new value begins. A resample without good or without poor rows is NaN. All
+    resamples are computed at once: `roc_auc_score` with weights takes one resample at a time.
     """
     good_tied = np.add.reduceat(weights * good, starts, axis=1)
     poor_tied = np.add.reduceat(weights * ~good, starts, axis=1)

@@ -11,9 +11,9 @@ from gcsl_cli.metrics.bootstrap import Floats, PerPrompt
 def per_token(
     log_probs: Floats, tokens: npt.NDArray[np.int64], prompt_ids: Sequence[str], chosen: npt.NDArray[np.bool_]
 ) -> PerPrompt:
-    """Mean log-probability a token (nats) of the chosen rows; a prompt without one is undefined.
+    """Mean log-probability per token (nats) of the chosen rows; a prompt without such rows is undefined.
 
-    `log_probs` are sums over each row's completion tokens; all arrays are `(rows,)`.
+    `log_probs` are sums over the completion tokens of each row; all arrays have shape (rows,).
     """
     _, groups = np.unique(np.asarray(prompt_ids), return_inverse=True)
     size = int(groups.max()) + 1 if len(groups) else 0

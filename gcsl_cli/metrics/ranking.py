@@ -1,7 +1,7 @@
-"""Ranking metrics of one relevant item among candidates, ties in expectation over a random order among them.
+"""Ranking metrics for one relevant item among candidates, with ties broken at random, in expectation.
 
-An item with `above` candidates above it and `ties` others with its value stands at each of the places above + 1 to
-above + ties + 1 with the same probability. Values that are all equal then give exactly what chance gives.
+An item with `above` candidates above it and `ties` other candidates of the same value has each of the ranks above + 1
+to above + ties + 1 with equal probability. If all values are equal, the metrics are those of a random ranking.
 """
 
 import numpy as np
@@ -14,40 +14,40 @@ Ints = NDArray[np.int64]
 
 
 def placed(relevant: Floats, others: Floats) -> tuple[Ints, Ints]:
-    """How many `others` stand above each relevant value, and how many tie with it, both `(relevant,)`."""
+    """Count the `others` above each relevant value and those tied with it, both of shape (relevant,)."""
     ordered = np.sort(others)
     below, not_above = (np.searchsorted(ordered, relevant, side=side) for side in ("left", "right"))
     return len(ordered) - not_above, not_above - below
 
 
 def hit_rate(above: Ints, ties: Ints, k: int) -> Floats:
-    """The chance that the item is among the first `k` (HR@k; with one relevant item also recall@k)."""
+    """Probability that the item is among the first `k` (HR@k; with one relevant item, also recall@k)."""
     return np.clip((k - above) / (ties + 1), 0.0, 1.0)
 
 
 def ndcg(above: Ints, ties: Ints, k: int) -> Floats:
-    """NDCG@k with one relevant item: 1 / log2(place + 1) for the first `k` places (Järvelin & Kekäläinen 2002)."""
+    """NDCG@k with one relevant item: 1 / log2(rank + 1) up to rank `k` (Järvelin and Kekäläinen 2002)."""
     return _expected(1.0 / np.log2(np.arange(2, k + 2)), above, ties)
 
 
 def reciprocal_rank(above: Ints, ties: Ints) -> Floats:
-    """1 / place; its mean is the MRR."""
+    """1 / rank; its mean is the MRR."""
     most = int((above + ties).max(initial=0)) + 1
     return _expected(1.0 / np.arange(1, most + 1), above, ties)
 
 
 def _expected(gains: Floats, above: Ints, ties: Ints) -> Floats:
-    """The mean gain over the places that an item may have; there is none beyond `gains`."""
+    """Mean of `gains`, by rank, over the ranks that an item may have; the gain is 0 beyond the last."""
     sums = np.concatenate([[0.0], np.cumsum(gains)])
     ends = np.minimum(above + ties + 1, len(gains))
     return (sums[ends] - sums[np.minimum(above, len(gains))]) / (ties + 1)
 
 
 def auc_parts(values: Floats, good: NDArray[np.bool_]) -> PerPrompt:
-    """The AUC of `values` for `good`, `(rows,)`, as a mean over rows, so that it can be resampled and compared.
+    """The AUC of `values` for `good`, both of shape (rows,), as a mean over rows that can be resampled and paired.
 
-    Each row has its structural component (DeLong et al. 1988), scaled to the whole: the mean is the AUC, and the
-    variance of the mean is DeLong's. All NaN where one class is empty.
+    Each row has its structural component (DeLong et al. 1988), scaled so that the mean over all rows is the AUC and the
+    variance of that mean is DeLong's. All NaN if one class is empty.
     """
     count, positive = len(values), int(good.sum())
     if positive in (0, count):

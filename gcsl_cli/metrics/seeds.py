@@ -1,9 +1,9 @@
 """Estimates over training seeds and prompts, with bootstrap intervals over both.
 
-Every seed is evaluated on the same prompts, so a resample draws seeds and prompts independently of each other and takes
-every drawn prompt under every drawn seed: the pigeonhole bootstrap of Owen (2007, Annals of Applied Statistics 1),
-which covers the variation of both. The estimate is the mean over seeds of the estimate of each seed. One seed has no
-variation to resample: its interval is over prompts alone.
+All seeds are evaluated on the same prompts. A resample draws seeds and prompts independently and takes every drawn
+prompt under every drawn seed: the pigeonhole bootstrap of Owen (2007, Annals of Applied Statistics 1), which covers the
+variation of both. The estimate is the mean over seeds of the estimate for each seed. With a single seed, the interval
+is over prompts alone.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,26 @@ from gcsl_cli.metrics.bootstrap import Estimate, Floats, PerPrompt, percentile_e
 
 @dataclass(frozen=True, slots=True)
 class OverSeeds:
-    """An estimate over seeds and prompts, and the estimate of each seed."""
+    """An estimate over seeds and prompts, and the estimate for each seed."""
 
     estimate: Estimate
     per_seed: tuple[float, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON: what is not a finite number becomes None."""
+        """For JSON: numbers that are not finite become None."""
         seeds = [value if np.isfinite(value) else None for value in self.per_seed]
         return {**self.estimate.as_dict(), "per_seed": seeds}
 
 
 def over_seeds(seeds: Sequence[PerPrompt], *, resamples: int, seed: int) -> OverSeeds:
-    """The mean over seeds of a metric, one `PerPrompt` a seed over the same prompts."""
+    """The mean over seeds of a metric, one `PerPrompt` per seed over the same prompts."""
     return _estimated(_draws(seeds, resamples, seed), _values(seeds), seeds, resamples, seed)
 
 
 def difference_over_seeds(
     first: Sequence[PerPrompt], second: Sequence[PerPrompt], *, resamples: int, seed: int
 ) -> OverSeeds:
-    """The mean of `first` minus `second`, seed by seed; a `second` of one seed is set against every one of `first`.
+    """The mean of `first` minus `second`, paired by seed; a single `second` is paired with every seed of `first`.
 
     Raises:
         ValueError: they have different prompts, or different numbers of seeds.
@@ -49,7 +49,7 @@ def difference_over_seeds(
 
 
 def _estimated(draws: Floats, values: Floats, metrics: Sequence[PerPrompt], resamples: int, seed: int) -> OverSeeds:
-    """From draws `(resamples, seeds)` over prompts to an estimate whose draws are over seeds too."""
+    """Resample seeds as well, given draws over prompts of shape (resamples, seeds)."""
     count = values.size
     chosen = np.random.default_rng([seed, count]).integers(count, size=(resamples, count))
     means = np.take_along_axis(draws, chosen, axis=1).mean(axis=1)
@@ -60,7 +60,7 @@ def _estimated(draws: Floats, values: Floats, metrics: Sequence[PerPrompt], resa
 
 
 def _terms(seeds: Sequence[PerPrompt]) -> tuple[Floats, Floats]:
-    """Numerators and denominators `(prompts, seeds)`; a prompt without a value counts for nothing."""
+    """Numerators and denominators, shape (prompts, seeds), 0 where a prompt has no value."""
     kept = np.stack([metric.defined() for metric in seeds], axis=1)
     numerators = np.stack([metric.numerator for metric in seeds], axis=1)
     denominators = np.stack([metric.denominator for metric in seeds], axis=1)
@@ -68,14 +68,14 @@ def _terms(seeds: Sequence[PerPrompt]) -> tuple[Floats, Floats]:
 
 
 def _values(seeds: Sequence[PerPrompt]) -> Floats:
-    """The estimate of each seed, `(seeds,)`."""
+    """The estimate for each seed, shape (seeds,)."""
     numerators, denominators = _terms(seeds)
     with np.errstate(invalid="ignore", divide="ignore"):
         return seeds[0].finish(numerators.sum(axis=0), denominators.sum(axis=0))
 
 
 def _draws(seeds: Sequence[PerPrompt], resamples: int, seed: int) -> Floats:
-    """Bootstrap estimates over prompts, `(resamples, seeds)`: the same prompts for every seed."""
+    """Bootstrap estimates over prompts, shape (resamples, seeds), with the same prompts for every seed."""
     numerators, denominators = _terms(seeds)
     counts = _counts(len(numerators), resamples, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -84,5 +84,5 @@ def _draws(seeds: Sequence[PerPrompt], resamples: int, seed: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def _counts(prompts: int, resamples: int, seed: int) -> Floats:
-    """How often each resample draws each prompt, `(resamples, prompts)`; floats, which are multiplied far quicker."""
+    """How often each resample draws each prompt, shape (resamples, prompts); floats multiply much faster than ints."""
     return np.concatenate(list(resample_counts(prompts, resamples=resamples, seed=seed))).astype(np.float64)

@@ -1,6 +1,6 @@
-"""Measures of text that need no scorer: diversity, length, empty completions, perplexity.
+"""Metrics of text that need no scorer: diversity, length, empty completions, perplexity.
 
-Words are what whitespace separates. Completions are one list of samples a prompt: [["a b", "a c"], ["", "b"]].
+Words are separated by whitespace. Completions are one list of samples per prompt: [["a b", "a c"], ["", "b"]].
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from gcsl_cli.metrics.bootstrap import Floats, PerPrompt
 
 
 def distinct_n(completions: Sequence[Sequence[str]], n: int) -> PerPrompt:
-    """Distinct n-grams over all samples of a prompt, divided by the words (not the n-grams) of those samples.
+    """Number of distinct n-grams in all samples of a prompt, divided by the number of words (not n-grams) in them.
 
-    The convention of Quark (Lu et al. 2022, `distinctness` in its `utils/utils.py`) and of DExperts before it, except
-    that runs of whitespace separate words once and an empty completion has no word, where theirs has one empty word. A
-    prompt without a word is left out.
+    This is the convention of Quark (Lu et al. 2022, `distinctness` in its `utils/utils.py`) and of DExperts before it,
+    with two exceptions: a run of whitespace separates words once, and an empty completion has no words (theirs has one
+    empty word). Prompts without any word are left out.
     """
     distinct = np.zeros(len(completions))
     words = np.zeros(len(completions))
@@ -30,12 +30,12 @@ def distinct_n(completions: Sequence[Sequence[str]], n: int) -> PerPrompt:
 
 
 def mean_words(completions: Sequence[Sequence[str]]) -> PerPrompt:
-    """Words of a completion."""
+    """Mean number of words per completion."""
     return _share_of_samples(completions, [sum(len(text.split()) for text in samples) for samples in completions])
 
 
 def mean_tokens(tokens: npt.NDArray[np.integer]) -> PerPrompt:
-    """Tokens of a completion, from counts of shape (prompts, samples)."""
+    """Mean number of tokens per completion, from counts of shape (prompts, samples)."""
     return PerPrompt(tokens.sum(axis=1).astype(np.float64), np.full(tokens.shape[0], float(tokens.shape[1])))
 
 
@@ -45,9 +45,10 @@ def empty_share(completions: Sequence[Sequence[str]]) -> PerPrompt:
 
 
 def perplexity(nll: Floats, tokens: npt.NDArray[np.integer]) -> PerPrompt:
-    """exp(nats a token), from each prompt's summed negative log-likelihood and token count, both of shape (prompts,).
+    """exp(nats per token), from each prompt's summed negative log-likelihood and token count, shape (prompts,).
 
-    Tokens weigh equally, so long completions count more than short ones; the exponential stands around the whole mean.
+    All tokens have equal weight, so long completions count more than short ones. The mean is taken before the
+    exponential.
     """
     return PerPrompt(nll, tokens.astype(np.float64), transform="exp")
 

@@ -1,6 +1,13 @@
-"""An evaluation result as tables, Markdown, plots and one HTML page.
+"""Reports of one evaluation, and of a comparison of runs (`comparison/`).
 
-The result is the object in `metrics.json`; numbers that are undefined are null there (None here):
+    estimates.py   measures and how their estimates are written; when a difference is called better or worse
+    tables.py      a table, for the terminal, Markdown and HTML
+    plots.py       the figures
+    sections.py    a report as sections, written as Markdown or as an HTML page (`templates/`)
+    evaluation.py  what an evaluation's report contains
+    saved.py       the files of an evaluation that comparisons read
+
+An evaluation's result is the object in `metrics.json`; numbers that are undefined are null there (None here):
     {"format_version": 2, "task": "toxicity", "run": "runs/...", "command": "gcsl evaluate ...", "commit": "1a2b3c4",
      "seconds": 12.3, "facts": {"model": "smollm2-135m", "prompts": 64, "seed": 0},
      "columns": [{"name": "expected_maximum_toxicity", "label": "expected max toxicity", "better": "lower", "digits": 3,
@@ -15,11 +22,11 @@ The result is the object in `metrics.json`; numbers that are undefined are null 
                      "levels": [{"label": "0", "asked": "...", "good": ESTIMATE, "poor": ESTIMATE}]},
      "distributions": {"base": [0.98, 0.4]}, "unmask": false,
      "examples": [{"arm": "base", "prompt": "...", "completion": "...", "score": 0.98}]}
-with ESTIMATE = {"value": 0.31, "low": 0.27, "high": 0.35, "n": 64, "left_out": 0}. An arm's `difference` is paired, to
-the arm that has none. There are no arms and no columns where nothing was sampled. `graded` is false where no scorer
+with ESTIMATE = {"value": 0.31, "low": 0.27, "high": 0.35, "n": 64, "left_out": 0}. An arm's `difference` is paired with
+the one arm that has none. If nothing was sampled, there are no arms and no columns. `graded` is false if no scorer
 grades completions. `attainment`, `discrimination`, `likelihoods`, `distributions` and `examples` may be null or
-missing, and so may the share of a level and the score of an example; a column may leave out `better`, `digits`,
-`independent` (true: not judged by the scorer that graded the training data) and `detail` (true: tables that compare
-methods leave it out). A likelihood is a mean over tokens, in nats. Arms also say `trained`, the `goal` as people grade
-and whether it is the `best`; `compared_by` is what two results must share to be comparable.
+missing, and so may a level's share and an example's score. A column may leave out `better`, `digits`, `independent`
+(true: not judged by the scorer that graded the training data) and `detail` (true: left out of tables that compare
+methods). A likelihood is a mean over tokens, in nats. Arms also have `trained`, the `goal` as a grade and whether it is
+the `best`; `compared_by` holds what two results must share to be comparable.
 """

@@ -1,17 +1,48 @@
-"""How one estimate is written, and what may be said about a difference.
+"""Measures and how their estimates are written; when a difference is called better or worse.
 
-An estimate is {"value": 0.31, "low": 0.27, "high": 0.35, "n": 64, "left_out": 0}; None stands for undefined.
+An estimate is {"value": 0.31, "low": 0.27, "high": 0.35, "n": 64, "left_out": 0}; None means undefined.
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+Result = Mapping[str, Any]
 UNDEFINED = "n/a"
+ARROWS = {"lower": "↓", "higher": "↑"}
+ARROWS_EXPLAINED = "↓ lower is better, ↑ higher is better"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure of the results."""
+
+    name: str
+    label: str
+    better: str | None
+    digits: int
+    independent: bool
+    """Not judged by the scorer that graded the training data."""
+    detail: bool
+
+    @property
+    def heading(self) -> str:
+        """The label with an arrow that points to better values."""
+        return f"{self.label} {ARROWS[self.better]}" if self.better else self.label
+
+
+def measures(result: Result) -> list[Measure]:
+    """The measures in order, the main one first."""
+    optional = {"better": None, "digits": 3, "independent": False, "detail": False}
+    return [
+        Measure(column["name"], column["label"], **{key: column.get(key, other) for key, other in optional.items()})
+        for column in result["columns"]
+    ]
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
-    """A number with fixed digits, "n/a" where it is undefined."""
+    """A number with fixed digits, or "n/a" if it is undefined."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
     rounded = round(value, digits) + 0.0  # -0.0 + 0.0 is 0.0: no "-0.000"
@@ -19,7 +50,7 @@ def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
 
 
 def with_interval(estimate: Mapping[str, Any] | None, digits: int = 3, *, sign: bool = False) -> str:
-    """Such as "0.310 [0.270, 0.350]"; without the brackets where there is no interval."""
+    """Format as "0.310 [0.270, 0.350]", without brackets if there is no interval."""
     if estimate is None:
         return UNDEFINED
     value = number(estimate["value"], digits, sign=sign)
@@ -30,7 +61,7 @@ def with_interval(estimate: Mapping[str, Any] | None, digits: int = 3, *, sign: 
 
 
 def with_half_width(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
-    """Such as "0.310 ±0.040", where the second number is half the interval's width."""
+    """Format as "0.310 ±0.040", where the second number is half the width of the interval."""
     if estimate is None:
         return UNDEFINED
     value = number(estimate["value"], digits)
@@ -40,9 +71,9 @@ def with_half_width(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
 
 
 def verdict(difference: Mapping[str, Any] | None, better: str | None) -> str:
-    """What the interval of a difference says: "better", "worse", or "" where it holds 0.
+    """Return "better" or "worse" if the interval of a difference excludes 0, otherwise "".
 
-    Where no direction is good ("lower" and "higher" are), it is "differs".
+    For a measure without a good direction (`better` is neither "lower" nor "higher") it is "differs".
     """
     if difference is None or difference["low"] is None or difference["high"] is None:
         return ""

@@ -1,111 +1,131 @@
-"""The figures of a report, drawn with matplotlib's object interface: no display, no global state.
+"""The figures of reports, drawn with matplotlib's object interface: no display, no global state.
 
-Ink takes the text colour of the page that an SVG stands in, so figures read in light and in dark. The colours are those
-of Okabe and Ito (2008), which people with colour-blindness tell apart; lines differ in dash pattern too.
+Each is narrow enough for a phone; the page puts them side by side where there is room. Text takes the colour of the
+page, so figures read in light and in dark mode. The colours are those of Okabe and Ito (2008), which people with
+colour-blindness tell apart; lines differ in dash pattern and points in shape as well.
 """
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from gcsl_cli.reports.content import Column, Result, base_arm, columns
-from gcsl_cli.runs.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from gcsl_cli.reports.estimates import Measure
+
 INK = "#1f2329"
 GRID = "#808890"
 COLOURS = ("#78828f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-PANELS = 3
+MARKERS = "os^Dv<>Ph*"
+REFERENCE = (0, (4, 3))
+WIDTH = 4.8
+"""Inches of a figure with one panel."""
 UNKNOWN = {"value": None, "low": None, "high": None}
+Estimate = Mapping[str, Any]
 
 
-def arms_figure(result: Result) -> "Figure":
-    """The main measure of each arm with its interval, and beside it the measures that another judge gave."""
-    measures = columns(result)
-    shown = [measures[0], *(column for column in measures[1:] if column.independent)][:PANELS]
+def arms_figure(result: Mapping[str, Any], shown: Sequence["Measure"], base: Mapping[str, Any] | None) -> "Figure":
+    """Each arm's value with its interval, one panel per measure; a dashed line marks the value of `base`."""
     arms = result["arms"]
-    figure = empty_figure(2.6 + 3.2 * len(shown), 1.1 + 0.45 * len(arms))
-    base = base_arm(result)
-    for axes, column in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown, strict=True):
-        if base is not None and (reference := base["metrics"].get(column.name)) and reference["value"] is not None:
-            axes.axvline(reference["value"], color=GRID, linewidth=1, linestyle=(0, (4, 3)))
-        for place, arm in enumerate(arms):
-            _dot(axes, place, arm["metrics"].get(column.name), column, COLOURS[place % len(COLOURS)])
-        axes.set_yticks(range(len(arms)), [literal(arm["label"]) for arm in arms])
+    figure = _figure(2.0 + (WIDTH - 2.0) * len(shown), 1.1 + 0.45 * len(arms))
+    for axes, measure in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown, strict=True):
+        if base is not None and (reference := base["metrics"].get(measure.name)) and reference["value"] is not None:
+            axes.axvline(reference["value"], color=GRID, linewidth=1, linestyle=REFERENCE)
+        for place, (arm, colour) in enumerate(zip(arms, cycle(COLOURS), strict=False)):
+            estimate = arm["metrics"].get(measure.name)
+            if estimate is None or estimate["value"] is None:
+                continue
+            _point(axes, estimate, {**UNKNOWN, "value": place}, "o", colour, linewidth=2)
+            text = f"{estimate['value']:.{measure.digits}f}"
+            _annotate(axes, text, (estimate["value"], place), offset=(0, 6), ha="center")
+        axes.set_yticks(range(len(arms)), [_literal(arm["label"]) for arm in arms])
         axes.set_ylim(len(arms) - 0.5, -0.6)
-        direction = f"\n({column.better} is better)" if column.better else ""
-        axes.set_xlabel(literal(column.label) + direction)
+        axes.set_xlabel(_axis(measure))
         axes.margins(x=0.12)
-        clean(axes, grid="x")
+        _clean(axes, grid="x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     return figure
 
 
-def attainment_figure(result: Result) -> "Figure":
-    """For each asked level the mean score and the share of completions that reach it, with intervals."""
-    levels = result["attainment"]["levels"]
-    asked = [part["level"] for part in levels]
-    figure = empty_figure(8.2, 3.1)
-    mean_axes, share_axes = figure.subplots(1, 2)
-    mean_axes.plot([min(asked), max(asked)], [min(asked), max(asked)], color=GRID, linestyle=(0, (4, 3)), linewidth=1)
-    mean_axes.annotate(
-        "achieved = asked",
-        (max(asked), max(asked)),
-        xytext=(-4, 4),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-        color=INK,
-    )
-    _line(mean_axes, asked, [part["mean"] for part in levels], COLOURS[1])
-    _line(share_axes, asked, [part["share"] or UNKNOWN for part in levels], COLOURS[2])
-    mean_axes.set_ylabel("mean score achieved (higher is better)")
-    share_axes.set_ylabel("share of completions reaching it")
-    share_axes.set_ylim(-0.03, 1.06)
-    for axes in (mean_axes, share_axes):
-        axes.set_xlabel("level asked for")
-        axes.set_xticks(asked, [literal(part["label"]) for part in levels])
-        axes.margins(x=0.08, y=0.12)
-        clean(axes)
+def mean_figure(result: Mapping[str, Any]) -> "Figure":
+    """The mean score at each level asked for, with intervals and the line on which both are equal."""
+    figure, axes, levels = _levels_figure(result)
+    ends = [min(levels), max(levels)]
+    axes.plot(ends, ends, color=GRID, linestyle=REFERENCE, linewidth=1)
+    _annotate(axes, "achieved = asked", (ends[1], ends[1]), offset=(-4, 4), ha="right")
+    _line(axes, levels, [part["mean"] for part in result["attainment"]["levels"]], COLOURS[1])
+    axes.set_ylabel("mean score achieved (higher is better)")
     return figure
 
 
-def distribution_figure(result: Result) -> "Figure":
-    """For each arm the share of completions that score at most x; a lower curve is a better arm."""
-    figure = empty_figure(8.2, 3.4)
+def share_figure(result: Mapping[str, Any]) -> "Figure":
+    """The share of completions that reach each level asked for, with intervals."""
+    figure, axes, levels = _levels_figure(result)
+    _line(axes, levels, [part["share"] or UNKNOWN for part in result["attainment"]["levels"]], COLOURS[2])
+    axes.set_ylabel("share of completions reaching it")
+    axes.set_ylim(-0.03, 1.06)
+    return figure
+
+
+def distribution_figure(result: Mapping[str, Any]) -> "Figure":
+    """For each arm the share of completions that score at most x; lower curves are better."""
+    figure = _figure(WIDTH, 4.2)
     axes = figure.subplots()
     for arm, colour, dash in zip(result["arms"], cycle(COLOURS), cycle(DASHES), strict=False):
         found = result["distributions"].get(arm["name"]) or []
         scores = [score for score in found if score is not None and math.isfinite(score)]
         if scores:
-            axes.ecdf(scores, label=literal(arm["label"]), color=colour, linestyle=dash, linewidth=1.8)
+            axes.ecdf(scores, label=_literal(arm["label"]), color=colour, linestyle=dash, linewidth=1.8)
     axes.set_xlabel("score (higher is better)")
     axes.set_ylabel("share of completions at or below")
     axes.set_ylim(0, 1.02)
-    legend_beside(axes)
+    _legend(axes)
     return figure
 
 
-def legend_beside(axes: "Axes") -> None:
-    """Names at the right of the axes, which get the look of the others."""
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
-    clean(axes)
+def trade_figure(rows: Sequence[Mapping[str, Any]], main: "Measure", other: str, label: str) -> "Figure":
+    """The main measure of each row of a comparison over another measure or over a cost."""
+    figure = _figure(WIDTH, 4.4)
+    axes = figure.subplots()
+    for row, colour, marker in _styled(rows):
+        x, y = (row["metrics"] | row["costs"]).get(other), row["metrics"].get(main.name)
+        if x is not None and y is not None and x["value"] is not None and y["value"] is not None:
+            _point(axes, x, y, marker, colour, label=_literal(row["label"]), linewidth=1.2)
+    axes.set_xlabel(_literal(label))
+    axes.set_ylabel(_axis(main))
+    _legend(axes)
+    return figure
+
+
+def curves_figure(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """The mean score at each level asked for, one line per training: arms of one method have the same curve."""
+    figure = _figure(WIDTH, 4.2)
+    axes = figure.subplots()
+    drawn = []
+    for row, colour, marker in _styled(rows):
+        if row["attainment"] is None or row["attainment"] in drawn:
+            continue
+        drawn.append(row["attainment"])
+        levels = row["attainment"]["levels"]
+        asked, means = ([level[key] for level in levels] for key in ("level", "mean"))
+        axes.plot(asked, means, color=colour, marker=marker, label=_literal(row["label"]))
+    axes.set_xlabel("level asked for")
+    axes.set_ylabel("mean score achieved (higher is better)")
+    _legend(axes)
+    return figure
 
 
 def svg(figure: "Figure", prefix: str = "figure") -> str:
     """The figure as an `<svg>` element without a background, the same bytes for the same figure.
 
-    `prefix` begins its ids, so that several figures can stand in one page.
+    `prefix` begins its ids, so that one page can hold several figures.
     """
     import matplotlib as mpl
 
@@ -119,36 +139,39 @@ def svg(figure: "Figure", prefix: str = "figure") -> str:
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", text)
 
 
-def html_figure(figure: "Figure", prefix: str, caption: str) -> str:
-    """The figure with its caption as an element of a page."""
-    image = svg(figure, prefix).replace("<svg ", f'<svg role="img" aria-label="{escape(caption)}" ', 1)
-    return f'<figure class="scroll">{image}<figcaption>{escape(caption)}</figcaption></figure>\n'
-
-
-def save_png(figure: "Figure", path: Path) -> None:
-    """Write the figure as a PNG on white, whole or not at all.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-    """
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160, facecolor="white")
-
-
-def empty_figure(width: float, height: float) -> "Figure":
-    """A figure of so many inches without a display."""
+def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def literal(text: str) -> str:
-    """The text as it is: between two dollars matplotlib would read formulas, and fail where there is none."""
-    return text.replace("$", r"\$")
+def _levels_figure(result: Mapping[str, Any]) -> tuple["Figure", "Axes", list[float]]:
+    """A figure over the levels asked for."""
+    levels = result["attainment"]["levels"]
+    asked = [part["level"] for part in levels]
+    figure = _figure(WIDTH, 3.2)
+    axes = figure.subplots()
+    axes.set_xlabel("level asked for")
+    axes.set_xticks(asked, [_literal(part["label"]) for part in levels])
+    axes.margins(x=0.08, y=0.12)
+    _clean(axes)
+    return figure, axes, asked
 
 
-def clean(axes: "Axes", *, grid: str = "y") -> None:
-    """Quiet axes with lines across them."""
+def _styled(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, str]]:
+    return zip(rows, cycle(COLOURS), cycle(MARKERS), strict=False)
+
+
+def _legend(axes: "Axes") -> None:
+    """Add a legend below the axes."""
+    figure = axes.get_figure(root=True)
+    if figure is not None and axes.get_legend_handles_labels()[0]:
+        figure.legend(frameon=False, fontsize=8.5, loc="outside lower left", ncols=1, labelcolor=INK)
+    _clean(axes)
+
+
+def _clean(axes: "Axes", *, grid: str = "y") -> None:
+    """Keep only the lower and left spines, with grid lines across."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     axes.tick_params(colors=INK, labelsize=9)
@@ -158,37 +181,36 @@ def clean(axes: "Axes", *, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def errors(estimates: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """Distances from the values down and up to the interval's ends; none where there is no interval."""
+def _axis(measure: "Measure") -> str:
+    return _literal(measure.label) + (f"\n({measure.better} is better)" if measure.better else "")
+
+
+def _literal(text: str) -> str:
+    """The text with dollars escaped: matplotlib parses what is between two of them as a formula."""
+    return text.replace("$", r"\$")
+
+
+def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
+    """Distances from the values down and up to the ends of their intervals; 0 where there is no interval."""
     return [
         [0.0 if part[end] is None else max(direction * (part[end] - part["value"]), 0.0) for part in estimates]
         for end, direction in (("low", -1), ("high", 1))
     ]
 
 
-def _dot(axes: "Axes", place: int, estimate: Mapping[str, Any] | None, column: Column, colour: str) -> None:
-    if estimate is None or estimate["value"] is None:
-        return
-    axes.errorbar(estimate["value"], place, xerr=errors([estimate]), fmt="o", color=colour, markersize=6, linewidth=2)
-    axes.annotate(
-        f"{estimate['value']:.{column.digits}f}",
-        (estimate["value"], place),
-        xytext=(0, 6),
-        textcoords="offset points",
-        ha="center",
-        fontsize=8,
-        color=INK,
-    )
-
-
-def _line(axes: "Axes", asked: Sequence[float], estimates: Sequence[Mapping[str, Any]], colour: str) -> None:
-    kept = [(level, part) for level, part in zip(asked, estimates, strict=True) if part["value"] is not None]
+def _point(axes: "Axes", x: Estimate, y: Estimate, marker: str, colour: str, **style: Any) -> None:
+    vertical = None if y["low"] is None else _errors([y])
     axes.errorbar(
-        [level for level, _ in kept],
-        [part["value"] for _, part in kept],
-        yerr=errors([part for _, part in kept]),
-        fmt="o-",
-        color=colour,
-        markersize=6,
-        linewidth=2,
+        x["value"], y["value"], xerr=_errors([x]), yerr=vertical, fmt=marker, color=colour, markersize=6, **style
     )
+
+
+def _line(axes: "Axes", asked: Sequence[float], estimates: Sequence[Estimate], colour: str) -> None:
+    kept = [(level, part) for level, part in zip(asked, estimates, strict=True) if part["value"] is not None]
+    levels, parts = [level for level, _ in kept], [part for _, part in kept]
+    values = [part["value"] for part in parts]
+    axes.errorbar(levels, values, yerr=_errors(parts), fmt="o-", color=colour, markersize=6, linewidth=2)
+
+
+def _annotate(axes: "Axes", text: str, at: tuple[float, float], *, offset: tuple[int, int], ha: str) -> None:
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", ha=ha, fontsize=8, color=INK)

@@ -45,7 +45,7 @@ def advice(train: FeedbackRows, spec: GoalSpec, levels: Levels, plan: Plan) -> I
                 f"{alone} of {rows} rows have a prompt to themselves and therefore reach only the lowest level. "
                 "goal.levels.per=dataset compares them with all rows."
             )
-    for index, label in enumerate(spec.labels):
+    for index, label in enumerate(map(spec.display, spec.levels)):
         reach = int((highest >= index).sum())
         if index and levels.values[index] > train.scores.max():
             yield f"Level {label} is above every training score: it can be requested but was never taught."

@@ -1,4 +1,4 @@
-"""compare: runs of a task over their seeds, side by side, with paired differences to a baseline."""
+"""compare: trained runs of one task over their seeds, with paired differences to a baseline."""
 
 import hashlib
 import logging
@@ -23,10 +23,10 @@ log = logging.getLogger("gcsl")
 def run(
     selectors: Sequence[str], baseline: str | None, output: Path | None, config_dir: Path | None, *, seed: int = 0
 ) -> dict[str, Any]:
-    """Compare the runs that `selectors` name (folders, globs, override lines); write a report and return the result.
+    """Compare the runs that `selectors` name (folders, globs, overrides), write the report and return the result.
 
     Raises:
-        ConfigError: an override that cannot be used.
+        ConfigError: an override is invalid.
         DataError: there is nothing to compare.
     """
     folders, wanted, problems = chosen_runs(selectors, config_dir)
@@ -39,7 +39,7 @@ def run(
         raise DataError(_nothing(problems))
     tasks = sorted({row.evaluations[0].result["task"] for row in rows})
     if len(tasks) > 1:
-        raise ConfigError(f"The runs are of several tasks: {', '.join(tasks)}. Compare one task at a time.")
+        raise ConfigError(f"The runs belong to several tasks: {', '.join(tasks)}. Compare one task at a time.")
     result = compare(rows, _baseline(rows, baseline), resamples=RESAMPLES, seed=seed)
     result |= {"left_out": problems, **{key: provenance()[key] for key in ("command", "commit")}}
     folder = output or _folder(rows)
@@ -48,7 +48,7 @@ def run(
 
 
 def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list[Path], Wanted, list[str]]:
-    """Run folders, the requested guidance weights and sampling, and a message for each selector that names no run."""
+    """Run folders, the requested guidance and sampling, and a line for each selector that names no run."""
     lines = [selector for selector in selectors if "=" in selector]
     patterns = [selector for selector in selectors if "=" not in selector]
     folders, problems = matching(patterns)
@@ -81,7 +81,7 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
 
 
 def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
-    """The row that differences are taken to: the one with this label, by default the base model or the first row."""
+    """The row with that label, by default the base model or else the first row; None if there is no such row."""
     if name is None:
         return next((row for row in rows if row.label == BASE), rows[0])
     found = [row for row in rows if row.label == name]
@@ -107,7 +107,7 @@ def _nothing(problems: Sequence[str]) -> str:
 
 
 def _folder(rows: Sequence[Row]) -> Path:
-    """A folder beside the runs, named by a hash of the set of runs."""
+    """A folder beside the runs, named by a hash of their paths."""
     runs = sorted({str(run.path) for row in rows for run in row.runs})
     name = hashlib.sha256("\n".join(runs).encode()).hexdigest()[:8]
     return rows[-1].runs[0].path.parent / "comparisons" / name
@@ -115,8 +115,12 @@ def _folder(rows: Sequence[Row]) -> Path:
 
 def write_reports(result: dict[str, Any], folder: Path) -> None:
     """Write the comparison as JSON, Markdown, CSV, LaTeX and HTML."""
-    from gcsl_cli.reports.comparison.page import comparison_html
-    from gcsl_cli.reports.comparison.tables import comparison_csv, comparison_latex, comparison_markdown
+    from gcsl_cli.reports.comparison.report import (
+        comparison_csv,
+        comparison_html,
+        comparison_latex,
+        comparison_markdown,
+    )
 
     write_json(folder / "comparison.json", result)
     write_text(folder / "comparison.md", comparison_markdown(result))

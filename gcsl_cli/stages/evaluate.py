@@ -14,10 +14,9 @@ import numpy as np
 
 from gcsl_cli import __version__
 from gcsl_cli.configs.schema import Config, EvaluationConfig
-from gcsl_cli.goals.scale import short_number
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
-from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
+from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
 from gcsl_cli.runs.files import read_json, write_json, write_text
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.provenance import provenance
@@ -167,7 +166,7 @@ def _attainment(experiment: Experiment, answers: Sequence[Answers]) -> dict[str,
         "levels": [
             {
                 "level": goal,
-                "label": short_number(spec.grade(goal)),
+                "label": spec.display(goal),
                 "asked": spec.meaning(goal),
                 "share": None if spec.per == "prompt" else _estimate(config, reached_share(goal, scores)),
                 "mean": _estimate(config, mean_score(scores)),
@@ -245,8 +244,7 @@ def _number(value: float) -> float | None:
 
 
 def _write(path: Path, result: dict[str, Any]) -> None:
-    from gcsl_cli.reports.html import report_html
-    from gcsl_cli.reports.markdown import report_markdown
+    from gcsl_cli.reports.evaluation import report_html, report_markdown
 
     write_text(path / "report.md", report_markdown(result))
     write_text(path / "report.html", report_html(result))

@@ -10,7 +10,6 @@ import numpy as np
 from gcsl_cli.configs.choices import AFTER_PROMPT
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.generation.likelihood import row_log_probs
-from gcsl_cli.goals.scale import short_number
 from gcsl_cli.metrics.bootstrap import interval
 from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.likelihood import per_token
@@ -66,7 +65,7 @@ class HeldOut:
             "poor": int((~good).sum()),
             "levels": [
                 {
-                    "label": "none" if goal is None else short_number(spec.grade(goal)),
+                    "label": "none" if goal is None else spec.display(goal),
                     "asked": "" if goal is None else spec.meaning(goal),
                     "good": estimate(goal, good),
                     "poor": estimate(goal, ~good),

@@ -1,4 +1,4 @@
-"""From rows to the numbers of a comparison; the result is what reports show and `--json` prints."""
+"""The numbers of a comparison: what reports show and `--json` prints."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ COSTS = ("training_tokens", "supervised_tokens", "training_seconds")
 
 
 def compare(rows: Sequence[Row], baseline: Row | None, *, resamples: int, seed: int) -> dict[str, Any]:
-    """Every row's measures over its seeds, and their paired differences to the baseline's.
+    """Compute every row's measures over its seeds and their paired differences to the baseline.
 
-    A row of other prompts, samples or scorers than the baseline's has no difference; whatever else keeps it from being
-    compared is marked with a letter and said once.
+    A row with other prompts, samples or scorers than the baseline has no difference. Other reasons why the two are not
+    comparable are marked with letters, each of which is explained once.
     """
     columns = list({column["name"]: column for row in rows for column in row.evaluations[0].result["columns"]}.values())
     marks: dict[str, str] = {}
@@ -52,12 +52,12 @@ def compare(rows: Sequence[Row], baseline: Row | None, *, resamples: int, seed: 
 
 
 def _marks(row: Row, baseline: Row | None, marks: dict[str, str]) -> list[str]:
-    """The letters of the reasons against a comparison; new reasons are added to `marks` (reason to letter)."""
+    """Letters of the reasons why a row is not comparable; new reasons are added to `marks` (reason to letter)."""
     if baseline is None or row is baseline:
         return []
     reasons = [f"{reason} than {baseline.label}" for reason in row.reasons_against(baseline)]
     if row.trained and baseline.trained and set(row.seeds) != set(baseline.seeds):
-        reasons.append(f"other seeds than {baseline.label}: differences are over the seeds of both")
+        reasons.append(f"different seeds than {baseline.label}: differences are over the seeds that both have")
     return [marks.setdefault(reason, LETTERS[len(marks) % len(LETTERS)]) for reason in reasons]
 
 
@@ -72,7 +72,7 @@ def _metrics(row: Row, columns: Sequence[Mapping[str, Any]], resamples: int, see
 def _differences(
     row: Row, baseline: Row | None, columns: Sequence[Mapping[str, Any]], resamples: int, seed: int
 ) -> dict[str, Any] | None:
-    """Paired differences by measure; `None` for the baseline and where prompts or samples are others."""
+    """Paired differences by measure; None for the baseline and for rows with other prompts or samples."""
     if baseline is None or row is baseline or row.evaluations[0].pairing != baseline.evaluations[0].pairing:
         return None
     pairs = _paired(row, baseline)
@@ -92,7 +92,7 @@ Values = Sequence[Mapping[str, PerPrompt]]
 
 
 def _paired(row: Row, baseline: Row) -> tuple[Values, Values] | None:
-    """The values of both for the seeds that both have; the base model is set against every seed."""
+    """Values of both for the seeds that both have; the base model has no seed and is paired with every one."""
     if not row.trained or not baseline.trained:
         first, second = row.values, baseline.values
         return (first, second) if len(second) in (1, len(first)) else None
@@ -106,7 +106,7 @@ def _paired(row: Row, baseline: Row) -> tuple[Values, Values] | None:
 
 
 def _scalar(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """Mean and range over seeds of a number that a run has once; `None` where no run has it."""
+    """Mean and range over seeds of a number that has no interval; None if no run has it."""
     known = [value for value in values if value is not None]
     if not known:
         return None
@@ -114,13 +114,13 @@ def _scalar(values: Sequence[float | None]) -> dict[str, Any] | None:
 
 
 def _auc(row: Row) -> list[float | None]:
-    return [None if part is None else part["trained"]["pooled"]["value"] for part in _apart(row, "discrimination")]
+    return [None if part is None else part["trained"]["pooled"]["value"] for part in _of_runs(row, "discrimination")]
 
 
-def _apart(row: Row, name: str) -> list[Mapping[str, Any] | None]:
-    """What is measured apart from the row's arm, for each of its runs.
+def _of_runs(row: Row, name: str) -> list[Mapping[str, Any] | None]:
+    """A part of the result that belongs to a whole run and not to an arm, for each run of a row.
 
-    Of the evaluations that share the row's protocol it is the one with the most asked levels, then the newest.
+    It comes from the evaluation with the most levels among those with the row's protocol, then from the newest.
     """
     parts = [
         [
@@ -138,13 +138,13 @@ def _facts(row: Row, name: str) -> list[float | None]:
 
 
 def _attainment(row: Row) -> dict[str, Any] | None:
-    """The mean score of each asked level over seeds, and Spearman's correlation of asked and achieved over levels.
+    """Mean score over seeds at each level asked for, and Spearman's correlation of asked and achieved over levels.
 
-    `None` where fewer than two levels were asked for, or others in other seeds.
+    None if fewer than two levels were asked for, or if seeds differ in them.
     """
     if not row.trained:
         return None
-    parts = [part for part in _apart(row, "attainment") if part is not None and len(part["levels"]) > 1]
+    parts = [part for part in _of_runs(row, "attainment") if part is not None and len(part["levels"]) > 1]
     if not parts:
         return None
     asked = [tuple(level["level"] for level in part["levels"]) for part in parts]

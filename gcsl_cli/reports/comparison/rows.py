@@ -1,14 +1,12 @@
-"""Rows of a comparison: an arm of a method, over all its seeds.
+"""Rows of a comparison: one arm of a training, over all its seeds.
 
-The untouched base model has one row, without seeds, and so has a reference that needs no model. Of a trained run those
-arms are rows that are asked for the best goal, or for none where the method has none; what lower goals give is goal
-attainment.
+The untouched base model is one row without seeds, and so is a reference that needs no model. A trained run contributes
+the arms that ask for the best goal, or for none if the method has no goals. Lower goals count towards goal attainment.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gcsl_cli.metrics.bootstrap import PerPrompt
@@ -16,34 +14,34 @@ from gcsl_cli.reports.comparison.runs import Evaluation, Run
 
 BASE = "base"
 OF_ALL = ("base model", "evaluation prompts", "sampling", "measures", "version")
-"""What the base model's row has to share with the others; it is not trained."""
+"""What the row of the base model, which is not trained, must share with others to be comparable."""
 REASONS = {
-    "feedback": "trained on other feedback",
-    "base model": "another base model",
-    "budget": "another budget",
-    "evaluation prompts": "evaluated on other prompts",
-    "sampling": "sampled with other settings",
-    "measures": "measured by other scorers",
-    "version": "made by another version of gcsl",
+    "feedback": "trained on different feedback",
+    "base model": "different base model",
+    "budget": "different budget",
+    "evaluation prompts": "evaluated on different prompts",
+    "sampling": "sampled with different settings",
+    "measures": "measured by different scorers",
+    "version": "made by a different version of gcsl",
 }
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which evaluations and arms of the runs become rows; `None`: what most of them share, every weight."""
+    """Which evaluations and arms become rows. None: every guidance weight, and the sampling that most runs share."""
 
     guidance: frozenset[float] | None = None
     sampling: frozenset[str] | None = None
-    """As `Evaluation.sampling` says it; every one of them is a row of its own."""
+    """Values of `Evaluation.sampling`; each gets a separate row."""
 
 
 @dataclass
 class Row:
-    """One line of the table before anything is computed; lists have one entry a seed."""
+    """One line of the table before anything is computed; lists have one entry per seed."""
 
     label: str
     keys: Mapping[str, Any]
-    """What was trained."""
+    """What was trained, without the seed; empty for the base model."""
     arm: str
     guidance: float
     compared_by: Mapping[str, str]
@@ -54,19 +52,19 @@ class Row:
 
     @property
     def trained(self) -> bool:
-        """Whether it is not the base model."""
+        """False for the base model and for references."""
         return bool(self.keys)
 
     def reasons_against(self, other: "Row") -> list[str]:
-        """Why it cannot simply be compared with `other`, in words; empty where it can."""
+        """Reasons why the row is not comparable with `other`; empty if it is."""
         names = REASONS if self.trained and other.trained else OF_ALL
         return [REASONS[name] for name in names if self.compared_by.get(name) != other.compared_by.get(name)]
 
 
 def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[Row], list[str]]:
-    """The rows of all runs, the base model first, and a line for each run that two of the same seed would double.
+    """Return the rows of all runs, the base model first, and a line for each run whose seed a row already has.
 
-    Rows of one training stand together, the largest weight of guidance last.
+    Rows of the same training are adjacent, in ascending order of guidance weight.
     """
     wanted = wanted or Wanted()
     protocols = Counter(evaluation.protocol for run in runs for evaluation in run.evaluations)
@@ -77,7 +75,8 @@ def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[R
             key, row = _row(run, evaluation, arm)
             row = rows.setdefault(key, row)
             if arm["trained"] and run.seed in row.seeds:
-                problems.append(f"{run.path}: seed {run.seed} of {row.label} is in {_run_of(row, run.seed)} already.")
+                first = row.runs[row.seeds.index(run.seed)].path
+                problems.append(f"{run.path}: seed {run.seed} of {row.label} is already in {first}.")
                 continue
             if not arm["trained"] and row.values:
                 continue
@@ -87,7 +86,7 @@ def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[R
             row.values.append(evaluation.values()[arm["name"]])
     trainings = list(dict.fromkeys(repr(row.keys) for row in rows.values()))
     ordered = sorted(rows.values(), key=lambda row: (row.trained, trainings.index(repr(row.keys)), row.guidance))
-    _tell_apart(ordered)
+    _distinguish(ordered)
     for row in ordered:
         _sort_by_seed(row)
     return ordered, problems
@@ -96,7 +95,7 @@ def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[R
 def _arms(
     run: Run, protocols: Mapping[tuple[str, ...], int], wanted: Wanted
 ) -> Iterator[tuple[Evaluation, Mapping[str, Any]]]:
-    """The arms of a run that are rows, each out of the evaluation whose protocol most runs share, then the newest."""
+    """Arms of a run that are rows, each from the evaluation whose protocol most runs share, then from the newest."""
     seen = set()
     for evaluation in sorted(run.evaluations, key=lambda evaluation: -protocols[evaluation.protocol]):
         if wanted.sampling is not None and evaluation.sampling not in wanted.sampling:
@@ -129,28 +128,24 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
 
 
 def _against(name: str) -> str:
-    """The goal that guidance contrasts with, where it is not the worst: the end of `best-w2-none`."""
+    """The goal that guidance contrasts with if it is not the worst: the end of `best-w2-none`."""
     other = name.partition("-w")[2].partition("-")[2]
     return f" against {other}" if other else ""
 
 
-def _run_of(row: Row, seed: int) -> Path:
-    return row.runs[row.seeds.index(seed)].path
-
-
-def _tell_apart(rows: Sequence[Row]) -> None:
-    """Say behind equal labels what differs: training first, then what it was trained and evaluated on."""
+def _distinguish(rows: Sequence[Row]) -> None:
+    """Append what differs to equal labels: settings of training first, then the data and the evaluation."""
     for label, count in Counter(row.label for row in rows).items():
         if count == 1:
             continue
         same = [row for row in rows if row.label == label]
         flat = [_flat(row.keys) | _evaluated(row) for row in same]
-        told: list[str] = []
+        names: list[str] = []
         for name in dict.fromkeys(name for keys in flat for name in keys):
-            if _kinds(flat, [*told, name]) > _kinds(flat, told):
-                told.append(name)
+            if _kinds(flat, [*names, name]) > _kinds(flat, names):
+                names.append(name)
         for row, keys in zip(same, flat, strict=True):
-            row.label += f" ({', '.join(f'{name}={keys.get(name)}' for name in told)})"
+            row.label += f" ({', '.join(f'{name}={keys.get(name)}' for name in names)})"
 
 
 def _evaluated(row: Row) -> dict[str, Any]:

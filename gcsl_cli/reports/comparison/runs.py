@@ -1,4 +1,4 @@
-"""The runs of a comparison: found by folder, glob or override lines, read from what their evaluations left."""
+"""Find the runs of a comparison by folder or glob, and read their evaluations."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from gcsl_cli.errors import GcslError
 from gcsl_cli.metrics.bootstrap import PerPrompt
-from gcsl_cli.reports.evaluations import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, read_values
+from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, read_values
 from gcsl_cli.runs.files import read_json
 from gcsl_cli.runs.folders import FORMAT_VERSION, MANIFEST
 
@@ -20,7 +20,7 @@ class Evaluation:
     path: Path
     finished: str
     result: Mapping[str, Any]
-    """What `metrics.json` holds."""
+    """The content of `metrics.json`."""
 
     @property
     def sampling(self) -> str:
@@ -29,33 +29,33 @@ class Evaluation:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The same by name."""
+        """Sampling settings by name."""
         return {name: value for name, _, value in (part.partition(" ") for part in self.sampling.split(", "))}
 
     @property
     def protocol(self) -> tuple[str, ...]:
-        """What most evaluations of a comparison share."""
+        """How arms were evaluated: prompts, sampling and measures."""
         shared = self.result["compared_by"]
         return (shared["evaluation prompts"], self.sampling, shared["measures"])
 
     @property
     def pairing(self) -> tuple[str, ...]:
-        """What two evaluations share whose measures can be set against each other, prompt by prompt.
+        """What two evaluations must share for a paired difference.
 
-        Temperature and top-p are not among it: they move a model between cautious and varied text, as guidance does.
+        Temperature and top-p may differ: like guidance, they move a model between cautious and varied text.
         """
         shared = self.result["compared_by"]
         settings = (value for name, value in self.settings.items() if name not in ("temperature", "top_p"))
         return (shared["evaluation prompts"], *settings, shared["measures"])
 
     def values(self) -> dict[str, dict[str, PerPrompt]]:
-        """The metrics of every arm before they are summed up."""
+        """The metrics of every arm, per prompt."""
         return read_values(self.path / VALUES_FILE)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained run with its finished evaluations, the newest first."""
+    """A trained run with its finished evaluations, newest first."""
 
     path: Path
     manifest: Mapping[str, Any]
@@ -63,24 +63,24 @@ class Run:
 
     @property
     def keys(self) -> dict[str, Any]:
-        """What was trained, apart from the seed."""
+        """What was trained, without the seed."""
         return {key: value for key, value in self.manifest["keys"].items() if key != "seed"}
 
     @property
     def seed(self) -> int:
-        """The seed of training."""
+        """The training seed."""
         return int(self.manifest["keys"]["seed"])
 
 
 def matching(patterns: Iterable[str]) -> tuple[list[Path], list[str]]:
-    """Run folders at or below the given folders and globs, and a line for each pattern without any."""
+    """Return the run folders at or below the given folders and globs, and a line for each pattern without any."""
     found: dict[Path, None] = {}
     problems = []
     for pattern in patterns:
         places = [Path(pattern)] if Path(pattern).exists() else _glob(pattern)
         runs = [run for place in places for run in runs_below(place)]
         if not runs:
-            problems.append(f"{pattern}: {'no run in it' if places else 'matches nothing'}.")
+            problems.append(f"{pattern}: {'contains no run' if places else 'matches nothing'}.")
         found.update(dict.fromkeys(runs))
     return list(found), problems
 
@@ -93,7 +93,7 @@ def _glob(pattern: str) -> list[Path]:
 
 
 def runs_below(folder: Path) -> Iterator[Path]:
-    """The folder itself if it is a run, else the runs in it."""
+    """Yield the folder itself if it is a run, otherwise the runs in it."""
     if _kind(folder) == "training":
         yield folder
         return
@@ -109,7 +109,7 @@ def _kind(folder: Path) -> str | None:
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs that can be compared, and a line for each one that cannot."""
+    """Return the runs that can be compared, and a line for each one that cannot."""
     runs, problems = [], []
     for folder in folders:
         try:
@@ -127,9 +127,9 @@ def _read_run(folder: Path) -> Run:
     manifest = _read(folder / MANIFEST)
     version = manifest.get("format_version")
     if version != FORMAT_VERSION:
-        raise UnusableError(f"made by another version of gcsl (format {version}, this one reads {FORMAT_VERSION}).")
+        raise UnusableError(f"made by a different version of gcsl (format {version}; this one reads {FORMAT_VERSION}).")
     if not manifest.get("finished"):
-        raise UnusableError("its training is not finished; the command that began it goes on.")
+        raise UnusableError("its training is not finished; run the same command again to resume it.")
     evaluations: list[Evaluation] = []
     reasons: list[str] = []
     for path in sorted((folder / EVALUATIONS).glob("*")):
@@ -138,7 +138,7 @@ def _read_run(folder: Path) -> Run:
         except UnusableError as reason:
             reasons.append(f"{path.name}: {reason}")
     if not evaluations:
-        raise UnusableError("; ".join(reasons) or "not evaluated yet: run gcsl evaluate with its overrides.")
+        raise UnusableError("; ".join(reasons) or "not evaluated yet; run gcsl evaluate with its overrides.")
     evaluations.sort(key=lambda evaluation: evaluation.finished, reverse=True)
     return Run(folder, manifest, tuple(evaluations))
 
@@ -146,15 +146,15 @@ def _read_run(folder: Path) -> Run:
 def _read_evaluation(folder: Path) -> Evaluation:
     manifest = _read(folder / MANIFEST)
     if not manifest.get("finished"):
-        raise UnusableError("its evaluation is not finished; gcsl evaluate goes on.")
+        raise UnusableError("its evaluation is not finished; run gcsl evaluate again to resume it.")
     result = _read(folder / METRICS_FILE)
     version = result.get("format_version")
     if version != RESULT_VERSION:
         raise UnusableError(
-            f"evaluated by another version of gcsl (format {version}); gcsl evaluate force=true redoes it."
+            f"evaluated by a different version of gcsl (format {version}); run gcsl evaluate with force=true."
         )
     if not result.get("arms"):
-        raise UnusableError("nothing was sampled in it, so it has no metric (evaluation.generations=false).")
+        raise UnusableError("nothing was sampled, so there are no metrics (evaluation.generations=false).")
     return Evaluation(folder, str(manifest["finished"]), result)
 
 
@@ -162,4 +162,4 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except (OSError, ValueError, GcslError) as error:
-        raise UnusableError(f"{path.name} is missing or cannot be read.") from error
+        raise UnusableError(f"{path.name} is missing or unreadable.") from error

@@ -102,6 +102,31 @@ def test_prompt_without_a_goal() -> None:
     assert toy_spec().render("a {prompt}", None) == "a {prompt}"
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"levels": (1.1e-14, 0.5, 0.9)}, ["lowest", "0.5", "0.9"]),
+        ({"levels": (0.0, 0.123456, 0.9)}, ["0", "0.123", "0.9"]),
+        ({"levels": (0.0, 0.90001, 0.90002)}, ["0", "0.90001", "0.90002"]),
+        ({"levels": (1.0, 4.0, 5.0), "scale": Scale("stars", 1.0, 5.0)}, ["1", "4", "5"]),
+        ({"levels": (-1234.5, -20.25, 0.0), "scale": Scale("s", 0.0, 2000.0, True)}, ["lowest", "20", "0"]),
+        ({"levels": (0.0, 0.25, 0.5), "scale": Scale("s", 0.0, 2000.0), "per": "prompt"}, ["0", "0.25", "0.5"]),
+        ({"levels": (0.0001, 0.5, 0.9), "scale": Scale("", 0.0, 0.0)}, ["0.0001", "0.5", "0.9"]),
+    ],
+)
+def test_levels_are_displayed_rounded_to_the_scale(changes: dict[str, Any], expected: list[str]) -> None:
+    """The scale is 0 to 1 unless changed. A training minimum that is not a round number is called lowest."""
+    spec = toy_spec(**changes)
+
+    assert [spec.display(level) for level in spec.levels] == expected
+
+
+def test_raw_scores_are_displayed_rounded() -> None:
+    spec = toy_spec(**RAW, scale=Scale("s", 0.0, 1.0), training_range=(1.1e-14, 0.98765))
+
+    assert [spec.display(goal) for goal in (spec.worst, 0.33333, spec.best)] == ["lowest", "0.333", "0.988"]
+
+
 def test_labels_and_meanings() -> None:
     tokens = toy_spec(wording="token", texts=("<|goal_0|>", "<|goal_1|>", "<|goal_2|>"), words=TOY["texts"])
 

@@ -1,4 +1,4 @@
-"""Asked against achieved on hand-made scores."""
+"""Levels asked for and achieved, on hand-made scores."""
 
 import math
 

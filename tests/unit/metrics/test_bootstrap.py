@@ -31,7 +31,7 @@ def test_the_interval_of_two_prompts_spans_both() -> None:
     assert interval(mean_over_prompts(np.array([0.0, 1.0])), resamples=1000, seed=0) == Estimate(0.5, 0.0, 1.0, 2, 0)
 
 
-def test_exp_stands_around_the_ratio() -> None:
+def test_exp_is_applied_to_the_ratio() -> None:
     """exp((2 + 4) / (1 + 2)) = exp(2)."""
     metric = PerPrompt(np.array([2.0, 4.0]), np.array([1.0, 2.0]), transform="exp")
 
@@ -54,7 +54,7 @@ def test_one_prompt_has_a_value_and_no_interval() -> None:
     assert math.isnan(estimate.high)
 
 
-def test_the_seed_decides_alone() -> None:
+def test_only_the_seed_decides() -> None:
     metric = mean_over_prompts(np.random.default_rng(1).normal(size=50))
 
     assert interval(metric, resamples=200, seed=7) == interval(metric, resamples=200, seed=7)
@@ -72,7 +72,7 @@ def test_more_prompts_make_a_narrower_interval_near_the_normal_one() -> None:
 
 
 def test_resamples_come_in_chunks_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for 12 cells: three resamples of four prompts a chunk, or one where a resample needs 12 numbers."""
+    """Room for 12 cells: three resamples of four prompts per chunk, or one if a resample needs 12 numbers."""
     monkeypatch.setattr(bootstrap, "CHUNK_CELLS", 12)
 
     assert [counts.shape for counts in bootstrap.resample_counts(4, resamples=7, seed=0)] == [(3, 4), (3, 4), (1, 4)]
@@ -120,7 +120,7 @@ def test_metrics_of_other_prompts_cannot_be_paired() -> None:
 
 
 def test_no_resamples_is_an_error_with_the_key() -> None:
-    with pytest.raises(ConfigError, match=r"0 bootstrap resamples.*evaluation\.bootstrap"):
+    with pytest.raises(ConfigError, match=r"evaluation\.bootstrap=0: an interval needs 1 or more resamples"):
         interval(mean_over_prompts(np.ones(2)), resamples=0, seed=0)
 
 

@@ -26,7 +26,7 @@ def test_more_tries_than_samples_are_undefined() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.integers(1, 8))
-def test_is_the_mean_over_all_choices(samples: list[bool], k: int) -> None:
+def test_equals_the_mean_over_all_choices(samples: list[bool], k: int) -> None:
     if k > len(samples):
         return
     expected = np.mean([any(chosen) for chosen in combinations(samples, k)])

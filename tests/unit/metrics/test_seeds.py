@@ -31,7 +31,7 @@ def test_seeds_that_differ_widen_the_interval_where_prompts_do_not() -> None:
     assert (found.low, found.value, found.high) == (0.0, 0.5, 1.0)
 
 
-def test_prompts_are_drawn_for_all_seeds_alike() -> None:
+def test_the_same_prompts_are_drawn_for_all_seeds() -> None:
     """Two seeds of the same values have the interval of one: independent draws would halve its variance."""
     row = list(np.linspace(0, 1, 40))
     one, two = (over_seeds(means(*[row] * count), resamples=4000, seed=0).estimate for count in (1, 2))
@@ -57,7 +57,7 @@ def test_one_pair_of_seeds_is_the_paired_bootstrap(row: np.ndarray, shift: int) 
     assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
 
 
-def test_differences_are_taken_seed_by_seed() -> None:
+def test_differences_are_paired_by_seed() -> None:
     """Each seed is 0.1 above its partner, though seeds lie far apart: nothing is left to vary."""
     first, second = means([0.1, 0.1], [0.9, 0.9]), means([0.0, 0.0], [0.8, 0.8])
     found = difference_over_seeds(first, second, resamples=300, seed=0)
@@ -66,7 +66,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert (found.estimate.low, found.estimate.high) == pytest.approx((0.1, 0.1))
 
 
-def test_one_seed_of_the_other_is_set_against_each() -> None:
+def test_a_single_seed_is_paired_with_each() -> None:
     found = difference_over_seeds(means([0.5, 0.5], [0.7, 0.7]), means([0.4, 0.4]), resamples=100, seed=0)
 
     assert found.per_seed == pytest.approx((0.1, 0.3))

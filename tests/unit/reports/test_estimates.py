@@ -1,4 +1,4 @@
-"""How estimates are written and what is said about differences."""
+"""Formatting of estimates and verdicts on differences."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_without_an_interval_the_value_stands_alone(write: object) -> None:
         (None, None, "lower", ""),
     ],
 )
-def test_a_word_is_said_only_where_the_interval_excludes_zero(
+def test_a_verdict_only_if_the_interval_excludes_zero(
     low: float | None, high: float | None, better: str | None, expected: str
 ) -> None:
     assert verdict({"value": 0.0, "low": low, "high": high}, better) == expected

@@ -1,6 +1,5 @@
 """The figures: what they draw and how they are written."""
 
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -8,8 +7,16 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 
-from gcsl_cli.reports.plots import arms_figure, attainment_figure, distribution_figure, save_png, svg
+from gcsl_cli.reports import plots
+from gcsl_cli.reports.estimates import measures
+from gcsl_cli.reports.evaluation import base_arm, plotted
+from gcsl_cli.reports.plots import distribution_figure, mean_figure, share_figure, svg
+
+
+def arms_figure(result: dict[str, Any]) -> Figure:
+    return plots.arms_figure(result, plotted(measures(result)), base_arm(result))
 
 
 def error_bars(axes: Axes) -> list[ErrorbarContainer]:
@@ -38,27 +45,28 @@ def test_arms_figure_draws_the_interval_and_skips_what_is_undefined(result: dict
 
 
 def test_a_label_with_dollars_is_no_formula(result: dict[str, Any]) -> None:
-    """matplotlib reads what stands between two dollars as a formula and fails at an unknown symbol."""
+    """matplotlib parses text between two dollars as a formula and fails on an unknown symbol."""
     label = r"$\foo$ & \$1"
     result["arms"][0]["label"] = result["columns"][0]["label"] = label
     result["attainment"]["levels"][0]["label"] = label
     shown = r"$\foo$ &amp; \$1"
 
     assert svg(arms_figure(result)).count(f">{shown}<") == 2
-    assert svg(attainment_figure(result)).count(f">{shown}<") == 2
+    assert svg(mean_figure(result)).count(f">{shown}<") == 1
+    assert svg(share_figure(result)).count(f">{shown}<") == 1
     assert svg(distribution_figure(result)).count(f">{shown}<") == 1
 
 
-def test_attainment_figure_draws_achieved_over_asked(result: dict[str, Any]) -> None:
-    mean, share = attainment_figure(result).axes
+def test_attainment_figures_draw_achieved_over_asked(result: dict[str, Any]) -> None:
+    mean, share = mean_figure(result).axes[0], share_figure(result).axes[0]
 
     assert points(mean) == [[0.0, 0.5], [0.9, 0.7]]
     assert points(share) == [[0.0, 1.0], [0.9, 0.3]]
 
 
-def test_attainment_figure_leaves_out_a_level_without_a_value(result: dict[str, Any]) -> None:
+def test_attainment_figures_leave_out_a_level_without_a_value(result: dict[str, Any]) -> None:
     result["attainment"]["levels"][0]["mean"] = {"value": None, "low": None, "high": None, "n": 0, "left_out": 8}
-    mean = attainment_figure(result).axes[0]
+    mean = mean_figure(result).axes[0]
 
     assert points(mean) == [[0.9, 0.7]]
 
@@ -89,11 +97,3 @@ def test_every_reference_in_an_svg_has_its_target(result: dict[str, Any]) -> Non
     assert links
     assert links <= ids
     assert all(str(name).startswith("arms-") for name in ids)
-
-
-@pytest.mark.parametrize("draw", [arms_figure, attainment_figure, distribution_figure])
-def test_save_png(draw: Any, result: dict[str, Any], tmp_path: Path) -> None:
-    save_png(draw(result), tmp_path / "figure.png")
-
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]

@@ -1,4 +1,4 @@
-"""Run folders as training and evaluation leave them, without either."""
+"""Create run folders like those of training and evaluation."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from gcsl_cli.metrics.bootstrap import mean_over_prompts
-from gcsl_cli.reports.evaluations import RESULT_VERSION, write_values
+from gcsl_cli.reports.comparison.compute import compare
+from gcsl_cli.reports.comparison.rows import make_rows
+from gcsl_cli.reports.comparison.runs import read_runs
+from gcsl_cli.reports.saved import RESULT_VERSION, write_values
 from gcsl_cli.runs.folders import FORMAT_VERSION
 
 COLUMNS = [
@@ -109,3 +112,22 @@ def make_run(
 def write(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def compared(folder: Path) -> dict[str, Any]:
+    """Base 0.3; goals 0.1 and 0.2, with guidance 0; rows of the better fifth 0.25, at a different budget."""
+    folders = [
+        make_run(
+            folder / f"goals-{seed}",
+            {"base": [0.3] * 4, "worst": [0.5] * 4, "best": [0.1 + seed / 10] * 4, "best-w2": [0.0] * 4},
+            seed=seed,
+            described=[BASE, *GOALS, arm("best-w2", goal=0.9, best=True, guidance=2.0)],
+        )
+        for seed in (0, 1)
+    ]
+    other = {"budget": "7 tokens & more"}
+    folders.append(make_run(folder / "sft", {"trained": [0.25] * 4}, keys=SFT, described=[PLAIN], compared_by=other))
+    rows, _ = make_rows(read_runs(folders)[0])
+    goals = next(row for row in rows if row.label == "threshold-language")
+    made = compare(rows, goals, resamples=100, seed=0)
+    return made | {"left_out": ["runs/<x>: half done."], "command": "gcsl compare task=toxicity", "commit": "1a2b3c4"}

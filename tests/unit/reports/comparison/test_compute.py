@@ -1,4 +1,4 @@
-"""The numbers of a comparison, on toxicities that are written down."""
+"""The numbers of a comparison, on given toxicities."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def test_values_are_means_over_seeds(folders: list[Path]) -> None:
     assert found["sft top_fraction 0.2"]["discrimination"] is None
 
 
-def test_differences_are_seed_by_seed_with_their_signs(folders: list[Path]) -> None:
+def test_differences_are_paired_by_seed_with_their_signs(folders: list[Path]) -> None:
     found = compared(folders)["by_label"]
     goals, plain = (found[name]["difference"]["toxicity"] for name in ("threshold-language", "sft top_fraction 0.2"))
 
@@ -62,7 +62,7 @@ def test_differences_are_seed_by_seed_with_their_signs(folders: list[Path]) -> N
     assert found["base"]["difference"] is None
 
 
-def test_another_baseline_is_met_seed_by_seed(folders: list[Path]) -> None:
+def test_a_trained_baseline_is_paired_by_seed(folders: list[Path]) -> None:
     found = compared(folders, "sft top_fraction 0.2")["by_label"]
 
     assert found["threshold-language"]["difference"]["toxicity"]["per_seed"] == pytest.approx([-0.1, -0.2])
@@ -76,7 +76,9 @@ def test_seeds_that_only_one_of_them_has_are_left_out_and_marked(folders: list[P
 
     assert len(goals["metrics"]["toxicity"]["per_seed"]) == 3
     assert goals["difference"]["toxicity"]["per_seed"] == pytest.approx([-0.1, -0.2])
-    assert said(result, goals) == ["other seeds than sft top_fraction 0.2: differences are over the seeds of both"]
+    assert said(result, goals) == [
+        "different seeds than sft top_fraction 0.2: differences are over the seeds that both have"
+    ]
 
 
 def test_other_budgets_are_marked_and_other_prompts_have_no_difference(folders: list[Path], tmp_path: Path) -> None:
@@ -99,12 +101,12 @@ def test_other_budgets_are_marked_and_other_prompts_have_no_difference(folders: 
     result = compared([*folders, *more], "threshold-language")
     found = {row["runs"][0].rpartition("/")[2]: row for row in result["rows"] if row["runs"]}
 
-    assert "evaluated on other prompts than threshold-language" in said(result, found["prompts"])
+    assert "evaluated on different prompts than threshold-language" in said(result, found["prompts"])
     assert found["prompts"]["difference"] is None
-    assert "another budget than threshold-language" in said(result, found["budget"])
+    assert "different budget than threshold-language" in said(result, found["budget"])
     assert found["samples"]["difference"] is None
     for name in ("temperature", "samples"):
-        assert "sampled with other settings than threshold-language" in said(result, found[name])
+        assert "sampled with different settings than threshold-language" in said(result, found[name])
     assert found["temperature"]["difference"]["toxicity"]["per_seed"] == pytest.approx([0.0])
     assert result["by_label"]["threshold-language"]["marks"] == []
 

@@ -1,4 +1,4 @@
-"""Rows over seeds: which arms, under which name, and what is not comparable."""
+"""Rows over seeds: their arms, names and what is not comparable."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_weights_of_guidance_ascend_beside_their_training(tmp_path: Path) -> Non
     ]
 
 
-def test_each_sampling_that_was_asked_for_is_a_row(tmp_path: Path) -> None:
+def test_each_requested_sampling_is_a_row(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", ARMS)
     cool = "samples 2, temperature 0.8"
     arms = {"best": [0.0, 0.1]}
@@ -69,7 +69,7 @@ def test_each_sampling_that_was_asked_for_is_a_row(tmp_path: Path) -> None:
     assert cooler[0].evaluations[0].sampling == cool
 
 
-def test_rows_that_would_have_one_name_say_what_differs(tmp_path: Path) -> None:
+def test_rows_with_equal_names_say_what_differs(tmp_path: Path) -> None:
     keys = [GCSL, {**GCSL, "train": {"batch_size": 8}}]
     found = rows(*(make_run(tmp_path / str(place), ARMS, keys=part) for place, part in enumerate(keys)))
 
@@ -80,7 +80,7 @@ def test_rows_that_would_have_one_name_say_what_differs(tmp_path: Path) -> None:
     ]
 
 
-def test_one_difference_that_tells_them_apart_is_enough(tmp_path: Path) -> None:
+def test_one_distinguishing_setting_is_enough(tmp_path: Path) -> None:
     keys = [{**GCSL, "adapter": {"alpha": 2 * rank, "rank": rank}} for rank in (4, 8)]
     found = rows(
         *(make_run(tmp_path / str(place), ARMS, keys=part) for place, part in enumerate(keys)),
@@ -114,16 +114,16 @@ def test_arms_come_from_the_evaluation_that_most_runs_share(tmp_path: Path) -> N
     assert [values["toxicity"].numerator.size for values in found[1].values] == [2, 2]
 
 
-def test_a_seed_that_is_there_already_is_said(tmp_path: Path) -> None:
+def test_a_second_run_of_the_same_seed_is_reported(tmp_path: Path) -> None:
     folders = [make_run(tmp_path / name, ARMS) for name in ("a", "b")]
     runs, _ = read_runs(folders)
     found, problems = make_rows(runs)
 
     assert found[1].seeds == [0]
-    assert problems == [f"{tmp_path}/b: seed 0 of threshold-language is in {tmp_path}/a already."]
+    assert problems == [f"{tmp_path}/b: seed 0 of threshold-language is already in {tmp_path}/a."]
 
 
-def test_reasons_against_a_comparison_are_in_words(tmp_path: Path) -> None:
+def test_reasons_why_rows_are_not_comparable(tmp_path: Path) -> None:
     change = {"feedback": "f2", "budget": "7 tokens", "evaluation prompts": "p2", "version": "9"}
     base, goals, plain = rows(
         make_run(tmp_path / "a", ARMS),
@@ -132,9 +132,9 @@ def test_reasons_against_a_comparison_are_in_words(tmp_path: Path) -> None:
 
     assert goals.reasons_against(base) == []
     assert plain.reasons_against(goals) == [
-        "trained on other feedback",
-        "another budget",
-        "evaluated on other prompts",
-        "made by another version of gcsl",
+        "trained on different feedback",
+        "different budget",
+        "evaluated on different prompts",
+        "made by a different version of gcsl",
     ]
-    assert plain.reasons_against(base) == ["evaluated on other prompts", "made by another version of gcsl"]
+    assert plain.reasons_against(base) == ["evaluated on different prompts", "made by a different version of gcsl"]

@@ -1,4 +1,4 @@
-"""Finding and reading runs; whatever cannot be compared is one short line."""
+"""Finding and reading runs; each problem is one short line."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_a_pattern_without_a_run_is_a_line(tmp_path: Path) -> None:
     found, problems = matching([str(tmp_path / "nothing*"), str(tmp_path / "empty")])
 
     assert found == []
-    assert problems == [f"{tmp_path}/nothing*: matches nothing.", f"{tmp_path}/empty: no run in it."]
+    assert problems == [f"{tmp_path}/nothing*: matches nothing.", f"{tmp_path}/empty: contains no run."]
 
 
 def test_evaluations_are_read_newest_first(tmp_path: Path) -> None:
@@ -46,13 +46,17 @@ def test_evaluations_are_read_newest_first(tmp_path: Path) -> None:
     ("file", "changes", "said"),
     [
         ("manifest.json", {"finished": None}, "its training is not finished"),
-        ("manifest.json", {"format_version": 9}, "made by another version of gcsl (format 9, this one reads 2)"),
+        ("manifest.json", {"format_version": 9}, "made by a different version of gcsl (format 9; this one reads 2)"),
         ("evaluations/best-1/manifest.json", {"finished": None}, "best-1: its evaluation is not finished"),
-        ("evaluations/best-1/metrics.json", {"format_version": 1}, "evaluated by another version of gcsl (format 1)"),
-        ("evaluations/best-1/metrics.json", {"arms": []}, "nothing was sampled in it, so it has no metric"),
+        (
+            "evaluations/best-1/metrics.json",
+            {"format_version": 1},
+            "by a different version of gcsl (format 1)",
+        ),
+        ("evaluations/best-1/metrics.json", {"arms": []}, "nothing was sampled, so there are no metrics"),
     ],
 )
-def test_what_cannot_be_compared_is_said_in_a_line(
+def test_a_run_that_cannot_be_compared_is_one_line(
     tmp_path: Path, file: str, changes: dict[str, object], said: str
 ) -> None:
     folder = make_run(tmp_path / "run", ARMS)
@@ -73,7 +77,7 @@ def test_broken_files_leave_the_other_runs(tmp_path: Path, text: str) -> None:
     runs, problems = read_runs([broken, whole])
 
     assert [run.path for run in runs] == [whole]
-    assert "metrics.json is missing or cannot be read" in problems[0]
+    assert "metrics.json is missing or unreadable" in problems[0]
 
 
 def test_a_run_without_evaluations_says_how_to_get_one(tmp_path: Path) -> None:
@@ -84,5 +88,5 @@ def test_a_run_without_evaluations_says_how_to_get_one(tmp_path: Path) -> None:
 
     assert read_runs([tmp_path / "run"]) == (
         [],
-        [f"{tmp_path}/run: not evaluated yet: run gcsl evaluate with its overrides."],
+        [f"{tmp_path}/run: not evaluated yet; run gcsl evaluate with its overrides."],
     )

@@ -1,4 +1,4 @@
-"""report.html: self-contained, escaped, masked."""
+"""report.html of an evaluation: self-contained, escaped, masked."""
 
 import re
 from html.parser import HTMLParser
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.reports.html import mask, report_html
+from gcsl_cli.reports.evaluation import report_html
+from gcsl_cli.reports.sections import mask
 
 VOID = {"meta", "br", "img", "link", "hr"}
 
@@ -101,7 +102,7 @@ def test_a_page_of_an_evaluation_that_sampled_nothing(result: dict[str, Any]) ->
     assert "Be &lt;polite&gt;." in page
 
 
-def test_what_is_not_known_has_no_number(result: dict[str, Any]) -> None:
+def test_unknown_values_have_no_number(result: dict[str, Any]) -> None:
     result["attainment"]["levels"][0]["share"] = None
     page = report_html(result)
 

@@ -1,54 +1,41 @@
-"""The tables and the page of a comparison, from runs whose numbers are written down."""
+"""The tables and the page of a comparison, on runs with given numbers."""
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from gcsl_cli.reports.comparison.compute import compare
-from gcsl_cli.reports.comparison.page import comparison_html
-from gcsl_cli.reports.comparison.rows import make_rows
-from gcsl_cli.reports.comparison.runs import read_runs
-from gcsl_cli.reports.comparison.tables import comparison_csv, comparison_latex, comparison_markdown, rich_tables, signs
-from tests.unit.reports.comparison.made import BASE, GOALS, PLAIN, SFT, arm, make_run
-
-GUIDED = [BASE, *GOALS, arm("best-w2", goal=0.9, best=True, guidance=2.0)]
+from gcsl_cli.reports.comparison.report import (
+    comparison_csv,
+    comparison_html,
+    comparison_latex,
+    comparison_markdown,
+    signs,
+    terminal_tables,
+)
+from tests.unit.reports.comparison.made import compared
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> dict[str, Any]:
-    """Base 0.3; goals 0.1 and 0.2, with guidance 0; rows of the better fifth 0.25, at another budget."""
-    folders = [
-        make_run(
-            tmp_path / f"goals-{seed}",
-            {"base": [0.3] * 4, "worst": [0.5] * 4, "best": [0.1 + seed / 10] * 4, "best-w2": [0.0] * 4},
-            seed=seed,
-            described=GUIDED,
-        )
-        for seed in (0, 1)
-    ]
-    other = {"budget": "7 tokens & more"}
-    folders.append(make_run(tmp_path / "sft", {"trained": [0.25] * 4}, keys=SFT, described=[PLAIN], compared_by=other))
-    rows, _ = make_rows(read_runs(folders)[0])
-    goals = next(row for row in rows if row.label == "threshold-language")
-    made = compare(rows, goals, resamples=100, seed=0)
-    return made | {"left_out": ["runs/<x>: half done."], "command": "gcsl compare task=toxicity", "commit": "1a2b3c4"}
+    return compared(tmp_path)
 
 
 def test_the_terminal_shows_values_and_differences(result: dict[str, Any]) -> None:
     console = Console(width=220, file=io.StringIO(), record=True)
-    for table in rich_tables(result):
+    for table in terminal_tables(result):
         console.print(table)
     text = console.export_text()
 
     assert "0.150 ±0.050" in text
     assert "threshold-language, guidance 2" in text
     assert "-0.150 [-0.200, -0.100] 2/2" in text
-    assert "[a] another budget than threshold-language" in text
-    assert "other seeds than threshold-language" in text
+    assert "[a] different budget than threshold-language" in text
+    assert "different seeds than threshold-language" in text
     assert "empty" not in text
 
 
@@ -57,10 +44,10 @@ def test_markdown_names_command_commit_seeds_and_budget(result: dict[str, Any]) 
 
     assert "gcsl compare task=toxicity" in text
     assert "Evaluated at commit 1a2b3c4; seeds 0, 1." in text
-    assert "Budget of a run: 100 tokens; 7 tokens & more." in text
+    assert "Budget per run: 100 tokens; 7 tokens & more." in text
     assert "| base |" in text
     assert "-0.150 [-0.200, -0.100] 2/2 **better**" in text
-    assert "Left out: runs/<x>: half done." in text
+    assert "## Left out\n\n- runs/\\<x>: half done.\n" in text
     lines = [line for line in text.splitlines() if line.startswith("| sft")]
     assert lines[0].startswith("| sft top\\_fraction 0.2 [a, b] |") or lines[0].startswith(
         "| sft top_fraction 0.2 [a, b] |"
@@ -87,25 +74,25 @@ def test_latex_is_a_tabular_with_its_markup_escaped(result: dict[str, Any]) -> N
     assert r"0.150 $\pm$0.050" in text
 
 
-def test_the_page_has_tables_and_three_figures_and_escapes(result: dict[str, Any]) -> None:
+def test_the_page_has_tables_and_four_figures_and_escapes(result: dict[str, Any]) -> None:
     page = comparison_html(result)
 
-    assert page.count("<svg ") == 3
+    assert page.count("<svg ") == 4
     assert "runs/&lt;x&gt;: half done." in page
-    assert "-0.150 [-0.200, -0.100] 2/2 better" in page
+    assert "-0.150 [-0.200, -0.100] 2/2 better" in re.sub("<[^>]*>", "", page)
     assert "<script" not in page
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
 
 
-def test_without_differences_and_curves_there_are_less_sections(result: dict[str, Any]) -> None:
+def test_without_differences_and_curves_there_are_fewer_sections(result: dict[str, Any]) -> None:
     for row in result["rows"]:
         row |= {"difference": None, "attainment": None}
     page = comparison_html(result | {"left_out": []})
 
-    assert page.count("<svg ") == 2
+    assert page.count("<svg ") == 3
     assert "Paired differences" not in page
-    assert len(rich_tables(result)) == 1
+    assert len(terminal_tables(result)) == 1
 
 
 def test_seeds_without_a_value_have_no_sign() -> None:

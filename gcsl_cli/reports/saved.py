@@ -1,4 +1,4 @@
-"""What an evaluation leaves in its folder: a result, and the metrics of every prompt, which comparisons resample.
+"""Files of a finished evaluation that comparisons read: the result, and every metric per prompt for resampling.
 
 A row of `values.parquet`:
     {"arm": "best", "metric": "mean_toxicity", "numerator": [0.4, 1.1], "denominator": [4, 4], "transform": "identity"}
@@ -17,11 +17,11 @@ EVALUATIONS = "evaluations"
 METRICS_FILE = "metrics.json"
 VALUES_FILE = "values.parquet"
 RESULT_VERSION = 2
-"""Of `metrics.json`."""
+"""Format version of `metrics.json`."""
 
 
 def write_values(path: Path, arms: Mapping[str, Mapping[str, PerPrompt]]) -> None:
-    """The metrics of every arm by name, as one Parquet file, whole or not at all."""
+    """Write the metrics of every arm to one Parquet file, atomically."""
     rows = [(arm, name, metric) for arm, metrics in arms.items() for name, metric in metrics.items()]
     write_columns(
         path,
@@ -37,10 +37,10 @@ def write_values(path: Path, arms: Mapping[str, Mapping[str, PerPrompt]]) -> Non
 
 
 def read_values(path: Path) -> dict[str, dict[str, PerPrompt]]:
-    """The metrics of every arm by name.
+    """Read the metrics of every arm, by arm and name.
 
     Raises:
-        DataError: the file is missing, cut off or of another form.
+        DataError: the file is missing, truncated or has another schema.
     """
     arms: dict[str, dict[str, PerPrompt]] = {}
     for row in read_table(path, VALUES).to_pylist():

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli.reports.markdown import report_markdown
+from gcsl_cli.reports.evaluation import report_markdown
 
 
 def test_report(result: dict[str, Any]) -> None:
@@ -17,7 +17,7 @@ def test_texts_from_outside_are_text(result: dict[str, Any]) -> None:
     report = report_markdown(result)
 
     assert "# Evaluation: \\<b>\\*x\\*\\</b>\n" in report
-    assert "### Paired differences to \\<b>\\*x\\*\\</b>\n" in report
+    assert "## Paired differences to \\<b>\\*x\\*\\</b>\n" in report
     assert "- best \\<goal>, \\<b>\\*x\\*\\</b>: 1 of 9 prompts" in report
     assert "<b>" not in report.replace("\\<b>", "")
 
