@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from gcsl_cli.data.artifacts import cache_dir
-from gcsl_cli.errors import ArtifactError
+from gcsl_cli.errors import ArtifactError, first_line
 from gcsl_cli.runs.files import storage_errors
 from gcsl_cli.runs.locks import locked
 
@@ -41,12 +41,6 @@ def converted_folder(gguf: Path, sha256: str | None) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return target
-
-
-def first_line(error: Exception) -> str:
-    """First line of an error message, at most 200 characters."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _fingerprint(path: Path) -> str:

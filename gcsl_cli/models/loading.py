@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.data.artifacts import resolve
-from gcsl_cli.errors import ArtifactError, ConfigError
-from gcsl_cli.models.gguf import converted_folder, first_line
+from gcsl_cli.errors import ArtifactError, ConfigError, first_line
+from gcsl_cli.models.gguf import converted_folder
 from gcsl_cli.runs.files import storage_errors
 
 if TYPE_CHECKING:

@@ -140,7 +140,7 @@ class Folder:
     def _difference(self, manifest: Mapping[str, Any]) -> str:
         if manifest.get("kind") != self.kind:
             return f"it is a {manifest.get('kind')} folder, not a {self.kind} folder"
-        then, now = _flat(manifest.get("keys") or {}), _flat(json.loads(json.dumps(self.keys, default=str)))
+        then, now = flatten(manifest.get("keys") or {}), flatten(json.loads(json.dumps(self.keys, default=str)))
         different = [
             f"{key} is {then.get(key, 'unset')} there and {now.get(key, 'unset')} here"
             for key in sorted({*then, *now})
@@ -149,11 +149,12 @@ class Folder:
         return "; ".join(different[:3]) or "it is based on other feedback or another model"
 
 
-def _flat(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in keys.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

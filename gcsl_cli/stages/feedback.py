@@ -1,8 +1,10 @@
 """Graded feedback of a task: made once, saved as `feedback.parquet`, and shared across runs."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +13,13 @@ from gcsl_cli.errors import DataError
 from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
 from gcsl_cli.generation.shards import sample_in_shards
 from gcsl_cli.models.loading import end_tokens
+from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.base import RolloutSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 FILE = "feedback.parquet"
 
@@ -55,23 +61,59 @@ def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
 def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: RolloutSettings) -> list[Generation]:
     """Sample continuations from the untouched base model, without a goal."""
     prompter = experiment.plain_prompter
-    ids = {prompt.prompt_id: prompter.prompt_ids(prompt.text, None, settings.max_new_tokens) for prompt in prompts}
     values = {key: value for key, value in asdict(settings).items() if key not in ("shard_prompts", "seed")}
-    sampling = Sampling(**values, guidance=0.0)
+    return sample_completions(
+        experiment,
+        "rollouts",
+        lambda: experiment.base_model,
+        prompter,
+        prompts,
+        prompter.all_prompt_ids([prompt.text for prompt in prompts], None, settings.max_new_tokens),
+        None,
+        Sampling(**values, guidance=0.0),
+        experiment.feedback.path / "shards",
+        shard_prompts=settings.shard_prompts,
+        seed=settings.seed,
+    )
+
+
+def sample_completions(
+    experiment: Experiment,
+    label: str,
+    load_model: "Callable[[], PreTrainedModel]",
+    prompter: Prompter,
+    prompts: Sequence[Prompt],
+    ids: Sequence[list[int]],
+    against: Sequence[list[int]] | None,
+    sampling: Sampling,
+    folder: Path,
+    *,
+    shard_prompts: int,
+    seed: int,
+) -> list[Generation]:
+    """Sample completions in resumable shards below `folder`, with a progress bar.
+
+    `ids` are the tokens of each prompt under the requested goal, `against` those under the goal that guidance pushes
+    away from. The model is loaded only if a shard is missing.
+    """
+    place = {prompt.prompt_id: index for index, prompt in enumerate(prompts)}
 
     def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
-        model = experiment.base_model
+        model = load_model()
+        places = [place[prompt.prompt_id] for prompt in chosen]
+        other = None if against is None else [against[index] for index in places]
         ends = sorted({*end_tokens(experiment.tokenizer, model), *prompter.end})
-        shard = [ids[prompt.prompt_id] for prompt in chosen]
-        return sample_prompts(model, experiment.tokenizer, shard, None, ends, sampling, seed)
+        return sample_prompts(
+            model, experiment.tokenizer, [ids[index] for index in places], other, ends, sampling, seed
+        )
 
-    with progress("rollouts", len(prompts) * settings.samples, "completions") as bar:
+    with progress(label, len(prompts) * sampling.samples, "completions") as bar:
         return sample_in_shards(
             prompts,
-            [len(ids[prompt.prompt_id]) for prompt in prompts],
-            experiment.feedback.path / "shards",
-            shard_prompts=settings.shard_prompts,
-            seed=settings.seed,
+            [len(tokens) for tokens in ids],
+            folder,
+            shard_prompts=shard_prompts,
+            seed=seed,
             sample=sample,
             advance=bar.advance,
         )

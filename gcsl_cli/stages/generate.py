@@ -1,25 +1,21 @@
 """generate: sample completions of the evaluation prompts under a goal, in resumable shards, saved as Parquet."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.data.records import Generation, Prompt, read_generations, write_generations
-from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
-from gcsl_cli.generation.shards import sample_in_shards
-from gcsl_cli.models.loading import end_tokens
+from gcsl_cli.data.records import Generation, read_generations, write_generations
+from gcsl_cli.generation.sampling import Sampling
 from gcsl_cli.runs.folders import Folder, identity
-from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.arms import Arm, configured_arm
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.stages.feedback import evaluation_prompts, sample_completions
 from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.stages.trainer import control_ids
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    pass
 
 FILE = "generations.parquet"
 NAMED = ("target", "guidance", "against", "prompts")
@@ -87,12 +83,8 @@ def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) ->
 def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generation]:
     config = experiment.config.generation
     prompts = evaluation_prompts(experiment)
+    texts = [prompt.text for prompt in prompts]
     prompter = experiment.prompter(experiment.spec)
-
-    def encoded(goal: float | None) -> dict[str, list[int]]:
-        return {p.prompt_id: prompter.prompt_ids(p.text, goal, config.max_new_tokens) for p in prompts}
-
-    asked, against = encoded(arm.goal), encoded(arm.against) if arm.guidance else None
     sampling = Sampling(
         config.samples,
         config.max_new_tokens,
@@ -102,26 +94,16 @@ def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generati
         config.batch_size,
         tuple(control_ids(experiment, experiment.spec)) if arm.trained else (),
     )
-
-    def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
-        model = arm_model(experiment, arm)
-        ids = [asked[prompt.prompt_id] for prompt in chosen]
-        other = None if against is None else [against[prompt.prompt_id] for prompt in chosen]
-        ends = sorted({*end_tokens(experiment.tokenizer, model), *prompter.end})
-        return sample_prompts(model, experiment.tokenizer, ids, other, ends, sampling, seed)
-
-    with progress(f"generating: {arm.label}", len(prompts) * config.samples, "completions") as bar:
-        return sample_in_shards(
-            prompts,
-            [len(asked[prompt.prompt_id]) for prompt in prompts],
-            folder.path / "shards",
-            shard_prompts=config.shard_prompts,
-            seed=config.seed,
-            sample=sample,
-            advance=bar.advance,
-        )
-
-
-def arm_model(experiment: Experiment, arm: Arm) -> "PreTrainedModel":
-    """The model that an arm samples."""
-    return experiment.policy if arm.trained else experiment.base_model
+    return sample_completions(
+        experiment,
+        f"generating: {arm.label}",
+        lambda: experiment.policy if arm.trained else experiment.base_model,
+        prompter,
+        prompts,
+        prompter.all_prompt_ids(texts, arm.goal, config.max_new_tokens),
+        prompter.all_prompt_ids(texts, arm.against, config.max_new_tokens) if arm.guidance else None,
+        sampling,
+        folder.path / "shards",
+        shard_prompts=config.shard_prompts,
+        seed=config.seed,
+    )

@@ -89,8 +89,10 @@ def _sampling_lines(experiment: Experiment, stage: str, prompts: int) -> list[li
 
 
 def _duration(tokens: int) -> str:
-    minutes = tokens / TOKENS_PER_SECOND / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+    seconds = tokens / TOKENS_PER_SECOND
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str]]:

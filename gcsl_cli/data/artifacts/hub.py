@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcsl_cli.data.artifacts.archive import leaves_archive
-from gcsl_cli.errors import ArtifactError, ConfigError, GcslError
+from gcsl_cli.errors import ArtifactError, ConfigError, GcslError, first_line
 from gcsl_cli.runs.files import storage_errors
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
@@ -132,11 +132,6 @@ def _explain(error: Exception, item: HubItem, revision: str | None) -> GcslError
             "a valid token with read access."
         )
     return ArtifactError(
-        f"{name}the Hub cannot be reached ({_first_line(error)}) and its local cache is incomplete. Connect and "
-        "run the same command again (unset HF_HUB_OFFLINE if it is set), or give the path of a local copy."
+        f"{name}the Hub cannot be reached ({first_line(error.__cause__ or error)}) and its local cache is incomplete. "
+        "Connect and run the same command again (unset HF_HUB_OFFLINE if it is set), or give the path of a local copy."
     )
-
-
-def _first_line(error: Exception) -> str:
-    cause = error.__cause__ or error
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200].rstrip(".")

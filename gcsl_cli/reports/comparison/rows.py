@@ -11,6 +11,7 @@ from typing import Any
 
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.reports.comparison.runs import Evaluation, Run
+from gcsl_cli.runs.folders import flatten
 
 BASE = "base"
 OF_ALL = ("base model", "evaluation prompts", "sampling", "measures", "version")
@@ -123,7 +124,7 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
     label = str(run.keys["method"]["label"]) + (", best over worst" if arm.get("ratio") else "")
     if arm["guidance"]:
         label += f", guidance {arm['guidance']:g}" + _against(arm["name"])
-    key = (repr(sorted(_flat(run.keys).items())), arm["name"], *sorted(shared.items()))
+    key = (repr(sorted(flatten(run.keys).items())), arm["name"], *sorted(shared.items()))
     return key, Row(label, run.keys, arm["name"], float(arm["guidance"]), shared)
 
 
@@ -139,7 +140,7 @@ def _distinguish(rows: Sequence[Row]) -> None:
         if count == 1:
             continue
         same = [row for row in rows if row.label == label]
-        flat = [_flat(row.keys) | _evaluated(row) for row in same]
+        flat = [flatten(row.keys) | _evaluated(row) for row in same]
         names: list[str] = []
         for name in dict.fromkeys(name for keys in flat for name in keys):
             if _kinds(flat, [*names, name]) > _kinds(flat, names):
@@ -160,13 +161,3 @@ def _sort_by_seed(row: Row) -> None:
     order = sorted(range(len(row.seeds)), key=lambda place: row.seeds[place])
     for name in ("seeds", "runs", "evaluations", "values") if row.seeds else ():
         setattr(row, name, [getattr(row, name)[place] for place in order])
-
-
-def _flat(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in keys.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
