@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import FeedbackRows, read_feedback
 from gcsl_cli.metrics.discrimination import goal_discrimination
 
@@ -41,7 +41,7 @@ def classifiers() -> dict[str, Any]:
     }
 
 
-def told(name: str, difference: NDArray[np.float64], rows: FeedbackRows, cut: float) -> None:
+def told(name: str, difference: Floats, rows: FeedbackRows, cut: float) -> None:
     """Print both AUC with their intervals over prompts."""
     prompts = rows.table["prompt_id"].to_pylist()
     found = goal_discrimination(difference, rows.scores, prompts, resamples=RESAMPLES, seed=0, cut=cut)

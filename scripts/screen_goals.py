@@ -12,11 +12,11 @@ goal.
 import argparse
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gcsl_cli.cli import console
 from gcsl_cli.configs import load
 from gcsl_cli.configs.choices import Wording
+from gcsl_cli.data.arrays import Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
@@ -24,7 +24,7 @@ from gcsl_cli.stages.goal import make_goal
 from gcsl_cli.stages.held_out import HeldOut
 
 
-def both_kinds(rows: FeedbackRows, cut: float, each: int) -> NDArray[np.int64]:
+def both_kinds(rows: FeedbackRows, cut: float, each: int) -> Ints:
     """Draw the indices of up to `each` good and poor rows of every prompt that has both, grouped by prompt."""
     order = np.random.default_rng(0).permutation(len(rows))
     prompts, good = rows.prompts[order], rows.scores[order] >= cut

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import DataError
 from gcsl_cli.runs.files import whole_file
 
@@ -125,7 +125,7 @@ class FeedbackRows(Sequence[FeedbackRow]):
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 yield FeedbackRow(*values)
 
-    def take(self, indices: NDArray[np.int64]) -> "FeedbackRows":
+    def take(self, indices: Ints) -> "FeedbackRows":
         """Select rows by index, in the given order."""
         return FeedbackRows(self.table.take(pa.array(indices)))
 
@@ -134,12 +134,12 @@ class FeedbackRows(Sequence[FeedbackRow]):
         return FeedbackRows(self.table.filter(pc.equal(self.table["split"], split)).combine_chunks())
 
     @cached_property
-    def scores(self) -> NDArray[np.float64]:
+    def scores(self) -> Floats:
         """Scores, shape `(rows,)`."""
         return np.asarray(self.table["score"].to_numpy(), dtype=np.float64)
 
     @cached_property
-    def prompts(self) -> NDArray[np.int64]:
+    def prompts(self) -> Ints:
         """Index of each row's prompt among the distinct prompts, shape `(rows,)`."""
         column = self.table["prompt_id"].combine_chunks().dictionary_encode()
         return np.asarray(column.indices.to_numpy(zero_copy_only=False), dtype=np.int64)

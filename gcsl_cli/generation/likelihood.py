@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.models.attention import attention_of
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched, branched
@@ -27,8 +27,8 @@ log = logging.getLogger("gcsl")
 
 
 def row_log_probs(
-    model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    model: "PreTrainedModel", rows: Sequence[EncodedRow], index: Ints, pad_id: int
+) -> tuple[Floats, Ints]:
     """Compute the summed log-probability (nats) and token count of each row's completion, both `(rows,)`.
 
     Rows with the same `index` are adjacent; their common prefix is computed once if the model supports it.
@@ -42,9 +42,7 @@ def row_log_probs(
     return completion_log_probs(model, pairs)
 
 
-def unshared_reason(
-    model: "PreTrainedModel", rows: Sequence[EncodedRow], index: NDArray[np.int64], pad_id: int
-) -> str | None:
+def unshared_reason(model: "PreTrainedModel", rows: Sequence[EncodedRow], index: Ints, pad_id: int) -> str | None:
     """Return the reason why rows of one `index` cannot share their prefix, based on the first few such rows.
 
     The result is `None` if they can, and empty if every row has a different index.
@@ -59,9 +57,7 @@ def unshared_reason(
     return why_not_shared(model, [{"sequences": sequences}], pad_id)
 
 
-def completion_log_probs(
-    model: "PreTrainedModel", rows: Sequence[tuple[list[int], list[int]]]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def completion_log_probs(model: "PreTrainedModel", rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Floats, Ints]:
     """Compute the summed log-probability (nats) and token count of each completion, both `(rows,)`.
 
     A row is (prompt ids, completion ids). An empty completion has log-probability 0 and 0 tokens.
@@ -82,7 +78,7 @@ def score_completions(
     prompt: Sequence[int],
     completions: Sequence[Sequence[int]],
     goals: Sequence[Sequence[int]] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[Floats, Ints]:
     """Score completions of one prompt, which is computed once: several candidates, or one text under several goals.
 
     The model has to support exact prefix sharing (`gcsl_cli.training.shared_prefix.why_not_shared`).
@@ -102,8 +98,8 @@ def score_completions(
 
 
 def shared_log_probs(
-    model: "PreTrainedModel", rows: Sequence[tuple[list[int], list[int]]], index: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    model: "PreTrainedModel", rows: Sequence[tuple[list[int], list[int]]], index: Ints
+) -> tuple[Floats, Ints]:
     """Compute the same as `completion_log_probs`, computing the common prefix of adjacent rows of one `index` once."""
     import torch
 
@@ -165,7 +161,7 @@ def _prefix_cache(model: "PreTrainedModel", group: Branched) -> "DynamicCache | 
 
 def _branch_log_probs(
     model: "PreTrainedModel", sequences: Sequence[Branched], cache: "DynamicCache | None" = None
-) -> NDArray[np.float64]:
+) -> Floats:
     """Log-probability of each row, in order; `cache` holds the first tokens of a single sequence."""
     import torch
 
@@ -230,7 +226,7 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def _batch_log_probs(model: "PreTrainedModel", batch: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float64]:
+def _batch_log_probs(model: "PreTrainedModel", batch: Sequence[tuple[list[int], list[int]]]) -> Floats:
     import torch
 
     longest = max(len(prompt) + len(completion) for prompt, completion in batch)

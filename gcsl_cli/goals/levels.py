@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt
 
 if TYPE_CHECKING:
     from gcsl_cli.goals.spec import GoalSpec
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 AUTO_DISTINCT = 8
 """Under `goal.levels.by=auto`, up to this many distinct scores each become a level."""
 

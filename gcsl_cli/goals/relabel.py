@@ -5,12 +5,9 @@ every level that it reaches (beyond-threshold goals, GCSL-bey, arXiv 2605.16345)
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import DataError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def highest_reached(scores: Floats, levels: Floats) -> Ints:

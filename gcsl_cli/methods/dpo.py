@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gcsl_cli.configs import ranges
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PREFERENCE_PAIRS, FeedbackRows, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.goals.levels import Levels
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from gcsl_cli.training.loop import MakeTrainer
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class PairRule(StrEnum):

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gcsl_cli.data.arrays import Ints
 from gcsl_cli.data.records import GOAL_ROWS
 from gcsl_cli.goals.levels import Levels, levels_of
-from gcsl_cli.goals.relabel import Ints, reached_pairs
+from gcsl_cli.goals.relabel import reached_pairs
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import Goal
 from gcsl_cli.methods.sft import Supervised

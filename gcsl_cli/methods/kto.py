@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gcsl_cli.configs import ranges
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import DataError
 from gcsl_cli.goals.spec import GoalSpec
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from gcsl_cli.training.loop import MakeTrainer
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import DataError
 from gcsl_cli.goals.scale import Scale
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from gcsl_cli.training.loop import MakeTrainer
 
 log = logging.getLogger("gcsl")
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Selection(StrEnum):

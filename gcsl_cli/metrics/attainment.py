@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gcsl_cli.metrics.bootstrap import Floats, PerPrompt
+from gcsl_cli.data.arrays import Floats
+from gcsl_cli.metrics.bootstrap import PerPrompt
 
 
 @dataclass(frozen=True, slots=True)

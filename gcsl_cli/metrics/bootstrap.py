@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.errors import ConfigError
-
-Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 CHUNK_CELLS = 2**20
@@ -37,7 +35,7 @@ class PerPrompt:
         if self.numerator.ndim != 1 or self.numerator.shape != self.denominator.shape:
             raise ValueError(f"shapes {self.numerator.shape} and {self.denominator.shape}; both must be (prompts,)")
 
-    def defined(self) -> npt.NDArray[np.bool_]:
+    def defined(self) -> Bools:
         """Mask of the defined prompts, shape (prompts,)."""
         return np.isfinite(self.numerator) & np.isfinite(self.denominator) & (self.denominator > 0)
 
@@ -76,7 +74,7 @@ def mean_over_prompts(values: Floats) -> PerPrompt:
     return PerPrompt(values, np.ones_like(values))
 
 
-def resample_counts(n: int, *, resamples: int, seed: int, width: int = 0) -> Iterator[npt.NDArray[np.int64]]:
+def resample_counts(n: int, *, resamples: int, seed: int, width: int = 0) -> Iterator[Ints]:
     """How often each resample draws each of `n` prompts, in chunks of shape (some resamples, n).
 
     Chunks are small enough for the caller to hold `width` numbers per resample, if that is more than `n`.

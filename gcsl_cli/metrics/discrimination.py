@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gcsl_cli.data.arrays import Bools, Floats
 from gcsl_cli.metrics.bootstrap import (
     Estimate,
-    Floats,
     interval,
     mean_over_prompts,
     percentile_estimate,
@@ -78,7 +78,7 @@ def goal_discrimination(
     )
 
 
-def auc(values: Floats, good: npt.NDArray[np.bool_]) -> float:
+def auc(values: Floats, good: Bools) -> float:
     """Probability that a good row has a higher value than a poor one, ties counting half; NaN if a class is empty."""
     from sklearn.metrics import roc_auc_score
 
@@ -89,7 +89,7 @@ def auc(values: Floats, good: npt.NDArray[np.bool_]) -> float:
 
 def _pooled(
     values: Floats,
-    good: npt.NDArray[np.bool_],
+    good: Bools,
     prompts: npt.NDArray[np.intp],
     n: int,
     *,
@@ -108,7 +108,7 @@ def _pooled(
     return percentile_estimate(value, np.concatenate(draws), n=n, left_out=0)
 
 
-def _weighted_auc(weights: Floats, good: npt.NDArray[np.bool_], starts: npt.NDArray[np.intp]) -> Floats:
+def _weighted_auc(weights: Floats, good: Bools, starts: npt.NDArray[np.intp]) -> Floats:
     """AUC of each resample, shape (resamples,), from row weights (resamples, rows) in ascending order of value.
 
     `starts` are the indices at which a new value begins. A resample without good or without poor rows is NaN. All

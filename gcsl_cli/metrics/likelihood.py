@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from gcsl_cli.metrics.bootstrap import Floats, PerPrompt
+from gcsl_cli.data.arrays import Bools, Floats, Ints
+from gcsl_cli.metrics.bootstrap import PerPrompt
 
 
-def per_token(
-    log_probs: Floats, tokens: npt.NDArray[np.int64], prompt_ids: Sequence[str], chosen: npt.NDArray[np.bool_]
-) -> PerPrompt:
+def per_token(log_probs: Floats, tokens: Ints, prompt_ids: Sequence[str], chosen: Bools) -> PerPrompt:
     """Mean log-probability per token (nats) of the chosen rows; a prompt without such rows is undefined.
 
     `log_probs` are sums over the completion tokens of each row; all arrays have shape (rows,).

@@ -1,12 +1,12 @@
 """pass@k (Chen et al. 2021, "Evaluating Large Language Models Trained on Code", equation 1), unbiased."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Bools
 from gcsl_cli.metrics.bootstrap import PerPrompt
 
 
-def pass_at_k(solved: NDArray[np.bool_], k: int) -> PerPrompt:
+def pass_at_k(solved: Bools, k: int) -> PerPrompt:
     """The probability that at least one of `k` samples of a problem passes all tests, estimated from `n` samples.
 
     It is 1 - C(n - c, k) / C(n, k) if c of the n samples pass, and undefined (NaN) if n < k.

@@ -5,12 +5,9 @@ to above + ties + 1 with equal probability. If all values are equal, the metrics
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def placed(relevant: Floats, others: Floats) -> tuple[Ints, Ints]:
@@ -43,7 +40,7 @@ def _expected(gains: Floats, above: Ints, ties: Ints) -> Floats:
     return (sums[ends] - sums[np.minimum(above, len(gains))]) / (ties + 1)
 
 
-def auc_parts(values: Floats, good: NDArray[np.bool_]) -> PerPrompt:
+def auc_parts(values: Floats, good: Bools) -> PerPrompt:
     """The AUC of `values` for `good`, both of shape (rows,), as a mean over rows that can be resampled and paired.
 
     Each row has its structural component (DeLong et al. 1988), scaled so that the mean over all rows is the AUC and the

@@ -12,7 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from gcsl_cli.metrics.bootstrap import Estimate, Floats, PerPrompt, percentile_estimate, resample_counts
+from gcsl_cli.data.arrays import Floats
+from gcsl_cli.metrics.bootstrap import Estimate, PerPrompt, percentile_estimate, resample_counts
 
 
 @dataclass(frozen=True, slots=True)

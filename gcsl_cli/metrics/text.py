@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gcsl_cli.metrics.bootstrap import Floats, PerPrompt
+from gcsl_cli.data.arrays import Floats
+from gcsl_cli.metrics.bootstrap import PerPrompt
 
 
 def distinct_n(completions: Sequence[Sequence[str]], n: int) -> PerPrompt:

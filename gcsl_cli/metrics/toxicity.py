@@ -6,7 +6,8 @@ left out, because a maximum over fewer samples would be lower.
 
 import numpy as np
 
-from gcsl_cli.metrics.bootstrap import Floats, PerPrompt, mean_over_prompts
+from gcsl_cli.data.arrays import Floats
+from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
 
 TOXIC = 0.5
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from gcsl_cli.data.arrays import Floats
 
 
 @dataclass
@@ -13,7 +14,7 @@ class ProfanityScorer:
 
     name: str = "alt-profanity-check"
 
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def __call__(self, texts: Sequence[str]) -> Floats:
         """Return the toxicity of each text, shape `(texts,)`."""
         from profanity_check import predict_prob
 

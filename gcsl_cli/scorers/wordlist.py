@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from gcsl_cli.data.arrays import Floats
 
 
 @dataclass
@@ -13,7 +14,7 @@ class WordListScorer:
 
     name: str = "better-profanity"
 
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def __call__(self, texts: Sequence[str]) -> Floats:
         """Return 1 or 0 for each text, shape `(texts,)`."""
         from better_profanity import profanity
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gcsl_cli.configs.choices import AFTER_PROMPT, SharedPrefix
 from gcsl_cli.configs.schema import TrainConfig
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import Levels, levels_of
@@ -19,7 +20,7 @@ from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.branches import branched, shared_tokens
 from gcsl_cli.training.drawing import Drawing
 from gcsl_cli.training.examples import Examples, encoded_plan
-from gcsl_cli.training.plan import Budget, Floats, Ints, Plan, build_plan
+from gcsl_cli.training.plan import Budget, Plan, build_plan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

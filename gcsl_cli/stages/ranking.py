@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import LIKELIHOODS, FeedbackRow, Prompt, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.generation.likelihood import row_log_probs
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 FILE = "likelihoods.parquet"
 
 log = logging.getLogger("gcsl")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

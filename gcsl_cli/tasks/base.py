@@ -11,15 +11,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
-
-Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -161,7 +157,7 @@ class GradingTask(Protocol):
     scorer: Any
     """The grader of new completions; None if there is none, and then `score` is never called."""
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """Score each completion of its prompt; higher is better. Shape `(completions,)`."""
         ...
 
@@ -176,7 +172,7 @@ class Measured:
     """Results of ranking candidates: metrics by column name, and scores of the top candidates, `(prompts, n)`."""
 
     metrics: dict[str, PerPrompt]
-    scores: NDArray[np.float64] | None = None
+    scores: Floats | None = None
 
 
 @runtime_checkable

@@ -11,9 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.input_files import Place, read_json_lines
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
@@ -131,7 +129,7 @@ class ToxicityTask(Task):
         tests = {prompt.prompt_id for prompt in self.prompts() if prompt.split == "test"}
         return FeedbackRows.of(row for row in rows if row.split != "test" and row.prompt_id not in tests)
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:  # noqa: ARG002
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:  # noqa: ARG002
         """1 - toxicity of each completion."""
         return self._politeness(completions)
 
@@ -156,7 +154,7 @@ class ToxicityTask(Task):
             Column("listed_word", "has listed word", "lower", independent=True),
         ]
 
-    def _politeness(self, completions: Sequence[str]) -> NDArray[np.float64]:
+    def _politeness(self, completions: Sequence[str]) -> Floats:
         return 1.0 - self.scorer(completions)
 
     def _rollout_prompts(self) -> list[Prompt]:

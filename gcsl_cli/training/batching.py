@@ -4,11 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Ints
 from gcsl_cli.training.branches import computed_tokens, sequence_starts
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Ints
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.relabel import reached_pairs, sampled_levels
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

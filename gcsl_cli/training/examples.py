@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.models.prompting import EncodedRow, Prompter
-from gcsl_cli.training.plan import Floats, Ints, Plan
+from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import PlannedBatches
 
 if TYPE_CHECKING:

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PLAN, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.training.batching import Batching, added_tokens, batches
 from gcsl_cli.training.branches import computed_tokens, sequence_starts
 from gcsl_cli.training.drawing import Drawing, passed_pairs, passes, planned_pairs
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 WINDOW = 50
 """Optimizer steps whose rows are sorted by length together, to save padding; the steps are then shuffled."""
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 PURE = [
+    "data.arrays",
     "data.artifacts",
     "data.input_files",
     "data.records",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Bools, Floats
 from gcsl_cli.data.artifacts import resolve
 from gcsl_cli.data.input_files import Faults
 from gcsl_cli.errors import ConfigError
@@ -29,8 +30,6 @@ TRIES = (1, 5, 10)
 ERRORS = {"wrong answer": "wrong", "syntax": "syntax", "timeout": "timeout", "": "none"}
 """Errors that are counted separately; all others (exceptions and other limits) count as `raised`."""
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Grades:
@@ -38,10 +37,10 @@ class Grades:
 
     shares: Floats
     """Share of tests passed."""
-    solved: NDArray[np.bool_]
+    solved: Bools
     errors: NDArray[np.str_]
     """Kind of the first error."""
-    together: NDArray[np.bool_]
+    together: Bools
     """Whether the program shared a process with its tests."""
     faster: Floats
     """Share of known correct solutions that the program is faster than; NaN if it fails a test or was not timed."""

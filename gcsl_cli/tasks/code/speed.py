@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content
 from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.errors import ConfigError
@@ -28,8 +28,6 @@ TIMINGS = pa.schema([("relative", pa.float64()), ("reason", pa.string())])
 # Relative times within this factor of each other are ties: on two busy cores, relative times over five rounds had a
 # median absolute deviation of 10 %.
 TIE = 1.1
-
-Floats = NDArray[np.float64]
 
 
 @dataclass

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.input_files import Fault, Faults
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
@@ -35,8 +35,6 @@ from gcsl_cli.tasks.code.speed import SpeedConfig
 from gcsl_cli.tasks.code.unit_tests import SandboxConfig
 
 log = logging.getLogger("gcsl")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass

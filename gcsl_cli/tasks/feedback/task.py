@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.input_files import Faults, data_files
 from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
@@ -155,7 +155,7 @@ class FeedbackTask(Task):
         }
         return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:  # noqa: ARG002
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:  # noqa: ARG002
         """The scorer's grade of each completion, negated if lower is better; shape `(completions,)`."""
         grades = np.asarray(self.scorer(completions), dtype=np.float64)
         return -grades if self.score_direction == "lower" else grades

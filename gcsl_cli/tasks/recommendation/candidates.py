@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
 from gcsl_cli.metrics.ranking import hit_rate, ndcg, placed, reciprocal_rank
 from gcsl_cli.tasks.recommendation.histories import HeldOut, held_out_ranges
@@ -17,8 +17,6 @@ CUTS = (1, 5, 10)
 NEIGHBOURS = 20
 """The default of implicit's `ItemItemRecommender`."""
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 logger = logging.getLogger("gcsl")
 

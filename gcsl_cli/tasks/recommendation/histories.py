@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Ints
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import short_number
 from gcsl_cli.tasks.recommendation.rating_log import RatingLog
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.input_files import Place
 from gcsl_cli.errors import ConfigError, DataError, did_you_mean, listed
 
@@ -60,7 +60,7 @@ def read_blocks(path: Path, names: Sequence[str], key: str) -> Iterator[Block]:
         raise DataError(f"{path}: unsupported file type {suffix!r}. Supported: {listed(SUFFIXES)}.")
 
 
-def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: bool = False) -> NDArray[np.float64]:
+def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: bool = False) -> Floats:
     """Convert a column to numbers, shape `(rows,)`. With `missing`, empty values are allowed and become NaN.
 
     Args:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Bools, Ints
 from gcsl_cli.data.input_files import Place
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.recommendation.rating_files import numbers, read_blocks
@@ -26,8 +27,6 @@ UNTITLED = "ratings of items without a title, left out"
 UNTIMED = "ratings without a timestamp, placed first"
 MERGED = "items merged with another of the same title"
 REPLACED = "ratings replaced by a newer one"
-
-Ints = NDArray[np.int64]
 
 
 @dataclass
@@ -195,7 +194,7 @@ def read_log(
     return RatingLog(names, titles.texts, starts, item[kept], rating[kept], rules)
 
 
-def _last_of_each(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _last_of_each(user: NDArray[np.int32], item: NDArray[np.int32]) -> Bools:
     """Mask of the last rating of each (user, item) pair."""
     # np.unique(pairs, return_index=True) is shorter, but needs 150 MiB more for ten million ratings.
     order = np.lexsort((item, user))  # stable: within a pair, the order of time stays

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError, DataError
@@ -47,8 +47,6 @@ QUESTION = (
 )
 
 log = logging.getLogger("gcsl")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
@@ -45,8 +45,6 @@ FEEDBACK_FIELDS = {
 """Fields that determine the feedback rows."""
 
 log = logging.getLogger("gcsl")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass

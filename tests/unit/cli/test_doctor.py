@@ -49,6 +49,7 @@ def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "300")  # a long path would otherwise wrap the line
     with pytest.raises(SystemExit) as ended:
         cli.main(["doctor", "--json"])
     assert ended.value.code == 0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import (
-    Floats,
     Levels,
     check_scores,
     distinct_levels,

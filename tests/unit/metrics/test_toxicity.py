@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.metrics import toxicity
-from gcsl_cli.metrics.bootstrap import Floats, PerPrompt, interval
+from gcsl_cli.metrics.bootstrap import PerPrompt, interval
 
 SCORES = np.array([[0.1, 0.5], [0.2, 0.4]])
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import FeedbackRow, Generation, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ArtifactError, ConfigError, DataError
@@ -29,7 +29,7 @@ class Crude(ProfanityScorer):
 
     name: str = "crude"
 
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def __call__(self, texts: Sequence[str]) -> Floats:
         return np.array([text.split().count("bad") / max(1, len(text.split())) for text in texts])
 
 
@@ -37,7 +37,7 @@ class Crude(ProfanityScorer):
 class Listed(WordListScorer):
     """1 if the text contains `bad`."""
 
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def __call__(self, texts: Sequence[str]) -> Floats:
         return np.array([float("bad" in text) for text in texts])
 
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PLAN, write_table
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.training.batching import Batching
 from gcsl_cli.training.drawing import Drawing, draw_pairs, passed_pairs, planned_pairs
-from gcsl_cli.training.plan import WINDOW, Budget, Floats, Ints, Plan, build_plan, load_plan
+from gcsl_cli.training.plan import WINDOW, Budget, Plan, build_plan, load_plan
 
 HIGHEST = np.array([2, 0, 1, 2, 0, 0])
 """Six rows: two reach all three levels, one reaches two, three reach only the lowest; ten pairs in total."""
