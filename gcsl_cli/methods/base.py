@@ -9,19 +9,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from gcsl_cli.data.records import FeedbackRows
-from gcsl_cli.goals.levels import Levels
-from gcsl_cli.goals.scale import Scale
-from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.training.examples import Examples
-from gcsl_cli.training.plan import Plan
-
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from gcsl_cli.data.records import FeedbackRows
+    from gcsl_cli.goals.levels import Levels
+    from gcsl_cli.goals.scale import Scale
+    from gcsl_cli.goals.spec import GoalSpec
+    from gcsl_cli.models.prompting import Prompter
+    from gcsl_cli.training.examples import Examples
     from gcsl_cli.training.loop import MakeTrainer
+    from gcsl_cli.training.plan import Plan
 
 
 class Goal(Protocol):
@@ -40,13 +39,13 @@ class Goal(Protocol):
 class ExampleInputs:
     """Everything examples are built from."""
 
-    rows: FeedbackRows
+    rows: "FeedbackRows"
     """Graded rows of one split."""
-    prompter: Prompter
+    prompter: "Prompter"
     """Renders and tokenizes prompts."""
     max_length: int | None
     """Tokens per row; longer completions are cut. `None`: the model's context."""
-    scale: Scale
+    scale: "Scale"
     """Converts configured grades to scores."""
     seed: int
     """Seed of the run, for methods that sample."""
@@ -88,7 +87,7 @@ class Method:
     relative_cost: ClassVar[float] = 1.0
     """Compute per token relative to supervised fine-tuning."""
 
-    def examples(self, inputs: ExampleInputs) -> Examples:
+    def examples(self, inputs: ExampleInputs) -> "Examples":
         """Build training examples from the rows that `training_rows` returned.
 
         Raises:
@@ -100,11 +99,11 @@ class Method:
         """Return a function that builds the TRL trainer over the planned examples."""
         raise NotImplementedError
 
-    def held_out(self, examples: Any, inputs: ExampleInputs) -> Examples:
+    def held_out(self, examples: Any, inputs: ExampleInputs) -> "Examples":
         """Build examples of the same kind as the training `examples` from held-out rows; possibly none."""
         return self.examples(inputs)
 
-    def training_rows(self, rows: FeedbackRows, scale: Scale) -> FeedbackRows:
+    def training_rows(self, rows: "FeedbackRows", scale: "Scale") -> "FeedbackRows":
         """Return the training rows that the method uses; all of them by default."""
         return rows
 
@@ -120,15 +119,15 @@ class Method:
         """Settings that decide the result, for the identity of a run. The learning rate belongs to `train`."""
         return {key: value for key, value in asdict(self).items() if key != "learning_rate"}
 
-    def facts(self, spec: GoalSpec) -> dict[str, Any]:
+    def facts(self, spec: "GoalSpec") -> dict[str, Any]:
         """Settings to show in reports."""
         return {
             ("method" if key == "name" else key): value for key, value in asdict(self).items() if key != "learning_rate"
         }
 
-    def describe(self, examples: Any, spec: GoalSpec, plan: Plan) -> Iterator[list[str]]:
+    def describe(self, examples: Any, spec: "GoalSpec", plan: "Plan") -> Iterator[list[str]]:
         """Yield label and value pairs about the examples, for `prepare` and the dry run."""
         raise NotImplementedError
 
-    def write_rows(self, path: Path, examples: Any, spec: GoalSpec, levels: Levels) -> None:
+    def write_rows(self, path: Path, examples: Any, spec: "GoalSpec", levels: "Levels") -> None:
         """Write the examples as Parquet for people to inspect; nothing by default."""

@@ -6,7 +6,7 @@ Which goals there are, how a row is paired with them and how they read is the `g
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 
 from gcsl_cli.data.arrays import Ints
 from gcsl_cli.data.records import GOAL_ROWS
-from gcsl_cli.goals.levels import Levels, levels_of
-from gcsl_cli.goals.relabel import reached_pairs
-from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import Goal
 from gcsl_cli.methods.sft import Supervised
 from gcsl_cli.runs.files import whole_file
-from gcsl_cli.training.examples import RowExamples
-from gcsl_cli.training.plan import Plan
+
+if TYPE_CHECKING:
+    from gcsl_cli.goals.levels import Levels
+    from gcsl_cli.goals.spec import GoalSpec
+    from gcsl_cli.training.examples import RowExamples
+    from gcsl_cli.training.plan import Plan
 
 CHUNK = 65_536
 """Rows whose (row, level) pairs are written at a time, so that memory stays constant."""
@@ -39,7 +40,7 @@ class GCSL(Supervised):
         """`threshold-language`, `exact-token`."""
         return f"{goal.formulation}-{goal.wording}"
 
-    def facts(self, spec: GoalSpec) -> dict[str, Any]:
+    def facts(self, spec: "GoalSpec") -> dict[str, Any]:
         """The goal in a few words."""
         return {
             "formulation": spec.formulation,
@@ -48,8 +49,10 @@ class GCSL(Supervised):
             "levels": ", ".join(map(spec.display, spec.levels)) or "the scores themselves",
         }
 
-    def describe(self, examples: RowExamples, spec: GoalSpec, plan: Plan) -> Iterator[list[str]]:
+    def describe(self, examples: "RowExamples", spec: "GoalSpec", plan: "Plan") -> Iterator[list[str]]:
         """One line per level: how many rows reach it, how often it is planned, and its wording."""
+        from gcsl_cli.goals.levels import levels_of
+
         train = examples.feedback
         if not spec.levels:
             low, high = sorted(spec.scale.grade(end) for end in spec.training_range)
@@ -62,7 +65,7 @@ class GCSL(Supervised):
             meaning = f" ({spec.words[index]})" if spec.words else ""
             yield [f"level {spec.display(level)}", f"{reach} rows reach it, {planned} planned: {text}{meaning}"]
 
-    def write_rows(self, path: Path, examples: RowExamples, spec: GoalSpec, levels: Levels) -> None:
+    def write_rows(self, path: Path, examples: "RowExamples", spec: "GoalSpec", levels: "Levels") -> None:
         """Write the (row, level) pairs: every level that a row reaches, or for exact and raw goals only the highest."""
         # Every smaller distinct score is a threshold that a raw score reaches: too many to write down.
         every = spec.formulation == "threshold" and bool(spec.levels)
@@ -75,6 +78,8 @@ def write_goal_rows(path: Path, highest: Ints, *, every: bool) -> None:
 
     A level is an index into the goal spec's levels; for raw scores, into the distinct training scores.
     """
+    from gcsl_cli.goals.relabel import reached_pairs
+
     with whole_file(path) as temporary, pq.ParquetWriter(temporary, GOAL_ROWS) as writer:
         for start in range(0, len(highest), CHUNK):
             part = highest[start : start + CHUNK]

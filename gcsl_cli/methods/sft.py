@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gcsl_cli.data.arrays import Floats, Ints
-from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import DataError
-from gcsl_cli.goals.scale import Scale
-from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import ExampleInputs, Goal, Method, TrainerInputs
-from gcsl_cli.training.examples import RowExamples
-from gcsl_cli.training.plan import Plan
 
 if TYPE_CHECKING:
+    from gcsl_cli.data.records import FeedbackRows
+    from gcsl_cli.goals.scale import Scale
+    from gcsl_cli.goals.spec import GoalSpec
+    from gcsl_cli.training.examples import RowExamples
     from gcsl_cli.training.loop import MakeTrainer
+    from gcsl_cli.training.plan import Plan
 
 log = logging.getLogger("gcsl")
 
@@ -42,8 +42,10 @@ class Supervised(Method):
 
     plans_batches: ClassVar[bool] = True
 
-    def examples(self, inputs: ExampleInputs) -> RowExamples:
+    def examples(self, inputs: ExampleInputs) -> "RowExamples":
         """One example per row."""
+        from gcsl_cli.training.examples import RowExamples
+
         return RowExamples(inputs.rows, inputs.prompter, inputs.max_length)
 
     def trainer(self, inputs: TrainerInputs) -> "MakeTrainer":
@@ -69,7 +71,7 @@ class SFT(Supervised):
     top_fraction: float = 0.2
     min_score: float | None = None
 
-    def training_rows(self, rows: FeedbackRows, scale: Scale) -> FeedbackRows:
+    def training_rows(self, rows: "FeedbackRows", scale: "Scale") -> "FeedbackRows":
         """The selected rows; `min_score` is a grade."""
         if self.select is Selection.all:
             return rows
@@ -95,11 +97,11 @@ class SFT(Supervised):
         """The selection and the number that it uses."""
         return {"name": self.name, "select": self.select, "by": self._amount}
 
-    def facts(self, spec: GoalSpec) -> dict[str, Any]:
+    def facts(self, spec: "GoalSpec") -> dict[str, Any]:
         """The selection."""
         return {"method": self.name, "rows": self.select}
 
-    def describe(self, examples: RowExamples, spec: GoalSpec, plan: Plan) -> Iterator[list[str]]:
+    def describe(self, examples: "RowExamples", spec: "GoalSpec", plan: "Plan") -> Iterator[list[str]]:
         """Say that there is no goal."""
         yield ["goal", "none: plain fine-tuning"]
 
