@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gcsl_cli.configs import hydra_internals, overrides, search_path
 from gcsl_cli.configs.hydra_errors import message_for, missing_value
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.configs.target_classes import check_targets, typed
+from gcsl_cli.configs.target_classes import check_targets, dataclass_of, typed
 from gcsl_cli.configs.validate import validate
 from gcsl_cli.errors import ConfigError
 
@@ -38,6 +38,8 @@ class Composer:
         targets = [override for override in values if override.key_or_group.endswith("_target_")]
         for override in targets:
             self._apply(override, config)
+        for name in TYPED:
+            check_named(config, name)
         check_targets(config, lines)
         type_nodes(config)
         for override in values[len(targets) :]:
@@ -128,8 +130,24 @@ def _each(override: Any) -> list[Any]:
     return list(OverridesParser.create().parse_overrides(lines))
 
 
-TYPED = ("task", "method")
-"""Nodes whose schema is the dataclass named by their `_target_`."""
+TYPED = {"task": None, "method": "gcsl_cli.methods.base.Method"}
+"""Nodes whose schema is the dataclass named by their `_target_`, and the base class that it must have."""
+
+
+def check_named(config: DictConfig, name: str) -> DictConfig:
+    """Return the node `name`, which is a mapping with a `_target_` unless it is typed already.
+
+    Raises:
+        ConfigError: it has no value, is not a mapping, or names no class.
+    """
+    node = hydra_internals.child(config, name)
+    if OmegaConf.is_missing(config, name) or config[name] is None:
+        raise ConfigError(f"{name} has no value. Choose one: {name}=NAME (gcsl train --help lists them).")
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{name}: its config is not a mapping. Write KEY: VALUE lines, one of them _target_.")
+    if OmegaConf.get_type(node) is dict and (OmegaConf.is_missing(node, "_target_") or node.get("_target_") is None):
+        raise ConfigError(f"{name}._target_ has no value: it names the class of the {name}, as package.module.Name.")
+    return node
 
 
 def type_nodes(config: DictConfig) -> None:
@@ -138,14 +156,15 @@ def type_nodes(config: DictConfig) -> None:
     Raises:
         ConfigError: a key or a value that the dataclass does not have.
     """
-    for name in TYPED:
-        node = hydra_internals.child(config, name)
-        if OmegaConf.is_missing(config, name) or not isinstance(node, DictConfig):
-            raise ConfigError(f"{name} has no value. Choose one: {name}=NAME (gcsl train --help lists them).")
+    for name, base in TYPED.items():
+        node = check_named(config, name)
+        if OmegaConf.get_type(node) is not dict:
+            continue
+        found = dataclass_of(f"{name}._target_", str(node._target_), base)
         try:
             checked = typed(node)
         except OmegaConfBaseException as error:
-            raise ConfigError(message_for(error, None, prefix=f"{name}.")) from error
+            raise ConfigError(message_for(error, OmegaConf.structured(found), prefix=f"{name}.")) from error
         with open_dict(config):
             config[name] = checked
     OmegaConf.set_struct(config, True)

@@ -23,7 +23,7 @@ def message_for(error: BaseException, config: DictConfig | None, override: Any =
 
     Args:
         error: The error.
-        config: The config as far as it is composed, for declared types.
+        config: The config as far as it is composed, or the schema of the node, for declared types.
         override: The override that was being applied.
         prefix: Path of the node that was being typed, with a trailing dot.
     """
@@ -87,7 +87,7 @@ def _omegaconf(cause: OmegaConfBaseException, config: DictConfig | None, prefix:
     if isinstance(cause, InterpolationResolutionError):
         return f"{path}: {_first_line(cause)}."
     schema = config if config is not None else OmegaConf.structured(Config)
-    hint = cause.ref_type if prefix else _declared(schema, path)
+    hint = _declared(schema, path.removeprefix(prefix))
     value = re.search(r"[Vv]alue '(.*?)'", _first_line(cause))
     if hint is not None and value:
         return _wrong_value(path, value.group(1), hint)

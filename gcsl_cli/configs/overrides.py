@@ -1,11 +1,13 @@
 """Check override lines: their syntax, the groups and options, and the keys that they name."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from gcsl_cli.configs.hydra_internals import child, is_empty
+from gcsl_cli.configs.search_path import conf_dir
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 # The one group whose keys have another name: files in conf/trainer/ set the node `train`.
@@ -135,6 +137,12 @@ def _is_known(config: DictConfig, path: str) -> bool:
     return True
 
 
+def _sets(group: str, option: str, key: str) -> bool:
+    """Return True if a shipped option of a group has the key."""
+    file = conf_dir() / group / f"{option}.yaml"
+    return file.is_file() and re.search(rf"^{re.escape(key)}:", file.read_text("utf-8"), re.MULTILINE) is not None
+
+
 def _is_mapping(node: DictConfig) -> bool:
     """Return True if a node accepts any key because it is declared as `dict[...]`."""
     return OmegaConf.get_type(node) is dict
@@ -149,6 +157,8 @@ def _unknown(path: str, config: DictConfig, groups: dict[str, list[str]]) -> str
         near = did_you_mean(path, [*groups, *_key_names(config)])
         return f"no such key or group.{near or f' Groups: {listed(groups)}. Keys: {listed(keys)}.'}"
     near = did_you_mean(path, _key_names(config))
+    if head in groups and (owners := [name for name in groups[head] if _sets(head, name, rest)]):
+        return f"no such key of this {head}. It is a key of {listed(f'{head}={name}' for name in owners)}."
     parts = path.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         parent = OmegaConf.select(config, ".".join(parts[:cut]), throw_on_missing=False)

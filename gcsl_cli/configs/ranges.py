@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from enum import StrEnum
 
 
 def count(path: str, value: float | None) -> Iterator[str]:
@@ -20,3 +21,9 @@ def positive(path: str, value: float | None) -> Iterator[str]:
     """Yield a message unless the value is finite and above 0; `None` is not checked."""
     if value is not None and not (math.isfinite(value) and value > 0):
         yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
+
+
+def choice(path: str, value: str, allowed: type[StrEnum]) -> Iterator[str]:
+    """Yield a message unless the value is a member of the enum; needed where a config is changed from Python."""
+    if value not in list(allowed):
+        yield f"{path}={value}: expected one of: {', '.join(allowed)}."

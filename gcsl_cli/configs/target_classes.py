@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gcsl_cli.configs.hydra_internals import child, is_empty
-from gcsl_cli.errors import ConfigError, DependencyError, did_you_mean
+from gcsl_cli.errors import ConfigError, DependencyError, did_you_mean, first_line, listed
 
 ALLOW = "allow_custom_code"
 OURS = ("gcsl_cli.",)
@@ -70,7 +70,7 @@ def locate(target: str) -> Any:
     """Import the class or function named `package.module.Name`.
 
     Raises:
-        ConfigError: the module or the name does not exist.
+        ConfigError: the module or the name does not exist, or the module cannot be imported.
         DependencyError: the module needs a package that is not installed.
     """
     module_name, _, name = target.rpartition(".")
@@ -82,10 +82,29 @@ def locate(target: str) -> Any:
         raise ConfigError(f"_target_={target}: there is no module {module_name}.") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"_target_={target}: write package.module.Name.") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ConfigError(f"_target_={target}: importing {module_name} failed ({reason}).") from error
     if not hasattr(module, name):
         names = [other for other, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
         raise ConfigError(f"_target_={target}: the module {module_name} has no {name}.{did_you_mean(name, names)}")
     return getattr(module, name)
+
+
+def dataclass_of(path: str, target: str, base: str | None) -> type:
+    """Import the dataclass that `target` names.
+
+    Raises:
+        ConfigError: it is not a dataclass that can be used, or does not derive from `base`.
+    """
+    found = locate(target)
+    if not (isinstance(found, type) and is_dataclass(found)):
+        raise ConfigError(f"{path}={target}: not a dataclass. Name a class that has the keys of the config as fields.")
+    if base is not None and not issubclass(found, locate(base)):
+        raise ConfigError(f"{path}={target}: does not derive from {base}.")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ConfigError(f"{path}={target}: does not implement {listed(missing)}.")
+    return found
 
 
 def typed(node: DictConfig) -> DictConfig:

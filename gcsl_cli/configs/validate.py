@@ -169,6 +169,9 @@ def _method(config: Config) -> Iterator[str]:
     method, below = config.method, config.train.score_below
     if below is not None and not math.isfinite(below):
         yield f"train.score_below={below}: must be a finite grade, or null for all rows."
+    own_name = type(method).name
+    if type(method).__module__.startswith("gcsl_cli.") and method.name != own_name:
+        yield f"method.name={method.name}: this method is called {own_name}. Use method={own_name}."
     if method.uses_goals and config.goal.formulation is Formulation.none:
         yield (
             f"goal.formulation=none with method={method.name}, which trains with goals. Use method=sft, or choose a "

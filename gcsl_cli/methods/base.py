@@ -4,6 +4,7 @@ A method is a dataclass: its fields are the keys of its YAML, checked by name an
 It decides which graded rows become training examples, and which trainer of TRL's runs them in the order of the plan.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class TrainerInputs:
 
 
 @dataclass
-class Method:
+class Method(ABC):
     """Base class of all methods. Subclasses implement `examples` and `trainer` and override what differs."""
 
     name: str = ""
@@ -87,17 +88,17 @@ class Method:
     relative_cost: ClassVar[float] = 1.0
     """Compute per token relative to supervised fine-tuning."""
 
+    @abstractmethod
     def examples(self, inputs: ExampleInputs) -> "Examples":
         """Build training examples from the rows that `training_rows` returned.
 
         Raises:
             DataError: the rows do not contain what the method needs.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def trainer(self, inputs: TrainerInputs) -> "MakeTrainer":
         """Return a function that builds the TRL trainer over the planned examples."""
-        raise NotImplementedError
 
     def held_out(self, examples: Any, inputs: ExampleInputs) -> "Examples":
         """Build examples of the same kind as the training `examples` from held-out rows; possibly none."""
@@ -125,9 +126,9 @@ class Method:
             ("method" if key == "name" else key): value for key, value in asdict(self).items() if key != "learning_rate"
         }
 
+    @abstractmethod
     def describe(self, examples: Any, spec: "GoalSpec", plan: "Plan") -> Iterator[list[str]]:
         """Yield label and value pairs about the examples, for `prepare` and the dry run."""
-        raise NotImplementedError
 
-    def write_rows(self, path: Path, examples: Any, spec: "GoalSpec", levels: "Levels") -> None:
+    def write_rows(self, path: Path, examples: Any, spec: "GoalSpec", levels: "Levels") -> None:  # noqa: B027
         """Write the examples as Parquet for people to inspect; nothing by default."""

@@ -123,6 +123,7 @@ class DPO(Method):
 
     def problems(self, rows_per_pass: int) -> Iterator[str]:
         """Yield a message for a number out of its range."""
+        yield from ranges.choice("method.pairs", self.pairs, PairRule)
         yield from ranges.not_negative("method.margin", self.margin)
         yield from ranges.count("method.max_pairs", self.max_pairs)
         yield from ranges.positive("method.beta", self.beta)
@@ -197,9 +198,9 @@ def _rows_of_prompts(scores: Floats, prompts: Ints) -> Iterator[Ints]:
 
 def _positions(count: int, pairs: PairRule) -> tuple[Ints, Ints]:
     """Positions of the better and of the worse rows of each pair among `count` rows in ascending order."""
-    if pairs is PairRule.best_worst:
+    if pairs == PairRule.best_worst:
         return np.array([count - 1]), np.array([0])
-    if pairs is PairRule.adjacent:
+    if pairs == PairRule.adjacent:
         return np.arange(1, count), np.arange(count - 1)
     return np.tril_indices(count, -1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import DataError
 from gcsl_cli.methods.base import ExampleInputs, Goal, Method, TrainerInputs
@@ -73,7 +74,7 @@ class SFT(Supervised):
 
     def training_rows(self, rows: "FeedbackRows", scale: "Scale") -> "FeedbackRows":
         """The selected rows; `min_score` is a grade."""
-        if self.select is Selection.all:
+        if self.select == Selection.all:
             return rows
         least = None if self.min_score is None else scale.score(self.min_score)
         taken = select_rows(
@@ -84,18 +85,20 @@ class SFT(Supervised):
 
     def problems(self, rows_per_pass: int) -> Iterator[str]:
         """Yield a message for a share or a minimum that cannot be used."""
+        yield from ranges.choice("method.select", self.select, Selection)
         if not 0 < self.top_fraction <= 1:
             yield f"method.top_fraction={self.top_fraction}: must be above 0 and at most 1. 0.2 takes the best fifth."
-        if self.select is Selection.min_score and (self.min_score is None or not math.isfinite(self.min_score)):
+        if self.select == Selection.min_score and (self.min_score is None or not math.isfinite(self.min_score)):
             yield f"method.min_score={self.min_score}: method.select=min_score needs the lowest grade to keep."
 
     def label(self, goal: Goal) -> str:
         """`sft all`, `sft top_fraction 0.2`."""
-        return f"sft {self.select}" + ("" if self._amount is None else f" {self._amount:g}")
+        return f"{self.name} {self.select}" + ("" if self._amount is None else f" {self._amount:g}")
 
     def keys(self) -> dict[str, Any]:
         """The selection and the number that it uses."""
-        return {"name": self.name, "select": self.select, "by": self._amount}
+        unused = ("top_fraction", "min_score")
+        return {key: value for key, value in super().keys().items() if key not in unused} | {"by": self._amount}
 
     def facts(self, spec: "GoalSpec") -> dict[str, Any]:
         """The selection."""
@@ -121,12 +124,12 @@ def select_rows(
     Raises:
         DataError: no row is left.
     """
-    if select is Selection.top_fraction:
+    if select == Selection.top_fraction:
         count = max(1, round(top_fraction * len(scores)))
         taken = np.flatnonzero(scores >= np.sort(scores)[-count])
-    elif select is Selection.min_score:
+    elif select == Selection.min_score:
         taken = np.flatnonzero(scores >= (-np.inf if min_score is None else min_score))
-    elif select is Selection.best_per_prompt:
+    elif select == Selection.best_per_prompt:
         # By prompt, the best score first, of equal ones the first row.
         order = np.lexsort((np.arange(len(scores)), -scores, prompts))
         taken = np.sort(order[np.r_[True, np.diff(prompts[order]) != 0]])

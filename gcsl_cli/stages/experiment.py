@@ -62,13 +62,14 @@ class Experiment:
     def training(self) -> Folder:
         """Folder of the run: goal spec, rows, plan, checkpoints and model, with generations and evaluations below."""
         config, parent, label = self.config, self.feedback.identity, self.method.label(self.config.goal)
+        kind = type(self.method)
         goal = plain(config.goal)
         goal.pop("target")
         goal["pairing"] = str(config.goal.paired)
         train = {key: value for key, value in plain(config.train).items() if key not in HOW_NOT_WHAT}
         keys = {
             "model": self.model_keys,
-            "method": {"label": label, **_plain(self.method.keys())},
+            "method": {"label": label, "class": f"{kind.__module__}.{kind.__qualname__}", **_plain(self.method.keys())},
             "goal": goal if self.method.uses_goals else None,
             "adapter": plain(config.adapter),
             "train": train,

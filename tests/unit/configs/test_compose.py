@@ -74,9 +74,47 @@ def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: s
 
 
 def test_a_method_has_its_own_keys_only(folder: Path) -> None:
+    """A key of another method says which one; others are listed."""
     said = refused(folder, "method=dpo", "method.select=all")
+    assert said == "method.select: no such key of this method. It is a key of method=sft."
+    assert refused(folder, "method=dpo", "method.x=1").startswith("method.x: no such key. Keys of method: name, ")
 
-    assert said.startswith("method.select: no such key. Keys of method: name, learning_rate, pairs")
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("null", "method._target_ has no value"),
+        ("gcsl_cli.methods.sft.Selection", "gcsl_cli.methods.sft.Selection: not a dataclass"),
+        ("gcsl_cli.methods.base.Method", "does not implement describe, examples, trainer"),
+        ("gcsl_cli.methods.base.TrainerInputs", "does not derive from gcsl_cli.methods.base.Method"),
+        ("gcsl_cli.methods.kto.KTO", "method.name=gcsl: this method is called kto. Use method=kto."),
+    ],
+)
+def test_a_class_that_is_not_the_method_is_refused(folder: Path, target: str, said: str) -> None:
+    assert said in refused(folder, f"method._target_={target}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n", "method: its config is not a mapping"),
+        ("name: x\n", "method._target_ has no value"),
+        ("_target_: gcsl_cli.methods.dpo.DPO\nname: dpo\nbeta: high\n", "method.beta=high: expected a number."),
+        ("_target_: gcsl_cli.methods.broken.X\n", "there is no module gcsl_cli.methods.broken"),
+    ],
+)
+def test_a_methods_file_that_cannot_be_used_is_refused(folder: Path, text: str, said: str) -> None:
+    write(folder, "method/mine.yaml", text)
+
+    assert said in refused(folder, "method=mine")
+
+
+def test_a_module_that_cannot_be_imported_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "unclosed.py").write_text("x = (\n")
+    monkeypatch.syspath_prepend(folder)
+
+    said = refused(folder, "method._target_=unclosed.X", "allow_custom_code=true")
+    assert said.startswith("_target_=unclosed.X: importing unclosed failed (SyntaxError: ")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Which rows plain fine-tuning selects, on rows counted by hand."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcsl_cli.configs import load
+from gcsl_cli.configs import load, validate
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.methods.sft import Selection, select_rows
+from gcsl_cli.methods.sft import SFT, Selection, select_rows
+from gcsl_cli.stages.experiment import Experiment
 
 SCORES = np.array([0.1, 0.9, 0.5, 0.9])
 PROMPTS = np.array([0, 0, 1, 1])
@@ -75,3 +78,27 @@ def test_runs_are_named_by_the_selection(lines: list[str], label: str) -> None:
     config = load(["goal=none", *lines])
 
     assert config.method.label(config.goal) == label
+
+
+def test_a_selection_set_from_python_is_checked() -> None:
+    config = load(["method=sft"])
+    config.method.select = "best"
+
+    with pytest.raises(ConfigError, match=r"method\.select=best: expected one of: all, top_fraction"):
+        validate(config)
+
+
+@dataclass
+class Derived(SFT):
+    """A method of a user's own with one more setting."""
+
+    extra: int = 0
+
+
+def test_the_settings_and_the_class_of_a_derived_method_name_another_run(tiny_model: Path) -> None:
+    def run(method: SFT) -> str:
+        config = load(["method=sft", "model=local", f"model.uri={tiny_model}"])
+        config.method = method
+        return Experiment(config).training.identity
+
+    assert len({run(SFT()), run(Derived()), run(Derived(extra=1))}) == 3
