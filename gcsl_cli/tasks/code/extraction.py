@@ -67,7 +67,11 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
 
     Never raises: the sandbox decides what is a program. Only the first `MAX_CHARACTERS` of an answer are read.
     """
-    completion = _answer(completion)[:MAX_CHARACTERS]
+    if thought := _THOUGHT.search(completion):
+        completion = completion[thought.end() :]
+    elif completion.lstrip().startswith("<think>"):
+        completion = ""
+    completion = completion[:MAX_CHARACTERS]
     name = re.escape(entry_point)
     defines = re.compile(rf"^\f*(?:(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|{name}[ \t]*(?::[^=\n]*)?=(?!=))", re.M)
     headers = [begin for begin, end in pairwise(statements(prompt, 0)) if _begins(defines, prompt, begin, end)]
@@ -91,13 +95,6 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
         return _extracted(prompt, text, _solution(prompt, text, None), closed)
     following = _NEXT.search(text)
     return _extracted(prompt, text, text[: _trimmed(text, 0, following.start() if following else len(text))])
-
-
-def _answer(completion: str) -> str:
-    """Drop the reasoning."""
-    if thought := _THOUGHT.search(completion):
-        return completion[thought.end() :]
-    return "" if completion.lstrip().startswith("<think>") else completion
 
 
 def _extracted(before: str, text: str, solution: str, closed: bool = False) -> Extracted:
@@ -149,12 +146,9 @@ def _code_start(text: str) -> int:
         if first:
             break
     preamble = parsed(text[:first])
-    return 0 if preamble and not any(map(_is_word, preamble.body)) else first
-
-
-def _is_word(node: ast.stmt) -> bool:
-    """Whether this is a single word of prose, such as the name of the language, which parses as Python."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)
+    # A single word of prose, such as the name of the language, parses as Python.
+    prose = preamble is None or any(isinstance(n, ast.Expr) and isinstance(n.value, ast.Name) for n in preamble.body)
+    return first if prose else 0
 
 
 def _trimmed(text: str, start: int, end: int) -> int:

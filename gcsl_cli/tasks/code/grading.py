@@ -93,11 +93,7 @@ class ProgramGrader:
     """Collects unusable inputs and problems that cannot be timed."""
 
     def __call__(self, programs: Sequence[Program], folder: Path | None = None) -> Grades:
-        """Grade the programs.
-
-        Args:
-            programs: Programs of the known problems.
-            folder: Where to cache verdicts and times, so that interrupted grading resumes.
+        """Grade programs of the known problems; `folder` caches verdicts and times, so that interrupted work resumes.
 
         Raises:
             DataError: The file of inputs or of solutions cannot be used.

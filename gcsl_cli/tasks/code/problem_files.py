@@ -10,7 +10,7 @@ Other       {"prompt": ..., "tests": ["assert add(1, 2) == 3"], "entry_point": "
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,12 +86,7 @@ def _without_gap(problem: CodeProblem) -> CodeProblem:
 
 
 def _parser(row: Row) -> Callable[[Row, int], CodeProblem]:
-    parsers: Mapping[str, Callable[[Row, int], CodeProblem]] = {
-        "test_list": _mbpp,
-        "base_input": _evalplus,
-        "tests": _other,
-        "test": _humaneval,
-    }
+    parsers = {"test_list": _mbpp, "base_input": _evalplus, "tests": _other, "test": _humaneval}
     for key, parser in parsers.items():
         if key in row:
             return parser
@@ -108,19 +103,12 @@ def _mbpp(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
     """The prompt is a docstring with the description and the tests; the program follows it."""
     description = _text(row, "text" if "text" in row else "prompt")
     tests, code = _tests(row, "test_list"), _text(row, "code", required=False)
-    number = row.get("task_id")
-    imports = row.get("test_imports") or []
+    number, imports = row.get("task_id"), row.get("test_imports") or []
     setup = "\n".join([*imports, _text(row, "test_setup_code", required=False)]).strip()
-    docstring = "\n".join([description, *tests]).replace('"""', "'''").replace("\\", "\\\\")
-    return CodeProblem(
-        f"MBPP/{number}",
-        f'"""\n{docstring}\n"""\n',
-        _entry_point(row, tests, code),
-        tests,
-        setup,
-        code.replace("\r\n", "\n"),
-        split=_mbpp_split(number),
-    )
+    text = "\n".join([description, *tests]).replace('"""', "'''").replace("\\", "\\\\")
+    prompt, entry = f'"""\n{text}\n"""\n', _entry_point(row, tests, code)
+    reference, split = code.replace("\r\n", "\n"), _mbpp_split(number)
+    return CodeProblem(f"MBPP/{number}", prompt, entry, tests, setup, reference, split=split)
 
 
 def _evalplus(row: Row, line: int) -> CodeProblem:  # noqa: ARG001

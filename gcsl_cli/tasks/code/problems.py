@@ -70,11 +70,8 @@ class ProblemSet:
     ) -> "ProblemSet":
         """Assign splits: the dataset's own if it has any, else by a hash of the prompts.
 
-        Args:
-            problems: Problems to train on, and to evaluate on if there are no `tests`.
-            tests: Separate evaluation problems. If given, none of `problems` is evaluated.
-            split: Split sizes.
-            overlap: Whether a problem may be in both `problems` and `tests`.
+        If separate evaluation problems (`tests`) are given, none of `problems` is evaluated. With `overlap`, a problem
+        may be in both.
 
         Raises:
             ConfigError: A problem is in both, and `overlap` is false.

@@ -60,14 +60,7 @@ def from_references(problems: Sequence[CodeProblem]) -> list[Candidate]:
 def from_file(
     path: Path, problems: Sequence[CodeProblem], chosen: set[str], limit: float, faults: Faults
 ) -> Iterator[Candidate]:
-    """Candidates from a file of solutions.
-
-    Args:
-        path: The file.
-        problems: All known problems.
-        chosen: Identities of the problems whose solutions to use.
-        limit: Maximum number of distinct programs per problem.
-        faults: Collects unusable solutions.
+    """Candidates from a file of solutions: up to `limit` distinct programs of each problem in `chosen` (identities).
 
     Raises:
         DataError: The file cannot be read.

@@ -73,11 +73,9 @@ class SpeedGrader:
     times: dict[Program, Timing] = field(default_factory=dict)
 
     def __call__(self, programs: Sequence[Program], folder: Path | None = None) -> list[Timing]:
-        """Return the time of each program, in order.
+        """Return the time of each program, in order. Programs that fail a test are not worth timing.
 
-        Args:
-            programs: Programs that pass all tests; others are not worth timing.
-            folder: Where to cache times, so that interrupted timing resumes with the next problem.
+        `folder` caches times, so that interrupted timing resumes with the next problem.
 
         Raises:
             DependencyError: The sandbox does not work here; no program was run.
@@ -98,23 +96,16 @@ class SpeedGrader:
     def percentiles(self, programs: Sequence[Program], known: Iterable[Program], folder: Path | None = None) -> Floats:
         """Share of the problem's known correct solutions that each program is faster than, `(programs,)`.
 
-        The reference of the inputs is one of the known solutions. NaN for problems that are not timed.
-
-        Args:
-            programs: Programs that pass all tests.
-            known: Correct solutions of any problem.
-            folder: As in `__call__`.
+        The programs pass all tests; `known` are correct solutions of any problem, and the reference of the inputs is
+        one of them. NaN for problems that are not timed. `folder` is as in `__call__`.
         """
         peers = {program.identity: [1.0] for program in programs}
         known = [program for program in known if program.identity in peers]
         timings = self([*programs, *known], folder)
         for program, timing in zip(known, timings[len(programs) :], strict=True):
             peers[program.identity].append(timing.relative)
-        shares = [
-            percentile(timing.relative, np.array(peers[program.identity]))
-            for program, timing in zip(programs, timings, strict=False)
-        ]
-        return np.array(shares, dtype=np.float64)
+        pairs = zip(programs, timings, strict=False)
+        return np.array([percentile(time.relative, np.array(peers[program.identity])) for program, time in pairs])
 
     def _time(self, group: Sequence[Program], folder: Path | None) -> list[Timing]:
         """Time programs of one problem, or load their cached times."""
@@ -138,14 +129,10 @@ class SpeedGrader:
 
 
 def percentile(relative: float, known: Floats) -> float:
-    """Share of known relative times that are slower than this one, from 0 to 1.
+    """Share of `known` relative times, `(solutions,)`, that are slower than this one, from 0 to 1.
 
-    Times within a factor of `TIE` are ties and count half; infinite times are ties among themselves.
-
-    Args:
-        relative: Relative time of a program; NaN yields NaN.
-        known: Relative times of correct solutions, shape (solutions,). NaN entries are ignored; if no other entries are
-            left, the share is NaN.
+    Times within a factor of `TIE` are ties and count half; infinite times are ties among themselves. NaN in `known` is
+    ignored. The share is NaN if `relative` is, or if no other times are left.
     """
     timed = known[~np.isnan(known)]
     if math.isnan(relative) or not timed.size:

@@ -53,12 +53,8 @@ def statements(text: str, start: int, *, lexed: bool = True) -> Iterator[int]:
 
     A statement starts at a line outside of brackets, strings and continued lines that is not a comment. A decorator
     belongs to the statement that it decorates. The code ends with the text or before `<|` or `</`, which do not occur
-    in Python outside of strings.
-
-    Args:
-        text: The text, including what precedes `start`, where a string may have begun.
-        start: First offset to report.
-        lexed: If false, ignore brackets and strings: every line at column 0 counts as a statement.
+    in Python outside of strings. `text` includes what precedes `start`, the first offset to report, because a string
+    may have begun there. Unless `lexed`, brackets and strings are ignored: every line at column 0 is a statement.
     """
     depth, joined, decorated = 0, -1, False
     for token in (_TOKENS if lexed else _LINES).finditer(text):
@@ -80,16 +76,9 @@ def statements(text: str, start: int, *, lexed: bool = True) -> Iterator[int]:
 
 
 def with_helpers(tree: ast.Module, text: str, end: int, ends: Iterator[int]) -> int:
-    """Extend a program by the following functions, classes, imports and assignments that it needs.
+    """Return the end of a program extended by the following functions, classes, imports and assignments that it needs.
 
-    Args:
-        tree: Syntax tree of the program without helpers.
-        text: The program and what follows it.
-        end: End of the program without helpers.
-        ends: Ends of the blocks after it.
-
-    Returns:
-        The end of the extended program.
+    `tree` and `end` are those of the program in `text` without helpers; `ends` are the ends of the blocks after it.
     """
     read, bound = _names(tree)
     read_so_far, bound_so_far = read, bound

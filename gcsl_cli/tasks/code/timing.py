@@ -33,11 +33,12 @@ TIMING_LIMITS = Limits(
 # busy cores) and n = 5, 3 s / n = 0.15 is exceeded in 5 of 100 cases. The share is fixed rather than measured so that
 # relative times are comparable across runs.
 FLOOR_SHARE = 0.15
-# Imported in every run, so that a program is not charged for modules that its reference happens not to import.
-COMMON_MODULES = (
-    *("bisect", "collections", "copy", "functools", "heapq", "itertools"),
-    *("math", "operator", "random", "re", "string", "typing"),
-)
+# Imported in every run, so that a program is not charged for modules that its reference happens not to import. This is
+# an expression, so that it binds no name.
+_IMPORTS = """
+[__import__(module) for module in ("bisect", "collections", "copy", "functools", "heapq", "itertools", "math",
+                                   "operator", "random", "re", "string", "typing")]
+"""
 
 # Everything is local to a function, because the candidate's stand-in may have any global name.
 _SETUP = '''
@@ -117,15 +118,9 @@ def relative_times(
     Only programs that pass their problems' other tests are worth timing. A program cannot lower the measured time of
     its run, but one that is written against gcsl can avoid some of the fixed costs that the empty program stands for.
 
-    Args:
-        programs: Complete programs, as the grader takes them.
-        problems: Problems by identity.
-        workers: Number of programs to run in parallel; with more than one, they disturb each other.
-        repeats: Number of rounds. In each round, every program runs next to its reference and the empty program.
-        cases: Inputs per level.
-        limits: Limits of each run, except that only one process is allowed in any case: the kernel does not count the
-            time of a child whose parent ignores SIGCHLD.
-        sandbox: The sandbox to use.
+    In each of `repeats` rounds, every program runs next to its reference and the empty program, on `cases` inputs per
+    level. With more than one worker, programs run in parallel and disturb each other. Only one process is allowed
+    whatever `limits` says: the kernel does not count the time of a child whose parent ignores SIGCHLD.
 
     Raises:
         ConfigError: A program belongs to an unknown problem, `repeats` or `workers` is below 1, or the sandbox does not
@@ -152,12 +147,7 @@ class _Rounds:
     """Measurements so far."""
 
     def __init__(
-        self,
-        problems: Mapping[str, CodeProblem],
-        cases: int,
-        workers: int,
-        limits: Limits,
-        sandbox: Sandbox | None,
+        self, problems: Mapping[str, CodeProblem], cases: int, workers: int, limits: Limits, sandbox: Sandbox | None
     ) -> None:
         self.workers, self.limits, self.sandbox = workers, limits, sandbox
         self.problems: dict[str, Problem] = {}
@@ -197,7 +187,7 @@ class _Rounds:
     def _grade(self, runs: Sequence[Program]) -> None:
         if not runs:
             return
-        programs = [Program(run.identity, _with_common_modules(run.code)) for run in runs]
+        programs = [Program(run.identity, run.code + _IMPORTS) for run in runs]
         verdicts = grade(programs, self.problems, workers=self.workers, limits=self.limits, sandbox=self.sandbox)
         for run, verdict in zip(runs, verdicts, strict=True):
             self.seconds[run] = min(self.seconds.get(run, math.inf), verdict.cpu_seconds)
@@ -206,11 +196,6 @@ class _Rounds:
             if run == self.references[run.identity] and (not verdict.solved or verdict.together):
                 why = "values that are not plain" if verdict.together else _described(verdict)
                 self.untimed.setdefault(run.identity, f"reference: {why}")
-
-
-def _with_common_modules(code: str) -> str:
-    """Append an expression that imports the common modules without binding a name."""
-    return f"{code}\n[__import__(module) for module in {COMMON_MODULES!r}]\n"
 
 
 def _described(verdict: Verdict) -> str:

@@ -25,16 +25,8 @@ from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
 SHARD = 512
 """Programs per shard; an interruption loses at most this many verdicts."""
 VERDICTS = pa.schema(
-    [
-        ("passed", pa.int32()),
-        ("tests", pa.int32()),
-        ("error", pa.string()),
-        ("message", pa.string()),
-        ("test", pa.int32()),
-        ("cpu_seconds", pa.float64()),
-        ("wall_seconds", pa.float64()),
-        ("together", pa.bool_()),
-    ]
+    {"passed": pa.int32(), "tests": pa.int32(), "error": pa.string(), "message": pa.string(), "test": pa.int32()}
+    | {"cpu_seconds": pa.float64(), "wall_seconds": pa.float64(), "together": pa.bool_()}
 )
 
 
@@ -63,12 +55,8 @@ class SandboxConfig:
 
     def limits(self) -> Limits:
         """The limits in the grader's form."""
-        return Limits(
-            cpu_seconds=self.cpu_seconds,
-            wall_seconds=self.wall_seconds,
-            memory_bytes=self.memory_mib * MEBIBYTE,
-            output_bytes=self.output_mib * MEBIBYTE,
-        )
+        memory, output = self.memory_mib * MEBIBYTE, self.output_mib * MEBIBYTE
+        return Limits(self.cpu_seconds, self.wall_seconds, memory, output_bytes=output)
 
     def sandbox(self) -> Sandbox:
         """The sandbox in the grader's form."""
@@ -89,20 +77,16 @@ class UnitTestGrader:
 
     problems: Mapping[str, Problem]
     config: SandboxConfig
-    known: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    known: dict[Program, Verdict] = field(default_factory=dict)
 
     def __call__(self, programs: Sequence[Program], folder: Path | None = None) -> list[Verdict]:
-        """Return the verdict on each program, in order.
-
-        Args:
-            programs: Programs of known problems.
-            folder: Where to cache verdicts, so that interrupted grading resumes.
+        """Return the verdict on each program, in order; `folder` caches them, so that interrupted grading resumes.
 
         Raises:
             ConfigError: A setting is invalid.
             DependencyError: The sandbox does not work here; no program was run.
         """
-        new = list(dict.fromkeys(program for program in programs if _key(program) not in self.known))
+        new = [program for program in dict.fromkeys(programs) if program not in self.known]
         shards = [new[start : start + SHARD] for start in range(0, len(new), SHARD)]
         with progress("grading", len(new), "programs") as bar:
             missing = []
@@ -112,7 +96,7 @@ class UnitTestGrader:
                 if cached is None:
                     missing.append((shard, path))
                 else:
-                    self._remember(shard, [Verdict(**row) for row in cached])
+                    self.known |= zip(shard, [Verdict(**row) for row in cached], strict=True)
                     bar.advance(len(shard))
             # A single call for all shards: otherwise workers would idle at the end of each one.
             with closing(self._grade([program for shard, _ in missing for program in shard])) as verdicts:
@@ -122,11 +106,8 @@ class UnitTestGrader:
                         graded.append(verdict)
                         bar.advance()
                     save_results(path, VERDICTS, graded)
-                    self._remember(shard, graded)
-        return [self.known[_key(program)] for program in programs]
-
-    def _remember(self, shard: Sequence[Program], verdicts: Sequence[Verdict]) -> None:
-        self.known.update(zip(map(_key, shard), verdicts, strict=True))
+                    self.known |= zip(shard, graded, strict=True)
+        return [self.known[program] for program in programs]
 
     def _grade(self, programs: Sequence[Program]) -> Generator[Verdict, None, None]:
         workers = self.config.workers or os.cpu_count() or 1
@@ -138,7 +119,3 @@ class UnitTestGrader:
             return None
         texts = [[self.problems[program.identity].key(), program.code] for program in shard]
         return cache_path(folder, [texts, self.config.keys()])
-
-
-def _key(program: Program) -> tuple[str, str]:
-    return program.identity, program.code
