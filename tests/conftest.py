@@ -106,9 +106,9 @@ def remembered_composition() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def bubblewrap() -> None:
     """Skip if the bubblewrap program itself does not work; if it does, the sandbox must work too."""
-    from gcsl_cli.tasks.code.sandbox.probe import working
+    from gcsl_cli.tasks.code.sandbox.probe import why_not
 
     trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
     if shutil.which("bwrap") is None or subprocess.run(trial, capture_output=True, check=False).returncode:
         pytest.skip("bwrap is missing or user namespaces are forbidden (sudo apt-get install bubblewrap)")
-    assert working().reason == ""
+    assert why_not() == ""

@@ -14,25 +14,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "accelerate",
-    "datasets",
-    "hydra-core",
-    "omegaconf",
-    "typer",
-    "pyarrow",
-    "alt-profanity-check",
+    *("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
+    *("hydra-core", "omegaconf", "typer", "pyarrow", "alt-profanity-check"),
 )
 # feature, module, how to install it
 OPTIONAL = (
-    (
-        "parallel runs (hydra/launcher=joblib)",
-        "hydra_plugins.hydra_joblib_launcher",
-        'pip install "gcsl-cli[joblib]"',
-    ),
+    ("parallel runs (hydra/launcher=joblib)", "hydra_plugins.hydra_joblib_launcher", 'pip install "gcsl-cli[joblib]"'),
     ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     ("development (make check)", "pytest", 'pip install "gcsl-cli[dev]"'),
     ("Weights & Biases (train.report_to=[wandb])", "wandb", "pip install wandb"),
@@ -43,15 +30,17 @@ GIGABYTE = 1e9
 
 def examine() -> dict[str, Any]:
     """Collect everything that `gcsl doctor` shows, as plain values; sizes in bytes."""
+    from gcsl_cli.data.artifacts import cache_dir
+    from gcsl_cli.tasks.code.sandbox.probe import why_not
+
+    reason = why_not()
     return {
         "versions": versions(),
         "devices": devices(),
-        "cache": folder(_cache_dir(), with_size=True),
+        "cache": folder(cache_dir(), with_size=True),
         "runs": folder(Path("runs").absolute(), with_size=False),
-        "sandbox": sandbox(),
-        "optional": [
-            {"part": part, "installed": _is_installed(module), "install": install} for part, module, install in OPTIONAL
-        ],
+        "sandbox": {"works": not reason, "reason": reason},
+        "optional": [{"part": part, "installed": _is_installed(name), "install": how} for part, name, how in OPTIONAL],
     }
 
 
@@ -89,14 +78,6 @@ def cpu_bf16(flags: set[str]) -> bool:
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def sandbox() -> dict[str, Any]:
-    """Check by running a program whether the sandbox for model-written code works here."""
-    from gcsl_cli.tasks.code.sandbox.probe import working
-
-    status = working()
-    return {"works": status.works, "reason": status.reason}
-
-
 def _cpu_flags() -> set[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -119,12 +100,6 @@ def folder(path: Path, *, with_size: bool) -> dict[str, Any]:
             entry.stat().st_size for entry in path.rglob("*") if entry.is_file() and not entry.is_symlink()
         )
     return found
-
-
-def _cache_dir() -> Path:
-    from gcsl_cli.data.artifacts import cache_dir
-
-    return Path(cache_dir())
 
 
 def _is_installed(module: str) -> bool:

@@ -63,6 +63,6 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_a_sandbox_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "working", lambda: probe.Status(False, "Install it with apt-get install bubblewrap."))
+    monkeypatch.setattr(probe, "why_not", lambda: "Install it with apt-get install bubblewrap.")
     lines = dict(doctor._lines(doctor.examine()))
     assert lines["sandbox"] == "does not work: Install it with apt-get install bubblewrap."

@@ -55,9 +55,8 @@ def bubblewrap(limits: Limits, readable: tuple[str, ...] = ()) -> Backend:
     A program sees the system libraries and the interpreter (read-only), an empty temporary folder and its own
     processes. The network, home folder, environment and repository are not reachable.
 
-    Args:
-        limits: `file_bytes` sizes the temporary folder; the interpreter inside sets the other limits.
-        readable: Extra read-only folders. Those named `site-packages` are added to the import path.
+    `limits.file_bytes` is the size of the temporary folder; the interpreter inside sets the other limits. `readable`
+    are extra read-only folders; those named `site-packages` are added to the import path.
     """
     folder, executable = interpreter()
     seccomp_filter = filter_program()
@@ -70,28 +69,27 @@ def bubblewrap(limits: Limits, readable: tuple[str, ...] = ()) -> Backend:
     command += ["--as-pid-1", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
-    command += ["--ro-bind", "/usr", "/usr", *_system_folders()]
+    command += ["--ro-bind", "/usr", "/usr"]
+    for path in map(Path, SYSTEM):
+        if path.is_symlink():
+            command += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            command += ["--ro-bind", str(path), str(path)]
     command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     command += ["--proc", "/proc", "--size", str(limits.file_bytes), "--tmpfs", "/tmp"]
     # Bubblewrap's own --dev adds terminals, which programs do not need, and mounts that slow down the start.
     for device in DEVICES:
         command += ["--dev-bind", device, device]
     command += ["--dir", "/dev/shm"]
-    for number, path in enumerate(mounts):
-        command += ["--ro-bind", f"{{folder{number}}}", path]
+    for number, mount in enumerate(mounts):
+        command += ["--ro-bind", f"{{folder{number}}}", mount]
     # The root file system is an unlimited tmpfs, so it must not be writable.
     command += ["--remount-ro", "/", "--chdir", "/tmp", "--info-fd", str(INFO_FD)]
     if seccomp_filter:
         command += ["--seccomp", str(FILTER_FD)]
     import_paths = [str(Path(text).resolve()) for text in readable if Path(text).name == "site-packages"]
-    return Backend(
-        "bubblewrap",
-        [*command, "--", str(executable)],
-        seccomp_filter,
-        reports_pid=True,
-        mounts=mounts,
-        import_paths=import_paths,
-    )
+    command += ["--", str(executable)]
+    return Backend("bubblewrap", command, seccomp_filter, reports_pid=True, mounts=mounts, import_paths=import_paths)
 
 
 def docker(limits: Limits, image: str, program: str = "docker") -> Backend:
@@ -119,13 +117,3 @@ def interpreter() -> tuple[Path, Path]:
     folder = Path(sys.base_prefix).resolve()
     versioned = folder / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     return folder, versioned if versioned.exists() else Path(sys.executable).resolve()
-
-
-def _system_folders() -> list[str]:
-    arguments = []
-    for path in map(Path, SYSTEM):
-        if path.is_symlink():
-            arguments += ["--symlink", str(path.readlink()), str(path)]
-        elif path.is_dir():
-            arguments += ["--ro-bind", str(path), str(path)]
-    return arguments

@@ -20,11 +20,8 @@ MESSAGE_CHARACTERS = 200
 # Allocations between garbage collections. At the interpreter's default of 700, imports take 10 % longer.
 GARBAGE = 10_000
 KINDS_BY_ERRNO = {
-    errno.EPERM: "forbidden",
-    errno.EACCES: "forbidden",
-    errno.EROFS: "forbidden",
-    errno.EFBIG: "disk",
-    errno.ENOSPC: "disk",
+    **dict.fromkeys((errno.EPERM, errno.EACCES, errno.EROFS), "forbidden"),
+    **dict.fromkeys((errno.EFBIG, errno.ENOSPC), "disk"),
     errno.EMFILE: "open files",
     errno.EAGAIN: "processes",
     errno.ENOMEM: "memory",
@@ -34,8 +31,7 @@ KINDS_BY_ERRNO = {
 def apply_limits(limits: tuple[float, int, int, int, int]) -> None:
     """Irrevocably limit this process and its children.
 
-    Args:
-        limits: CPU seconds, bytes of memory, bytes per file, open files, processes.
+    `limits` are CPU seconds, bytes of memory, bytes per file, open files, and processes.
     """
     import resource
 
@@ -70,14 +66,10 @@ def take_channel() -> tuple[int, int]:
 
 def kind_of(error: BaseException) -> str:
     """Classify an exception: a limit, "syntax", "import", "exit", or the name of its type."""
-    if isinstance(error, SyntaxError):
-        return "syntax"
-    if isinstance(error, ImportError):
-        return "import"
-    if isinstance(error, MemoryError):
-        return "memory"
-    if isinstance(error, SystemExit):
-        return "exit"
+    kinds = ((SyntaxError, "syntax"), (ImportError, "import"), (MemoryError, "memory"), (SystemExit, "exit"))
+    for base, kind in kinds:
+        if isinstance(error, base):
+            return kind
     if isinstance(error, OSError) and error.errno in KINDS_BY_ERRNO:
         return KINDS_BY_ERRNO[error.errno]
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):

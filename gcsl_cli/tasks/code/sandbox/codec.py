@@ -38,12 +38,8 @@ class BrokenFrameError(CodecError):
 def encode(value: object, *, limit: int = MAX_FRAME, iterators: bool = False) -> bytes:
     """Encode None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict or range.
 
-    Instances of subclasses are encoded as the plain base type.
-
-    Args:
-        value: The value to encode.
-        limit: Maximum number of bytes.
-        iterators: Whether to accept iterators, too, and encode their remaining values.
+    Instances of subclasses are encoded as the plain base type. With `iterators`, the remaining values of iterators are
+    encoded, too.
 
     Raises:
         OutsideError: A value has another type.
@@ -115,7 +111,8 @@ class _Encoder:
                 return self._items(tag, base.__iter__(value), depth)  # type: ignore[attr-defined]
         if issubclass(kind, dict):
             # dict.copy for the same reason. Keys and values alternate as items.
-            return self._items(b"d", _flat(dict.copy(value)), depth)  # type: ignore[arg-type]
+            pairs: dict[object, object] = dict.copy(value)  # type: ignore[arg-type]
+            return self._items(b"d", (part for pair in pairs.items() for part in pair), depth)
         if kind is range:
             return self._items(b"r", (value.start, value.stop, value.step), depth)  # type: ignore[attr-defined]
         if self.iterators and hasattr(kind, "__next__"):
@@ -132,11 +129,6 @@ class _Encoder:
             self.value(item, depth)
             count += 1
         out[start : start + 4] = _length(count)
-
-
-def _flat(pairs: dict[object, object]) -> "Iterable[object]":
-    for pair in pairs.items():
-        yield from pair
 
 
 def decode(data: bytes) -> "Any":
@@ -190,10 +182,6 @@ def _integer(data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-def _pairs(items: "list[Any]") -> "dict[Any, Any]":
-    return dict(zip(items[::2], items[1::2], strict=True))
-
-
 _COLLECTIONS: tuple[tuple[type, bytes], ...] = ((list, b"l"), (tuple, b"t"), (set, b"S"), (frozenset, b"Z"))
 _CONSTANTS: dict[int, object] = {ord("N"): None, ord("T"): True, ord("F"): False}
 _SHORT: "dict[int, Callable[[bytes], object]]" = {
@@ -210,7 +198,7 @@ _BUILDERS: "dict[int, Callable[[list[Any]], object]]" = {
     ord("t"): tuple,
     ord("S"): set,
     ord("Z"): frozenset,
-    ord("d"): _pairs,
+    ord("d"): lambda items: dict(zip(items[::2], items[1::2], strict=True)),
     ord("c"): lambda items: complex(*items),
     ord("r"): lambda items: range(*items),
     ord("g"): iter,

@@ -92,15 +92,9 @@ def grade(
 ) -> Generator[Verdict, None, None]:
     """Yield the verdicts in the order of the programs, as they become available.
 
-    A program that hits the wall limit with little CPU time used, because the machine was busy, is rerun once while no
-    other program runs.
-
-    Args:
-        programs: The programs; a generator is consumed at most `AHEAD` programs per worker in advance.
-        problems: Problems by identity.
-        workers: Number of programs to run in parallel.
-        limits: Limits of each program.
-        sandbox: The sandbox to use.
+    At most `workers` programs run in parallel, and `programs` may be a generator, which is consumed at most `AHEAD`
+    programs per worker in advance. A program that hits the wall limit with little CPU time used, because the machine
+    was busy, is rerun once while no other program runs.
 
     Raises:
         ConfigError: `workers` is below 1, or a program belongs to an unknown problem.

@@ -9,7 +9,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one program across all of its tests.
+    """Limits of one program across all of its tests; too low ones for an interpreter to start raise `ConfigError`.
 
     Memory means address space and is limited per process. A program that starts `processes` processes can therefore use
     up to `processes` times `memory_bytes`, plus `file_bytes` of temporary files.
@@ -28,22 +28,7 @@ class Limits:
     """Maximum total size of the program's encoded answers."""
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigError: A limit is too low for an interpreter to start.
-        """
-        minimums = {
-            "cpu_seconds": 0.1,
-            "wall_seconds": 0.1,
-            "memory_bytes": 64 * MEBIBYTE,
-            "file_bytes": 4096,
-            "open_files": 16,
-            "processes": 1,
-            "output_bytes": 1024,
-        }
-        for name, minimum in minimums.items():
-            if not getattr(self, name) >= minimum:
-                raise ConfigError(
-                    f"{name}={getattr(self, name)} is too small for a sandbox; allowed: {minimum} or more."
-                )
+        minimums = {"cpu_seconds": 0.1, "wall_seconds": 0.1, "memory_bytes": 64 * MEBIBYTE, "file_bytes": 4096}
+        for name, minimum in (minimums | {"open_files": 16, "processes": 1, "output_bytes": 1024}).items():
+            if not (value := getattr(self, name)) >= minimum:
+                raise ConfigError(f"{name}={value} is too small for a sandbox; allowed: {minimum} or more.")

@@ -42,12 +42,9 @@ def sources() -> dict[str, str]:
 
 
 def payload(texts: dict[str, str], role: str, *, same_interpreter: bool = True) -> bytes:
-    """Build the bytes that an interpreter started with `BOOT` reads first.
+    """Build the bytes that an interpreter started with `BOOT` reads first, from `sources` and a role of `MODULES`.
 
-    Args:
-        texts: The result of `sources`.
-        role: "candidate", "tester" or "together".
-        same_interpreter: Whether it runs the same Python version, so that it can be sent compiled code.
+    Only the `same_interpreter`, an interpreter of this Python version, can be sent compiled code.
     """
     named = [(f"{PACKAGE}.{name}", texts[name]) for name in MODULES[role]]
     main = f"{PACKAGE}.{role}"

@@ -1,10 +1,8 @@
 """Check whether the sandbox works on this machine by running a program in it."""
 
-from dataclasses import dataclass
-
 from gcsl_cli.errors import DependencyError, GcslError
-from gcsl_cli.tasks.code.sandbox.backends import Kind, Sandbox
-from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
+from gcsl_cli.tasks.code.sandbox.backends import Sandbox
+from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, grade
 from gcsl_cli.tasks.code.sandbox.limits import Limits
 from gcsl_cli.tasks.code.sandbox.worker_client import INSTALL
 
@@ -31,33 +29,24 @@ _REMEDY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Whether the sandbox works and, if not, why and how to fix it."""
+def why_not(sandbox: Sandbox | None = None) -> str:
+    """Why the sandbox does not work and how to fix it, from running a program that tries to exceed its process limit.
 
-    works: bool
-    reason: str = ""
-
-
-def working(sandbox: Sandbox | None = None) -> Status:
-    """Run a program that tries to exceed its process limit."""
+    Empty if the sandbox works.
+    """
     chosen = sandbox or Sandbox()
     problem = Problem("probe", _TESTS, "started")
     limits = Limits(cpu_seconds=10, wall_seconds=60, processes=8)
     try:
         (verdict,) = grade([Program("probe", _PROGRAM)], {"probe": problem}, limits=limits, sandbox=chosen)
     except GcslError as error:
-        return Status(False, str(error))
-    return _status(chosen.kind, verdict)
-
-
-def _status(kind: Kind, verdict: Verdict) -> Status:
-    if verdict.solved or (kind == "rlimit" and verdict.passed):
-        return Status(True)
+        return str(error)
+    if verdict.solved or (chosen.kind == "rlimit" and verdict.passed):
+        return ""
     if verdict.passed:
-        return Status(False, f"task.sandbox.kind={kind} does not limit the number of processes here")
+        return f"task.sandbox.kind={chosen.kind} does not limit the number of processes here"
     detail = f"{verdict.error} {verdict.message}".strip()
-    return Status(False, f"task.sandbox.kind={kind} cannot run a trivial program here ({detail}). {_REMEDY}")
+    return f"task.sandbox.kind={chosen.kind} cannot run a trivial program here ({detail}). {_REMEDY}"
 
 
 def require(sandbox: Sandbox | None = None) -> None:
@@ -66,6 +55,5 @@ def require(sandbox: Sandbox | None = None) -> None:
     Raises:
         DependencyError: It does not work; the message says how to install it.
     """
-    status = working(sandbox)
-    if not status.works:
-        raise DependencyError(f"{status.reason}. No program was run.")
+    if reason := why_not(sandbox):
+        raise DependencyError(f"{reason}. No program was run.")

@@ -59,13 +59,7 @@ class Process:
     """A sandboxed interpreter that first reads its own code from standard input."""
 
     def __init__(self, backend: Backend, command: list[str], code: bytes) -> None:
-        """Start the sandbox.
-
-        Args:
-            backend: The kind of sandbox.
-            command: The complete command line.
-            code: The result of `payload`, sent in front of the first frame.
-        """
+        """Start the sandbox with a complete command line; its code (see `payload`) is sent before the first frame."""
         self.backend = backend
         self.name = f"gcsl-{os.getpid()}-{os.urandom(6).hex()}"
         command = [part.replace(NAME, self.name) for part in command]
@@ -116,8 +110,7 @@ class Process:
     def receive(self, limit: int) -> bytes | None:
         """Return the next frame, or None while it is incomplete; call again once there is more to read.
 
-        Args:
-            limit: Maximum total size of this sandbox's frames in bytes; nothing beyond it is read.
+        `limit` is the maximum total size of this sandbox's frames in bytes; nothing beyond it is read.
 
         Raises:
             TooLargeError: The sandbox sends more.

@@ -35,15 +35,10 @@ class TestScope:
 
 
 class Suite:
-    """Compiled tests of one problem."""
+    """Compiled tests of one problem: a single text that defines `check(candidate)`, or one text per test."""
 
     def __init__(self, setup: str, tests: Sequence[str], entry: str) -> None:
-        """Compile the tests.
-
-        Args:
-            setup: Code to run before the tests, such as helper functions from the prompt.
-            tests: A single text that defines `check(candidate)`, or one text per test.
-            entry: Name of the function under test.
+        """Compile the setup, which is run before the tests, and the tests of the function `entry`.
 
         Raises:
             SyntaxError: The setup or a test is not valid Python.

@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from gcsl_cli.tasks.code.sandbox.codec import (
@@ -46,10 +46,6 @@ class Outcome:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     together: bool = False
-
-    def values(self) -> tuple[object, ...]:
-        """The fields as a tuple."""
-        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 class Worker:
@@ -219,7 +215,7 @@ def main() -> None:
     write_frame(1, encode(("started", "")))
     while (frame := read_frame(0)) is not None:
         try:
-            write_frame(1, encode(worker.grade(decode(frame)).values()))
+            write_frame(1, encode(astuple(worker.grade(decode(frame)))))
         except OSError as error:
             write_frame(1, encode(("failed", str(error))))
     worker.close()
