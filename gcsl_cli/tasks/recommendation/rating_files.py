@@ -14,7 +14,7 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
 from gcsl_cli.data.arrays import Floats
-from gcsl_cli.data.input_files import Place
+from gcsl_cli.data.input_files import Place, is_number
 from gcsl_cli.errors import ConfigError, DataError, did_you_mean, listed
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
@@ -40,12 +40,9 @@ def rating_files(path: Path) -> list[Path]:
 
 
 def read_blocks(path: Path, names: Sequence[str], key: str) -> Iterator[Block]:
-    """Yield the named columns block by block, as text (Parquet: in the file's own types).
+    """Yield the columns `names` in this order, block by block, as text (Parquet: in the file's own types).
 
-    Args:
-        path: the file.
-        names: the columns to read, in the order to return them.
-        key: config key of the names, for error messages.
+    `key` is the config key of the names, for error messages.
 
     Raises:
         ConfigError: a column does not exist.
@@ -63,12 +60,7 @@ def read_blocks(path: Path, names: Sequence[str], key: str) -> Iterator[Block]:
 def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: bool = False) -> Floats:
     """Convert a column to numbers, shape `(rows,)`. With `missing`, empty values are allowed and become NaN.
 
-    Args:
-        column: a column of a block.
-        name: its name, for error messages.
-        path: the file, for error messages.
-        first: line number of the block's first row, for error messages.
-        missing: allow empty values.
+    The name, the file and the line number of the block's `first` row are for error messages.
 
     Raises:
         DataError: a value is not a number; the message has its line.
@@ -81,7 +73,7 @@ def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: boo
         values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
         for index, value in enumerate(column.to_pylist()):
-            if value is not None and not _is_number(value):
+            if value is not None and not is_number(value):
                 raise DataError(f"{Place(path, first + index)}: {name} is {value!r}. Expected a number.") from None
         raise
     wrong = ~np.isfinite(values) if not missing else np.isinf(values)
@@ -90,14 +82,6 @@ def numbers(column: pa.Array, name: str, path: Path, first: int, *, missing: boo
         shown = "missing" if column[index].as_py() is None else f"{values[index]}"
         raise DataError(f"{Place(path, first + index)}: {name} is {shown}. Expected a number.")
     return np.asarray(values, dtype=np.float64)
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _delimited(path: Path, names: Sequence[str], key: str, delimiter: str) -> Iterator[Block]:
@@ -110,9 +94,8 @@ def _delimited(path: Path, names: Sequence[str], key: str, delimiter: str) -> It
     _check_names(available, names, path, key)
     # Columns are read by position, because names in the header may be quoted or carry a type.
     chosen = [str(available.index(name)) for name in names]
-    reading = pv.ReadOptions(
-        use_threads=False, block_size=BLOCK, skip_rows=1, column_names=[str(index) for index in range(len(available))]
-    )
+    places = [str(index) for index in range(len(available))]
+    reading = pv.ReadOptions(use_threads=False, block_size=BLOCK, skip_rows=1, column_names=places)
     parsing = pv.ParseOptions(delimiter=delimiter, quote_char='"' if delimiter == "," else False)
     types = dict.fromkeys(chosen, pa.string())
     converting = pv.ConvertOptions(column_types=types, include_columns=list(types))
