@@ -67,14 +67,10 @@ def read_graded(
     identify: Callable[[str], str],
     reject: Callable[[str], object],
 ) -> GradedFile:
-    """Read all usable rows.
+    """Read all usable rows of files that share their columns, in order.
 
-    Args:
-        files: in reading order; all have the same columns.
-        config: configured column names.
-        scale: lowest and highest valid grade.
-        identify: maps a prompt to its identity.
-        reject: receives a JSON line for each row that cannot be used.
+    `scale` are the lowest and highest valid grade, `identify` maps a prompt to its identity, and `reject` gets a JSON
+    line for each row that cannot be used.
     """
     sample = first_values(files)
     columns = find_columns(sample, config, files[0].name)

@@ -123,11 +123,7 @@ class FeedbackTask(Task):
         return [Prompt(id_, tests["prompt"][first[id_]].as_py(), "test") for id_ in chosen]
 
     def rollouts_planned(self) -> int:
-        """Check the settings; nothing is sampled.
-
-        Raises:
-            ConfigError: a setting cannot be used.
-        """
+        """Check the settings; nothing is sampled."""
         self._check()
         return 0
 

@@ -50,15 +50,10 @@ def make_case(log: RatingLog, user: int, held_out: HeldOut, negatives: int | Non
 def ranking_metrics(
     cases: Sequence[Case], scores: Sequence[Floats], liked: float
 ) -> tuple[dict[str, PerPrompt], Floats]:
-    """Rank each user's held-out titles among the negatives.
+    """Rank each user's held-out titles among the negatives, and return the rating of the top-ranked one, `(users,)`.
 
-    Args:
-        cases: the users.
-        scores: scores to rank each user's candidates by, held-out titles first, `(candidates,)`.
-        liked: lowest rating of a held-out title that counts as liked.
-
-    Returns:
-        The metrics, and the rating of each user's top-ranked held-out title, `(users,)`.
+    `scores` are those of each user's candidates, held-out titles first, `(candidates,)`; `liked` is the lowest rating
+    of a held-out title that counts as liked.
     """
     values: dict[str, list[float]] = {}
     liked_hits: list[tuple[float, float]] = []
@@ -82,14 +77,8 @@ def ranking_metrics(
 def baseline_scores(log: RatingLog, training: Ints, cases: Sequence[Case], held_out: int) -> dict[str, list[Floats]]:
     """Score the candidates of each user by chance, popularity and, if implicit is installed, item-kNN.
 
-    Args:
-        log: all ratings.
-        training: indices of the training ratings.
-        cases: the users and their candidates.
-        held_out: number of each user's last ratings that must not be used.
-
-    Returns:
-        Scores per baseline and user, `(candidates,)`.
+    Baselines know the ratings with the indices `training`, but not the last `held_out` ratings of a user. Returns the
+    scores per baseline and user, `(candidates,)`.
     """
     popularity = np.bincount(log.items[training], minlength=len(log.titles)).astype(np.float64)
     scores = {

@@ -19,17 +19,12 @@ from gcsl_cli.tasks.recommendation.rating_log import RatingLog
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Number of each user's last ratings held out for testing, and before those for validation."""
+    """Number of each user's last ratings held out for testing, and before those for validation; at least 1 of each."""
 
     test: int
     validation: int
 
     def __post_init__(self) -> None:
-        """Check the counts.
-
-        Raises:
-            ConfigError: one of them is below 1.
-        """
         for key in ("test", "validation"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"task.{key}_items={getattr(self, key)}: must be at least 1.")

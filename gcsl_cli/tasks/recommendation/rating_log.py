@@ -77,10 +77,7 @@ class Titles:
 def read_titles(path: Path, columns: ItemColumns, renamed: Mapping[str, str | None]) -> Titles:
     """Read the titles of items.
 
-    Args:
-        path: CSV, tab-separated or Parquet file.
-        columns: its column names.
-        renamed: replacements for titles in the file; None leaves the item without a title.
+    `renamed` replaces titles in the file; None leaves the item without a title.
 
     Raises:
         ConfigError: a column does not exist.
@@ -134,15 +131,11 @@ def read_log(
     fewest: int,
     newest: bool = True,
 ) -> RatingLog:
-    """Read the ratings of one or more files.
+    """Read the ratings of one or more files, in this order.
 
-    Args:
-        files: in reading order.
-        columns: their column names.
-        titles: titles of the items; None if the files of ratings have a title column.
-        scale: lowest and highest rating.
-        fewest: minimum number of ratings per user.
-        newest: count only a user's newest rating of each title.
+    `titles` are those of the items, None if the files of ratings have a title column. `scale` are the lowest and
+    highest rating, `fewest` is the minimum number of ratings per user. With `newest`, only the newest rating of a title
+    by a user counts.
 
     Raises:
         ConfigError: a column does not exist.
@@ -157,7 +150,8 @@ def read_log(
         for line, block in read_blocks(path, [columns.user, columns.item, columns.rating, *optional], "task.columns"):
             _check_present(block[0], columns.user, path, line)
             _check_present(block[1], columns.item, path, line)
-            user = _user_indices(block[0], users)
+            # Users are numbered in order of first appearance.
+            user = _encoded(block[0], lambda user: users.setdefault(user, len(users)))
             rating = numbers(block[2], columns.rating, path, line).astype(np.float32)
             _check_scale(rating, scale, columns.rating, path, line)
             time = np.zeros(len(user))
@@ -202,11 +196,6 @@ def _last_of_each(user: NDArray[np.int32], item: NDArray[np.int32]) -> Bools:
     same = (user[order][1:] == user[order][:-1]) & (item[order][1:] == item[order][:-1])
     last[order[:-1][same]] = False
     return last
-
-
-def _user_indices(column: pa.Array, known: dict[str, int]) -> NDArray[np.int32]:
-    """Number users in order of first appearance; new ones are added to `known`."""
-    return _encoded(column, lambda user: known.setdefault(user, len(known)))
 
 
 def _title_indices(item: pa.Array, title: pa.Array | None, titles: Titles) -> NDArray[np.int32]:

@@ -8,7 +8,6 @@ With `answer=title`, the goal says whether the user will like the title, and Bay
      "split": "train", ...}
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,8 +44,6 @@ QUESTION = (
     "Given the user's preference and unpreference, identify whether the user will like the target movie by answering "
     '"Yes." or "No.".\n{preferences}\nWhether the user will like the target movie "{title}"?'
 )
-
-log = logging.getLogger("gcsl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +111,7 @@ class TallrecTask(Task):
         return [Prompt(f"test-{index:04d}", self._prompt(s), "test") for index, s in enumerate(self._splits["test"])]
 
     def rollouts_planned(self) -> int:
-        """Check the settings; nothing is sampled.
-
-        Raises:
-            ConfigError: `answer` is unknown.
-        """
+        """Check the settings; nothing is sampled."""
         if self.answer not in ANSWERS:
             raise ConfigError(f"task.answer={self.answer}: unknown. Allowed: {', '.join(ANSWERS)}.")
         return 0
@@ -189,18 +182,16 @@ class TallrecTask(Task):
 
     @cached_property
     def _splits(self) -> dict[str, list[Sequence10]]:
-        last = sequences(self._log())[-SEQUENCES:]
+        items, ratings = (resolve(uri, sha256=self.sha256) for uri in (self.items, self.ratings))
+        titles = read_titles(items, ItemColumns("item_id", "movie_title", "release_year"), self.titles)
+        log = read_log([ratings], RatingColumns(), titles, (1.0, 5.0), fewest=1, newest=False)
+        last = sequences(log)[-SEQUENCES:]
         if len(last) < SEQUENCES:
             raise DataError(
                 f"{self.ratings}: {len(last)} sequences of {HISTORY} ratings and a target; the protocol needs "
                 f"{SEQUENCES}."
             )
         return {"train": last[:TRAIN], "validation": last[TRAIN:VALIDATION], "test": last[VALIDATION:]}
-
-    def _log(self) -> RatingLog:
-        items, ratings = (resolve(uri, sha256=self.sha256) for uri in (self.items, self.ratings))
-        titles = read_titles(items, ItemColumns("item_id", "movie_title", "release_year"), self.titles)
-        return read_log([ratings], RatingColumns(), titles, (1.0, 5.0), fewest=1, newest=False)
 
 
 def sequences(ratings: RatingLog) -> list[Sequence10]:

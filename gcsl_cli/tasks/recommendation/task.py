@@ -104,11 +104,7 @@ class RecommendationTask(Task):
         return [Prompt(id_, texts[id_], "test") for id_ in sorted(texts)]
 
     def rollouts_planned(self) -> int:
-        """Check the settings; nothing is sampled.
-
-        Raises:
-            ConfigError: a setting cannot be used.
-        """
+        """Check the settings; nothing is sampled."""
         low, high = self.scale if len(self.scale) == 2 else (1.0, 0.0)
         if not low < high:
             raise ConfigError(f"task.scale={self.scale}: expected the lowest and highest rating, for example [1,5].")
