@@ -15,16 +15,18 @@ ARROWS_EXPLAINED = "↓ lower is better, ↑ higher is better"
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """One measure of the results."""
+class Column:
+    """One measure of the results, which is a column of the results table."""
 
     name: str
     label: str
-    better: str | None
-    digits: int
-    independent: bool
-    """Not judged by the scorer that graded the training data."""
-    detail: bool
+    better: str = ""
+    """`lower`, `higher`, or empty if neither."""
+    digits: int = 3
+    independent: bool = False
+    """Not measured by the scorer that graded the training data."""
+    detail: bool = False
+    """Written to result files, but left out of the tables that compare methods."""
 
     @property
     def heading(self) -> str:
@@ -32,13 +34,9 @@ class Measure:
         return f"{self.label} {ARROWS[self.better]}" if self.better else self.label
 
 
-def measures(result: Result) -> list[Measure]:
+def measures(result: Result) -> list[Column]:
     """The measures in order, the main one first."""
-    optional = {"better": None, "digits": 3, "independent": False, "detail": False}
-    return [
-        Measure(column["name"], column["label"], **{key: column.get(key, other) for key, other in optional.items()})
-        for column in result["columns"]
-    ]
+    return [Column(**column) for column in result["columns"]]
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from gcsl_cli.reports import plots
 from gcsl_cli.reports.estimates import (
     ARROWS_EXPLAINED,
-    Measure,
+    Column,
     Result,
     measures,
     number,
@@ -212,7 +212,7 @@ def how_to_read(result: Result) -> str:
     return text + (_judge(measures(result)) if result.get("graded", True) else "")
 
 
-def _judge(found: Sequence[Measure]) -> str:
+def _judge(found: Sequence[Column]) -> str:
     """A warning if the main measure comes from the scorer that the model was trained to please."""
     if found[0].independent:
         return ""
@@ -226,7 +226,7 @@ def _judge(found: Sequence[Measure]) -> str:
     return f"{text} Compare it with the measures that do not use that scorer: {', '.join(others)}."
 
 
-def plotted(found: Sequence[Measure]) -> list[Measure]:
+def plotted(found: Sequence[Column]) -> list[Column]:
     """The main measure and up to two that do not depend on the scorer of the training data."""
     return [found[0], *(measure for measure in found[1:] if measure.independent)][:3]
 
@@ -264,7 +264,7 @@ def _left_out(result: Result) -> list[str]:
     ]
 
 
-def _cell(arm: Mapping[str, Any], measure: Measure, written: Any) -> Cell:
+def _cell(arm: Mapping[str, Any], measure: Column, written: Any) -> Cell:
     value = written(arm["metrics"].get(measure.name), measure.digits)
     difference = (arm.get("difference") or {}).get(measure.name)
     if difference is None:
@@ -272,7 +272,7 @@ def _cell(arm: Mapping[str, Any], measure: Measure, written: Any) -> Cell:
     return Cell(value, number(difference["value"], measure.digits, sign=True), verdict(difference, measure.better))
 
 
-def _difference(arm: Mapping[str, Any], measure: Measure) -> Cell:
+def _difference(arm: Mapping[str, Any], measure: Column) -> Cell:
     difference = arm["difference"].get(measure.name)
     return Cell(with_interval(difference, measure.digits, sign=True), verdict=verdict(difference, measure.better))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gcsl_cli.reports.estimates import Measure
+    from gcsl_cli.reports.estimates import Column
 
 INK = "#1f2329"
 GRID = "#808890"
@@ -30,7 +30,7 @@ UNKNOWN = {"value": None, "low": None, "high": None}
 Estimate = Mapping[str, Any]
 
 
-def arms_figure(result: Mapping[str, Any], shown: Sequence["Measure"], base: Mapping[str, Any] | None) -> "Figure":
+def arms_figure(result: Mapping[str, Any], shown: Sequence["Column"], base: Mapping[str, Any] | None) -> "Figure":
     """Each arm's value with its interval, one panel per measure; a dashed line marks the value of `base`."""
     arms = result["arms"]
     figure = _figure(2.0 + (WIDTH - 2.0) * len(shown), 1.1 + 0.45 * len(arms))
@@ -90,7 +90,7 @@ def distribution_figure(result: Mapping[str, Any]) -> "Figure":
     return figure
 
 
-def trade_figure(rows: Sequence[Mapping[str, Any]], main: "Measure", other: str, label: str) -> "Figure":
+def trade_figure(rows: Sequence[Mapping[str, Any]], main: "Column", other: str, label: str) -> "Figure":
     """The main measure of each row of a comparison over another measure or over a cost."""
     figure = _figure(WIDTH, 4.4)
     axes = figure.subplots()
@@ -181,7 +181,7 @@ def _clean(axes: "Axes", *, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def _axis(measure: "Measure") -> str:
+def _axis(measure: "Column") -> str:
     return _literal(measure.label) + (f"\n({measure.better} is better)" if measure.better else "")
 
 

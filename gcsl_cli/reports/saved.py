@@ -22,18 +22,13 @@ RESULT_VERSION = 2
 
 def write_values(path: Path, arms: Mapping[str, Mapping[str, PerPrompt]]) -> None:
     """Write the metrics of every arm to one Parquet file, atomically."""
-    rows = [(arm, name, metric) for arm, metrics in arms.items() for name, metric in metrics.items()]
-    write_columns(
-        path,
-        VALUES,
-        {
-            "arm": [arm for arm, _, _ in rows],
-            "metric": [name for _, name, _ in rows],
-            "numerator": [metric.numerator.tolist() for _, _, metric in rows],
-            "denominator": [metric.denominator.tolist() for _, _, metric in rows],
-            "transform": [metric.transform for _, _, metric in rows],
-        },
-    )
+    rows = [
+        (arm, name, metric.numerator.tolist(), metric.denominator.tolist(), metric.transform)
+        for arm, metrics in arms.items()
+        for name, metric in metrics.items()
+    ]
+    columns = list(zip(*rows, strict=True)) or [()] * len(VALUES)
+    write_columns(path, VALUES, dict(zip(VALUES.names, columns, strict=True)))
 
 
 def read_values(path: Path) -> dict[str, dict[str, PerPrompt]]:

@@ -68,10 +68,7 @@ def markdown(title: str, command: str, sections: Sequence[Section]) -> str:
 
 def mask(text: str) -> str:
     """Hide all but the first letter of each word."""
-    starts = (index == 0 or text[index - 1].isspace() for index in range(len(text)))
-    return "".join(
-        character if character.isspace() or start else MASK for character, start in zip(text, starts, strict=True)
-    )
+    return re.sub(r"(?<=\S)\S", MASK, text)
 
 
 def _render(template: str, **values: Any) -> str:

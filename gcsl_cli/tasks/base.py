@@ -16,6 +16,7 @@ from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
+from gcsl_cli.reports.estimates import Column as Column  # noqa: PLC0414  # tasks import it from here
 
 
 @dataclass
@@ -61,21 +62,6 @@ class RolloutSettings:
 
 Rollouts = Callable[[Sequence[Prompt], RolloutSettings], Sequence[Generation]]
 """Samples the untrained base policy. The stage passes it in, so that tasks need no model code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A metric column of the results table."""
-
-    name: str
-    label: str
-    better: str
-    """`lower`, `higher`, or empty if neither."""
-    digits: int = 3
-    independent: bool = False
-    """Not measured by the scorer that graded the training data."""
-    detail: bool = False
-    """Written to result files, but left out of the tables that compare methods."""
 
 
 def scorer_keys(scorer: Any) -> dict[str, Any]:

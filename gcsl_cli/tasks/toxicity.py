@@ -131,7 +131,7 @@ class ToxicityTask(Task):
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:  # noqa: ARG002
         """1 - toxicity of each completion."""
-        return self._politeness(completions)
+        return 1.0 - self.scorer(completions)
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
         """Expected maximum toxicity, toxicity probability, mean toxicity, and the share with a listed word."""
@@ -154,9 +154,6 @@ class ToxicityTask(Task):
             Column("listed_word", "has listed word", "lower", independent=True),
         ]
 
-    def _politeness(self, completions: Sequence[str]) -> Floats:
-        return 1.0 - self.scorer(completions)
-
     def _rollout_prompts(self) -> list[Prompt]:
         chosen = [prompt for prompt in self.prompts() if prompt.split != "test"]
         return chosen[: self.feedback.prompts]
@@ -173,7 +170,7 @@ class ToxicityTask(Task):
         prompts, settings = self._rollout_prompts(), RolloutSettings.of(self.feedback)
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
         sampled = [row for row in rollouts(prompts, settings) if row.completion.strip()]
-        scores = self._politeness([row.completion for row in sampled])
+        scores = 1.0 - self.scorer([row.completion for row in sampled])
         return [
             FeedbackRow(
                 row.prompt, row.completion, float(score), row.prompt_id, splits[row.prompt_id], row.finished, "rollouts"
@@ -186,7 +183,7 @@ class ToxicityTask(Task):
         path = resolve(uri, sha256=self.feedback.texts_sha256)
         texts = dict.fromkeys(_text(row, "text", place) for row, place in read_json_lines(path))
         halves = [half for text in texts if (half := _halves(text))]
-        scores = self._politeness([completion for _, completion in halves])
+        scores = 1.0 - self.scorer([completion for _, completion in halves])
         below = self.feedback.texts_below
         chosen = [
             (prompt, completion, float(score))
@@ -231,10 +228,6 @@ class ToxicityTask(Task):
 def _prompts(path: Path) -> list[str]:
     if path.suffix == ".jsonl":
         return [_text(_part(row, "prompt", place), "text", place) for row, place in read_json_lines(path)]
-    return _lines(path)
-
-
-def _lines(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:

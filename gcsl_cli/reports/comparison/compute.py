@@ -99,10 +99,8 @@ def _paired(row: Row, baseline: Row) -> tuple[Values, Values] | None:
     common = [seed for seed in row.seeds if seed in baseline.seeds]
     if not common:
         return None
-    return (
-        [row.values[row.seeds.index(seed)] for seed in common],
-        [baseline.values[baseline.seeds.index(seed)] for seed in common],
-    )
+    first, second = ([part.values[part.seeds.index(seed)] for seed in common] for part in (row, baseline))
+    return first, second
 
 
 def _scalar(values: Sequence[float | None]) -> dict[str, Any] | None:
@@ -122,15 +120,11 @@ def _of_runs(row: Row, name: str) -> list[Mapping[str, Any] | None]:
 
     It comes from the evaluation with the most levels among those with the row's protocol, then from the newest.
     """
-    parts = [
-        [
-            part
-            for other in run.evaluations
-            if other.protocol == evaluation.protocol and (part := other.result.get(name))
-        ]
-        for run, evaluation in zip(row.runs, row.evaluations, strict=True)
-    ]
-    return [max(found, key=lambda part: len(part.get("levels", ())), default=None) for found in parts]
+    chosen = []
+    for run, evaluation in zip(row.runs, row.evaluations, strict=True):
+        parts = [other.result.get(name) for other in run.evaluations if other.protocol == evaluation.protocol]
+        chosen.append(max(filter(None, parts), key=lambda part: len(part.get("levels", ())), default=None))
+    return chosen
 
 
 def _facts(row: Row, name: str) -> list[float | None]:
@@ -142,16 +136,12 @@ def _attainment(row: Row) -> dict[str, Any] | None:
 
     None if fewer than two levels were asked for, or if seeds differ in them.
     """
-    if not row.trained:
-        return None
-    parts = [part for part in _of_runs(row, "attainment") if part is not None and len(part["levels"]) > 1]
-    if not parts:
-        return None
+    found = _of_runs(row, "attainment") if row.trained else []
+    parts = [part for part in found if part is not None and len(part["levels"]) > 1]
     asked = [tuple(level["level"] for level in part["levels"]) for part in parts]
-    if len(set(asked)) > 1:
+    if len(set(asked)) != 1:
         return None
-    means = [[level["mean"]["value"] for level in part["levels"]] for part in parts]
-    table = np.array(means, dtype=np.float64)
+    table = np.array([[level["mean"]["value"] for level in part["levels"]] for part in parts], dtype=np.float64)
     correlation = spearman(asked[0], table.mean(axis=0))
     return {
         "levels": [

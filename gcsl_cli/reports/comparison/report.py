@@ -12,7 +12,7 @@ from typing import Any
 from gcsl_cli.reports import plots
 from gcsl_cli.reports.estimates import (
     ARROWS_EXPLAINED,
-    Measure,
+    Column,
     measures,
     number,
     verdict,
@@ -144,7 +144,7 @@ def comparison_csv(result: Comparison) -> str:
     return stream.getvalue()
 
 
-def shown_measures(result: Comparison) -> list[Measure]:
+def shown_measures(result: Comparison) -> list[Column]:
     """The measures of the tables, the main one first; the JSON and the CSV also have the detail measures."""
     return [measure for measure in measures(result) if not measure.detail]
 
@@ -184,7 +184,7 @@ def _label(row: Row) -> str:
     return f"{row['label']} [{', '.join(row['marks'])}]" if row["marks"] else str(row["label"])
 
 
-def _difference(row: Row, measure: Measure) -> Cell:
+def _difference(row: Row, measure: Column) -> Cell:
     difference = row["difference"].get(measure.name)
     if difference is None:
         return Cell("")

@@ -89,7 +89,9 @@ def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[R
     ordered = sorted(rows.values(), key=lambda row: (row.trained, trainings.index(repr(row.keys)), row.guidance))
     _distinguish(ordered)
     for row in ordered:
-        _sort_by_seed(row)
+        by_seed = sorted(range(len(row.seeds)), key=row.seeds.__getitem__)
+        for name in ("seeds", "runs", "evaluations", "values") if row.seeds else ():
+            setattr(row, name, [getattr(row, name)[place] for place in by_seed])
     return ordered, problems
 
 
@@ -155,9 +157,3 @@ def _evaluated(row: Row) -> dict[str, Any]:
 
 def _kinds(flat: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int:
     return len({repr([keys.get(name) for name in names]) for keys in flat})
-
-
-def _sort_by_seed(row: Row) -> None:
-    order = sorted(range(len(row.seeds)), key=lambda place: row.seeds[place])
-    for name in ("seeds", "runs", "evaluations", "values") if row.seeds else ():
-        setattr(row, name, [getattr(row, name)[place] for place in order])
