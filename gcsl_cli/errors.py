@@ -79,7 +79,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def first_line(error: BaseException, limit: int = 200) -> str:
+def first_line(error: BaseException, limit: int | None = 200) -> str:
     """The first line of an error's message without its full stop, or the name of its class if it has no message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:limit].rstrip(".") if lines else type(error).__name__

@@ -91,8 +91,7 @@ def compare(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[FOLDER|GLOB|KEY=VALUE]...", show_default=False)] = None,
     *,
     baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", "-b", metavar="ROW", help="Row to compare against, base by default."),
+        str | None, typer.Option("--baseline", "-b", metavar="ROW", help="Row to compare against, base by default.")
     ] = None,
     form: Annotated[
         str, typer.Option("--format", "-f", metavar="table|markdown|csv|latex", help="Output format.")
@@ -136,7 +135,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         if code == INTERRUPTED:  # Typer turns an interrupt into an exit code
             code = _interrupted()
     except BrokenPipeError:
-        _close_quietly()
+        # Redirect stdout to null, so that Python does not fail when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except (KeyboardInterrupt, typer.Abort):
         code = _interrupted()
@@ -151,21 +151,12 @@ def _interrupted() -> int:
 
 
 def _failed(error: Exception, *, as_json: bool) -> int:
-    code, message = _usage(error) or explain(error)
+    # Usage errors of Typer are recognized by their shape: their class has moved between versions.
+    usage: Any = getattr(error, "format_message", None)
+    code, message = (2, f"{usage()} See gcsl --help.") if callable(usage) else explain(error)
     console.log.error(message)
     if as_json:
         from gcsl_cli.cli.results import failure_document, write_json
 
         write_json(failure_document(message, code), sys.stdout)
     return code
-
-
-def _usage(error: Exception) -> tuple[int, str] | None:
-    """Recognize a usage error of Typer by its shape: its class has moved between versions."""
-    format_message: Any = getattr(error, "format_message", None)
-    return (2, f"{format_message()} See gcsl --help.") if callable(format_message) else None
-
-
-def _close_quietly() -> None:
-    """Redirect stdout to null after a broken pipe, so that Python does not fail when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,9 +47,5 @@ def _print(result: dict[str, Any], form: str, stream: TextIO) -> None:
             console.show(table, stream)
         stream.write(f"report: {result['report']}\n")
         return
-    forms = {
-        "markdown": report.comparison_markdown,
-        "csv": report.comparison_csv,
-        "latex": report.comparison_latex,
-    }
+    forms = {"markdown": report.comparison_markdown, "csv": report.comparison_csv, "latex": report.comparison_latex}
     stream.write(forms[form](result))

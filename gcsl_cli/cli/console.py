@@ -79,11 +79,7 @@ def show(renderable: Any, stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def stdout_for_results() -> Iterator[TextIO]:
-    """Reserve stdout for the result: within the block, libraries and child processes print to stderr.
-
-    Yields:
-        The stream that writes to the real stdout.
-    """
+    """Reserve stdout for the result, and yield a stream to it: libraries and child processes print to stderr."""
     original = sys.stdout
     try:
         owns_descriptor = original.fileno() == 1 and sys.stderr.fileno() == 2

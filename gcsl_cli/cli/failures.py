@@ -4,7 +4,7 @@ import logging
 import traceback
 
 from gcsl_cli.cli.console import debug
-from gcsl_cli.errors import GcslError
+from gcsl_cli.errors import GcslError, first_line
 from gcsl_cli.runs.files import DISK_FULL, disk_full
 
 INTERRUPTED = 130
@@ -26,7 +26,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         if (isinstance(cause, OSError) and cause.errno in DISK_FULL) or "No space left on device" in str(cause):
             full = disk_full(getattr(cause, "filename", None) or "the run folder")
             return full.exit_code, str(full)
-    text = _first_line(error)
+    name = type(error).__name__
+    text = f"{name}: {first_line(error, None)}" if str(error).strip() else name
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
         return 1, (
             f"Out of memory ({text}). Use smaller batches (train.micro_batch_size, generation.batch_size), "
@@ -44,9 +45,3 @@ def _chain(error: BaseException) -> list[BaseException]:
         links.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return links
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    name = type(error).__name__
-    return f"{name}: {lines[0].rstrip('.')}" if lines else name

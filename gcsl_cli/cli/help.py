@@ -58,7 +58,7 @@ class CompareCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Append examples to Typer's help."""
         super().format_help(ctx, formatter)
-        _examples(ctx, formatter)
+        _section(formatter, "Examples", [(line, "") for line in EXAMPLES[str(ctx.info_name)]])
 
 
 class StageCommand(TyperCommand):
@@ -75,11 +75,7 @@ class StageCommand(TyperCommand):
         super().format_help(ctx, formatter)
         groups = [(group, ", ".join(options)) for group, options in group_options(conf_dir()).items()]
         _section(formatter, "Config groups (GROUP=OPTION)", groups)
-        _examples(ctx, formatter)
-
-
-def _examples(ctx: Any, formatter: Any) -> None:
-    _section(formatter, "Examples", [(line, "") for line in EXAMPLES[str(ctx.info_name)]])
+        _section(formatter, "Examples", [(line, "") for line in EXAMPLES[str(ctx.info_name)]])
 
 
 def _section(formatter: Any, title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -45,12 +45,8 @@ _unwritten: list[Outcome] = []
 def run_jobs(stage: str, members: Sequence[Sequence[str]], arguments: Sequence[str], hydra_dir: Path) -> list[Outcome]:
     """Run a stage through Hydra and return its outcomes in job order, one per member.
 
-    Args:
-        stage: Name of the stage.
-        members: The overrides of each run, known from composing. A sweeper that picks values adaptively may run more
-            jobs than there are members.
-        arguments: Hydra's command line.
-        hydra_dir: Hydra's own folder.
+    Members are the overrides of each run, known from composing; a sweeper that picks values adaptively may run more
+    jobs. `arguments` are Hydra's command line, and `hydra_dir` is its own folder.
 
     Raises:
         StorageError: `hydra_dir` is not writable.

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gcsl_cli.cli import console
 from gcsl_cli.cli.jobs import run_hydra, run_jobs
@@ -35,7 +34,8 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
     for config, member in zip(composed, members, strict=True):
         finish(without_hydra(config), member)
     with console.stdout_for_results() as stream:
-        outcomes = run_jobs(stage, members, arguments, _hydra_dir(composed[0], multirun=multirun))
+        node = composed[0].hydra.sweep if multirun else composed[0].hydra.run  # hidden, on the file system of the runs
+        outcomes = run_jobs(stage, members, arguments, Path(str(node.dir)))
         try:
             if multirun:
                 write_sweep(outcomes, stream, as_json=options.json)
@@ -46,9 +46,3 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return max(outcome.code for outcome in outcomes)
-
-
-def _hydra_dir(composed: Any, *, multirun: bool) -> Path:
-    """Return the folder for Hydra's own files: hidden, and on the same file system as the runs."""
-    node = composed.hydra.sweep if multirun else composed.hydra.run
-    return Path(str(node.dir))

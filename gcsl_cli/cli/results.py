@@ -25,7 +25,9 @@ def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -
         return
     from gcsl_cli.reports.tables import sweep_table
 
-    console.show(sweep_table([_row(outcome) for outcome in outcomes]), stream)
+    unknown = {"status": "", "message": "", "run": "", "columns": {}}
+    rows = [unknown | outcome.result | {"job": outcome.job, "overrides": outcome.overrides} for outcome in outcomes]
+    console.show(sweep_table(rows), stream)
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
@@ -51,18 +53,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _finite(inner) for key, inner in value.items()}
     return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _row(outcome: Outcome) -> dict[str, Any]:
-    result = outcome.result
-    return {
-        "job": outcome.job,
-        "overrides": outcome.overrides,
-        "status": result.get("status", ""),
-        "message": result.get("message", ""),
-        "run": result.get("run", ""),
-        "columns": result.get("columns", {}),
-    }
 
 
 def _write_result(result: dict[str, Any], stream: TextIO) -> None:
