@@ -181,9 +181,7 @@ def without_hydra(composed: DictConfig) -> DictConfig:
 def finish(config: DictConfig, lines: Sequence[str]) -> Config:
     """Resolve and check a composed config without its `hydra` node.
 
-    Args:
-        config: The composed config.
-        lines: The overrides of the command line; nothing else can allow code from outside gcsl.
+    Of all sources, only the overrides of the command line (`lines`) can allow code from outside gcsl.
 
     Raises:
         ConfigError: a value that is missing, of the wrong type or out of range.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 from gcsl_cli.configs import ranges
@@ -12,58 +13,26 @@ from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 # The members of transformers.SchedulerType (transformers 5) that need no further arguments.
 SCHEDULES = (
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "constant",
-    "constant_with_warmup",
-    "inverse_sqrt",
+    *("linear", "cosine", "cosine_with_restarts", "polynomial"),
+    *("constant", "constant_with_warmup", "inverse_sqrt"),
 )
 BUDGETS = ("epochs", "tokens", "supervised_tokens", "seconds")
 ADAPTERS = ("none", "lora")
 COUNTS = (
-    "goal.tokens",
-    "adapter.r",
-    "adapter.alpha",
-    "train.batch_size",
-    "train.micro_batch_size",
-    "train.tokens_per_batch",
-    "train.batches_per_step",
-    "train.rows_per_prompt",
-    "train.budget.tokens",
-    "train.budget.supervised_tokens",
-    "train.max_steps",
-    "train.max_length",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.log_every",
-    "train.validate_every",
-    "train.validation_rows",
-    "generation.samples",
-    "generation.prompts",
-    "generation.max_new_tokens",
-    "generation.batch_size",
-    "generation.shard_prompts",
-    "evaluation.bootstrap",
+    *("goal.tokens", "adapter.r", "adapter.alpha", "train.batch_size", "train.micro_batch_size"),
+    *("train.tokens_per_batch", "train.batches_per_step", "train.rows_per_prompt", "train.budget.tokens"),
+    *("train.budget.supervised_tokens", "train.max_steps", "train.max_length", "train.checkpoint_every"),
+    *("train.keep_checkpoints", "train.log_every", "train.validate_every", "train.validation_rows"),
+    *("generation.samples", "generation.prompts", "generation.max_new_tokens", "generation.batch_size"),
+    *("generation.shard_prompts", "evaluation.bootstrap"),
 )
 NOT_NEGATIVE = (
-    "seed",
-    "generation.seed",
-    "evaluation.seed",
-    "generation.guidance",
-    "train.warmup_steps",
-    "train.weight_decay",
-    "train.max_grad_norm",
-    "evaluation.discrimination_rows",
-    "evaluation.examples",
+    *("seed", "generation.seed", "evaluation.seed", "generation.guidance", "train.warmup_steps"),
+    *("train.weight_decay", "train.max_grad_norm", "evaluation.discrimination_rows", "evaluation.examples"),
 )
 POSITIVE = (
-    "train.budget.epochs",
-    "train.budget.seconds",
-    "train.learning_rate",
-    "train.control_token_learning_rate",
-    "generation.temperature",
+    *("train.budget.epochs", "train.budget.seconds", "train.learning_rate"),
+    *("train.control_token_learning_rate", "generation.temperature"),
 )
 
 
@@ -78,7 +47,9 @@ def validate(config: Config) -> None:
 
 
 def _problems(config: Config) -> Iterator[str]:
-    yield from _numbers(config)
+    for in_range, paths in ((ranges.count, COUNTS), (ranges.not_negative, NOT_NEGATIVE), (ranges.positive, POSITIVE)):
+        for path in paths:
+            yield from in_range(path, attrgetter(path)(config))
     train, generation, adapter = config.train, config.generation, config.adapter
     micro = train.micro_batch_size
     if micro is not None and train.batch_size % micro:
@@ -108,12 +79,6 @@ def _problems(config: Config) -> Iterator[str]:
             "ask for. Leave it out, or choose a goal (method=gcsl goal=threshold)."
         )
     yield from _targets(config)
-
-
-def _numbers(config: Config) -> Iterator[str]:
-    for in_range, paths in ((ranges.count, COUNTS), (ranges.not_negative, NOT_NEGATIVE), (ranges.positive, POSITIVE)):
-        for path in paths:
-            yield from in_range(path, _value(config, path))
 
 
 def _token_rate(config: Config) -> Iterator[str]:
@@ -211,10 +176,3 @@ def _is_target(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return value in ("best", "worst") or (isinstance(value, int | float) and math.isfinite(value))
-
-
-def _value(config: Config, path: str) -> Any:
-    node: Any = config
-    for part in path.split("."):
-        node = getattr(node, part)
-    return node

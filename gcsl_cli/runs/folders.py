@@ -85,13 +85,9 @@ class Folder:
 
     @contextmanager
     def working(self, force: bool = False) -> Iterator[bool]:
-        """Hold the folder's lock during the block.
+        """Hold the folder's lock during the block, and yield True if there is work to do, False if it is finished.
 
-        Args:
-            force: Empty the folder first, so that the work is done again.
-
-        Yields:
-            True if there is work to do, False if it is already finished.
+        With `force`, the folder is emptied first, so that the work is done again.
         """
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)

@@ -12,11 +12,9 @@ log = logging.getLogger("gcsl")
 
 @contextmanager
 def locked(path: Path, work: str) -> Iterator[None]:
-    """Hold the lock file `path` during the block, waiting for it if necessary.
+    """Hold the lock file `path` during the block, waiting for it if necessary; its folder is created on demand.
 
-    Args:
-        path: The lock file; its folder is created on demand.
-        work: What the holder of the lock is doing ("fetching a model"), logged by a process that has to wait.
+    A process that has to wait logs what the holder of the lock is doing: its `work`, such as "fetching a model".
 
     Raises:
         StorageError: the folder is not writable.

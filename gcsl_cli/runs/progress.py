@@ -65,12 +65,7 @@ class PlainProgress:
     """Progress as log lines: `rollouts: 400/4000 completions (10 %), 35.1/s, 103 s left`."""
 
     def __init__(
-        self,
-        description: str,
-        total: float | None,
-        unit: str = "",
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, description: str, total: float | None, unit: str = "", *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.description, self.total, self.unit, self.clock = description, total, unit, clock
         self.done = 0.0
@@ -121,11 +116,9 @@ def _rich_progress(description: str, total: float | None, unit: str) -> Iterator
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
-            _speed_column(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
         )
-        _bars = Bars(*columns, console=stderr_console(), transient=False)
+        times = (_speed_column(), TimeElapsedColumn(), TimeRemainingColumn())
+        _bars = Bars(*columns, *times, console=stderr_console(), transient=False)
         _bars.start()
     task = _bars.add_task(description, total=total, unit=unit)
     try:
