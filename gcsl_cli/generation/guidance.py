@@ -25,21 +25,13 @@ class GoalGuidance(LogitsProcessor):
         attention_mask: "torch.Tensor",
         weight: float,
     ) -> None:
-        """Initialize with the prefilled prompt under the contrasted goal.
+        """Contrast with a prefilled prompt under another goal, at guidance weight w.
 
-        Args:
-            model: the policy.
-            cache: KV cache of that prompt without its last token.
-            last_ids: last token of that prompt, `(batch, 1)`.
-            attention_mask: mask of the whole prompt, `(batch, prompt tokens)`.
-            weight: guidance weight w.
+        `cache` is the KV cache of that prompt without its last token; `last_ids` is this token, `(batch, 1)`, and
+        `attention_mask` the mask of the whole prompt, `(batch, prompt tokens)`.
         """
-        self.model = model
-        self.cache = cache
-        self.ids = last_ids
-        self.mask = attention_mask
-        self.weight = weight
-        self.started = False
+        self.model, self.cache, self.weight = model, cache, weight
+        self.ids, self.mask, self.started = last_ids, attention_mask, False
 
     def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
         """Return guided logits `(batch, vocabulary)`."""

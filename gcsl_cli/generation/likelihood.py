@@ -81,16 +81,9 @@ def score_completions(
 ) -> tuple[Floats, Ints]:
     """Score completions of one prompt, which is computed once: several candidates, or one text under several goals.
 
-    The model has to support exact prefix sharing (`gcsl_cli.training.shared_prefix.why_not_shared`).
-
-    Args:
-        model: the model, in evaluation mode.
-        prompt: token ids of the prompt; at least one.
-        completions: token ids of each completion.
-        goals: token ids between the prompt and each completion, which are not scored.
-
-    Returns:
-        Summed log-probability (nats) and token count of each completion, both `(completions,)`.
+    `goals` are tokens between the prompt and each completion, which are not scored. The model, in evaluation mode, must
+    support exact prefix sharing (`gcsl_cli.training.shared_prefix.why_not_shared`). Returns the summed log-probability
+    (nats) and the token count of each completion, both `(completions,)`.
     """
     infixes = [()] * len(completions) if goals is None else goals
     rows = [([*prompt, *infix], list(completion)) for infix, completion in zip(infixes, completions, strict=True)]

@@ -48,16 +48,11 @@ def sample_prompts(
     sampling: Sampling,
     seed: int,
 ) -> list[list[Sampled]]:
-    """Sample `sampling.samples` completions of each prompt, in the order of `prompts`.
+    """Sample `sampling.samples` completions of each prompt (its token ids), in the order of `prompts`.
 
-    Args:
-        model: the policy, in evaluation mode.
-        tokenizer: decodes completions; its pad token pads shorter prompts on the left.
-        prompts: token ids of each prompt.
-        against: token ids of the same prompts under the goal that guidance contrasts with; `None` without guidance.
-        end_ids: tokens that end a completion.
-        sampling: sampling settings.
-        seed: seed of this call; the global random state is restored afterwards.
+    `against` are the same prompts under the goal that guidance contrasts with, `None` without guidance. `end_ids` are
+    tokens that end a completion; the tokenizer's pad token pads shorter prompts on the left. The call has its own seed,
+    and the global random state is restored afterwards.
     """
     import torch
 

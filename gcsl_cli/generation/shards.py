@@ -26,19 +26,10 @@ def sample_in_shards(
     sample: SampleShard,
     advance: Callable[[int], None],
 ) -> list[Generation]:
-    """Sample completions of all prompts, reusing finished shards in `folder`.
+    """Sample completions of all prompts, reusing finished shards in `folder`; return them in the order of `prompts`.
 
-    Args:
-        prompts: the prompts.
-        lengths: tokens of each prompt; prompts of similar length share a shard, which saves padding.
-        folder: holds the shards.
-        shard_prompts: prompts per shard.
-        seed: seed of all shards; each derives its own from it.
-        sample: samples one shard.
-        advance: called after each shard with its number of completions.
-
-    Returns:
-        The completions, in the order of `prompts`.
+    Prompts of similar length (in tokens) share a shard, which saves padding. Each shard derives its own seed from
+    `seed`. `advance` is called after each shard with its number of completions.
     """
     order = sorted(range(len(prompts)), key=lambda index: (lengths[index], index))
     by_prompt: dict[int, list[Generation]] = {}

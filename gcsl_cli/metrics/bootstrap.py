@@ -8,7 +8,7 @@ are not independent.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -60,13 +60,8 @@ class Estimate:
 
     def as_dict(self) -> dict[str, float | int | None]:
         """For JSON: numbers that are not finite become None."""
-        return {
-            "value": self.value if math.isfinite(self.value) else None,
-            "low": self.low if math.isfinite(self.low) else None,
-            "high": self.high if math.isfinite(self.high) else None,
-            "n": self.n,
-            "left_out": self.left_out,
-        }
+        numbers: dict[str, float | int] = asdict(self)
+        return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def mean_over_prompts(values: Floats) -> PerPrompt:

@@ -12,13 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gcsl_cli.data.arrays import Bools, Floats
-from gcsl_cli.metrics.bootstrap import (
-    Estimate,
-    interval,
-    mean_over_prompts,
-    percentile_estimate,
-    resample_counts,
-)
+from gcsl_cli.metrics.bootstrap import Estimate, interval, mean_over_prompts, percentile_estimate, resample_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +29,9 @@ class Discrimination:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON: numbers that are not finite become None."""
-        return {
-            "pooled": self.pooled.as_dict(),
-            "within": self.within.as_dict(),
-            "cut": self.cut if math.isfinite(self.cut) else None,
-            "good": self.good,
-            "poor": self.poor,
-            "left_out": self.left_out,
-        }
+        known = {"cut": self.cut if math.isfinite(self.cut) else None, "good": self.good, "poor": self.poor}
+        auc = {"pooled": self.pooled.as_dict(), "within": self.within.as_dict()}
+        return {**auc, **known, "left_out": self.left_out}
 
 
 def goal_discrimination(
@@ -88,13 +77,7 @@ def auc(values: Floats, good: Bools) -> float:
 
 
 def _pooled(
-    values: Floats,
-    good: Bools,
-    prompts: npt.NDArray[np.intp],
-    n: int,
-    *,
-    resamples: int,
-    seed: int,
+    values: Floats, good: Bools, prompts: npt.NDArray[np.intp], n: int, *, resamples: int, seed: int
 ) -> Estimate:
     value = auc(values, good)
     if math.isnan(value):

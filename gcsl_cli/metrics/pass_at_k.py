@@ -9,11 +9,8 @@ from gcsl_cli.metrics.bootstrap import PerPrompt
 def pass_at_k(solved: Bools, k: int) -> PerPrompt:
     """The probability that at least one of `k` samples of a problem passes all tests, estimated from `n` samples.
 
-    It is 1 - C(n - c, k) / C(n, k) if c of the n samples pass, and undefined (NaN) if n < k.
-
-    Args:
-        solved: Which samples pass, shape (problems, n).
-        k: Number of attempts.
+    It is 1 - C(n - c, k) / C(n, k) if c of the n samples pass, and undefined (NaN) if n < k. `solved` tells which
+    samples pass, shape (problems, n).
     """
     problems, n = solved.shape
     if n < k:

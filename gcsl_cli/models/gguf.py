@@ -18,11 +18,8 @@ def converted_folder(gguf: Path, sha256: str | None) -> Path:
     """Return the cached safetensors folder of a GGUF file, converting the file on first use.
 
     Loading a GGUF file takes about 20 s, and `transformers` refuses to save the result because it counts as quantized.
-    A model built from its config accepts the same weights and can be saved.
-
-    Args:
-        gguf: the file.
-        sha256: its checksum, or that of its archive; without one, path, size and modification time identify the file.
+    A model built from its config accepts the same weights and can be saved. `sha256` is the checksum of the file or of
+    its archive; without one, path, size and modification time identify the file.
 
     Raises:
         ArtifactError: the file cannot be read as GGUF.
