@@ -18,6 +18,7 @@ from gcsl_cli.cli import console
 from gcsl_cli.cli.failures import INTERRUPTED, INTERRUPTED_MESSAGE, explain
 from gcsl_cli.cli.help import CompareCommand, Group, StageCommand
 from gcsl_cli.cli.options import Options, refuse_unknown
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 app = typer.Typer(
     cls=Group,
@@ -33,6 +34,7 @@ STAGES = {
     "generate": "Sample completions of the test prompts for a goal.",
     "evaluate": "Measure against the base model; run missing stages first.",
 }
+FORMATS = ("table", "markdown", "csv", "latex")
 
 Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="One run per combination of a,b,c values.")]
 Cfg = Annotated[str | None, typer.Option("--cfg", "-c", metavar="job|hydra|all", help="Print the config and exit.")]
@@ -103,9 +105,23 @@ def compare(
     json: Json = False,
 ) -> int:
     """Compare runs over their seeds, with paired differences."""
-    from gcsl_cli.cli.compare import run_comparison
+    if form not in FORMATS:
+        raise ConfigError(f"--format {form}: expected {listed(FORMATS)}.{did_you_mean(form, FORMATS)}")
+    with console.stdout_for_results() as stream:
+        from gcsl_cli.cli.results import write_json
+        from gcsl_cli.reports.comparison import report
+        from gcsl_cli.stages.compare import run
 
-    return run_comparison(runs or [], baseline, form, output, config_dir, as_json=json)
+        result = run(runs or [], baseline, output, config_dir)
+        if json:
+            write_json(result | {"exit_code": 0}, stream)
+        elif form == "table":
+            for table in report.terminal_tables(result):
+                console.show(table, stream)
+            stream.write(f"report: {result['report']}\n")
+        else:
+            stream.write(getattr(report, f"comparison_{form}")(result))
+    return 0
 
 
 @app.command()
@@ -156,7 +172,8 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     code, message = (2, f"{usage()} See gcsl --help.") if callable(usage) else explain(error)
     console.log.error(message)
     if as_json:
-        from gcsl_cli.cli.results import failure_document, write_json
+        from gcsl_cli.cli.jobs import FAILED
+        from gcsl_cli.cli.results import write_json
 
-        write_json(failure_document(message, code), sys.stdout)
+        write_json({"status": FAILED, "message": message, "exit_code": code}, sys.stdout)
     return code

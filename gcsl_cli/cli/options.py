@@ -38,11 +38,7 @@ class Options:
         return arguments + (["--config-dir", str(self.config_dir)] if self.config_dir else [])
 
     def check(self) -> None:
-        """Check the values of the options and their combination.
-
-        Raises:
-            ConfigError: an invalid value, or options that exclude each other.
-        """
+        """Raise `ConfigError` for an invalid value, and for options that exclude each other."""
         for name, value, allowed in (("--cfg", self.cfg, CFG), ("--info", self.info, INFO)):
             if value is not None and value not in allowed:
                 raise ConfigError(f"{name} {value}: expected {listed(allowed)}.{did_you_mean(value, allowed)}")
@@ -57,11 +53,7 @@ class Options:
 
 
 def refuse_unknown(arguments: Sequence[str], context: Any) -> list[str]:
-    """Return a command's unparsed arguments if none of them is an option.
-
-    Raises:
-        ConfigError: an unknown option; the message suggests the closest known one.
-    """
+    """Return a command's unparsed arguments; for an option among them, `ConfigError` suggests a known one."""
     for argument in arguments:
         if argument.startswith("-"):
             known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("--")]

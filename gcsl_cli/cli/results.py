@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from gcsl_cli.cli import console
-from gcsl_cli.cli.jobs import FAILED, Outcome, plain
+from gcsl_cli.cli.jobs import Outcome, plain
 
 
 def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
@@ -33,11 +33,6 @@ def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -
 def document(outcome: Outcome) -> dict[str, Any]:
     """The JSON document of a result: the keys of its stage and the exit code."""
     return outcome.result | {"exit_code": outcome.code}
-
-
-def failure_document(message: str, code: int) -> dict[str, Any]:
-    """The JSON document of a command that fails before its first job."""
-    return {"status": FAILED, "message": message, "exit_code": code}
 
 
 def write_json(value: Any, stream: TextIO) -> None:
