@@ -6,6 +6,7 @@ A feedback row (one file, `feedback.parquet`):
 `finished` is false if the completion was cut off at a length limit; no end-of-text token is then trained after it.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ import pyarrow.parquet as pq
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import DataError
 from gcsl_cli.runs.files import whole_file
+
+log = logging.getLogger("gcsl")
 
 TEXT, FLAG, INTEGER, NUMBER, NUMBERS = pa.string(), pa.bool_(), pa.int32(), pa.float64(), pa.list_(pa.float64())
 FEEDBACK = pa.schema(
@@ -164,6 +167,16 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise DataError(f"{path}: a column has the wrong type ({error}). The file was not written by gcsl.") from error
+
+
+def read_cached(path: Path | None, schema: pa.Schema) -> list[dict[str, Any]] | None:
+    """Read the rows of a file that can be made again: None if it is missing, or damaged, which is logged."""
+    try:
+        rows: list[dict[str, Any]] | None = read_table(path, schema).to_pylist() if path and path.exists() else None
+    except DataError as error:
+        log.warning("%s", error)
+        return None
+    return rows
 
 
 def read_feedback(path: Path) -> FeedbackRows:

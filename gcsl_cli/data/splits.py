@@ -44,7 +44,8 @@ def split_ids(ids: Sequence[str], split: SplitConfig) -> NDArray[np.str_]:
             f"There are {len(ids)} distinct prompts; three splits of at least {split.minimum} need "
             f"{3 * split.minimum}. Supply more prompts or lower task.split.minimum."
         )
-    draws = np.array([_draw(id_, split.salt) for id_ in ids])
+    digests = [hashlib.sha256(f"{split.salt}:{id_}".encode()).digest() for id_ in ids]
+    draws = np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
     ranked = np.argsort(draws, kind="stable")
     tests = max(split.minimum, int((draws < split.test).sum()))
     tests = min(tests, len(ids) - 2 * split.minimum)
@@ -67,8 +68,3 @@ def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:
         by_id.setdefault(prompt_id(text), text)
     names = dict(zip(by_id, split_ids(list(by_id), split).tolist(), strict=True))
     return [Prompt(id_, by_id[id_], names[id_]) for id_ in sorted(by_id)]
-
-
-def _draw(id_: str, salt: str) -> float:
-    digest = hashlib.sha256(f"{salt}:{id_}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

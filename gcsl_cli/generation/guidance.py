@@ -42,13 +42,8 @@ class GoalGuidance(LogitsProcessor):
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
         self.started = True
         position = self.mask.sum(dim=1, keepdim=True) - 1
-        output = self.model(
-            input_ids=self.ids,
-            attention_mask=self.mask,
-            position_ids=position,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        inputs = {"input_ids": self.ids, "attention_mask": self.mask, "position_ids": position}
+        output = self.model(**inputs, past_key_values=self.cache, use_cache=True)
         against = output.logits[:, -1].float().log_softmax(dim=-1)
         target = scores.float().log_softmax(dim=-1)
         # Equals worst + (1 + w)(best - worst) up to a constant, and exactly the plain scores at w = 0.

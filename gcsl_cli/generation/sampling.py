@@ -132,14 +132,8 @@ def _prefilled(model: "PreTrainedModel", ids: "torch.Tensor", mask: "torch.Tenso
     cache = DynamicCache(config=model.config)
     if ids.shape[1] > 1:
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        model(
-            input_ids=ids[:, :-1],
-            attention_mask=mask[:, :-1],
-            position_ids=positions[:, :-1],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        inputs = {"input_ids": ids[:, :-1], "attention_mask": mask[:, :-1], "position_ids": positions[:, :-1]}
+        model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache.batch_repeat_interleave(samples)
     return cache
 

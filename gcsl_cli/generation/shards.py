@@ -1,19 +1,15 @@
 """Sample in numbered shards. Each finished shard is a complete file, so interrupted sampling resumes after the last."""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gcsl_cli.data.records import Generation, Prompt, read_generations, write_generations
-from gcsl_cli.errors import DataError
+from gcsl_cli.data.records import GENERATION, Generation, Prompt, read_cached, write_generations
 from gcsl_cli.generation.sampling import Sampled
 
 SampleShard = Callable[[Sequence[Prompt], int], Sequence[Sequence[Sampled]]]
 """Sample completions of the given prompts from a seed."""
-
-log = logging.getLogger("gcsl")
 
 
 def sample_in_shards(
@@ -43,7 +39,7 @@ def sample_in_shards(
 
 
 def _shard(prompts: Sequence[Prompt], path: Path, seed: list[int], sample: SampleShard) -> list[list[Generation]]:
-    rows = _read(path) if path.exists() else []
+    rows = [Generation(**row) for row in read_cached(path, GENERATION) or []]
     if {row.prompt_id for row in rows} != {prompt.prompt_id for prompt in prompts}:
         completions = sample(prompts, int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
         rows = [
@@ -53,12 +49,3 @@ def _shard(prompts: Sequence[Prompt], path: Path, seed: list[int], sample: Sampl
         ]
         write_generations(path, rows)
     return [[row for row in rows if row.prompt_id == prompt.prompt_id] for prompt in prompts]
-
-
-def _read(path: Path) -> list[Generation]:
-    """Read a finished shard; empty if it is damaged, so that it is sampled again."""
-    try:
-        return read_generations(path)
-    except DataError as error:
-        log.warning("%s", error)
-        return []

@@ -54,10 +54,8 @@ def resolve(uri: str, *, sha256: str | None = None, revision: str | None = None)
 def content(uri: str | None) -> str | None:
     """Identify the content behind a URI: the URI itself if it is remote, a checksum for a local path.
 
-    Of a file above 64 MiB (model weights), only the size and both ends are hashed, which keeps run identities fast.
-
-    Raises:
-        ArtifactError: the path does not exist.
+    Of a file above 64 MiB (model weights), only the size and both ends are hashed, which keeps run identities fast. A
+    path that does not exist is an `ArtifactError`.
     """
     if uri is None or _SCHEME.match(uri):
         return uri

@@ -49,11 +49,7 @@ def unpack(archive: Path, member: str, target: Path) -> list[str]:
 
 
 def select(names: list[str], member: str, archive: str) -> list[str]:
-    """Return the file names that match `member`, sorted; see `unpack`.
-
-    Raises:
-        ArtifactError: no file matches; the message suggests similar names.
-    """
+    """Return the file names that match `member` (see `unpack`), sorted; if none does, `ArtifactError` suggests some."""
     folder, _, last = member.rpartition("/")
     if member in names:
         return [member]

@@ -95,38 +95,30 @@ def _download(item: HubItem, revision: str | None) -> Path:
 
 def _explain(error: Exception, item: HubItem, revision: str | None) -> GcslError:
     """Turn a Hub client error into one that says what to do. The order matters: GatedRepoError is a subclass."""
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors
 
     name = f"{item.uri}: "
-    if isinstance(error, HFValidationError):
+    if isinstance(error, errors.HFValidationError):
         return ConfigError(f"{name}{item.repo_id!r} is not a valid Hub name. Expected OWNER/NAME.")
-    if isinstance(error, GatedRepoError):
+    if isinstance(error, errors.GatedRepoError):
         return ArtifactError(
             f"{name}the repository is gated. Accept its licence at {item.page}, then run: hf auth login "
             "(or set HF_TOKEN)."
         )
-    if isinstance(error, RepositoryNotFoundError):
+    if isinstance(error, errors.RepositoryNotFoundError):
         return ArtifactError(
             f"{name}the Hub has no {item.repo_type} repository {item.repo_id!r}, or it is private. Check the name "
             f"at {item.page}; for a private repository, run: hf auth login."
         )
-    if isinstance(error, RevisionNotFoundError):
+    if isinstance(error, errors.RevisionNotFoundError):
         return ArtifactError(
             f"{name}no revision {revision!r}. Set revision to a branch, tag or commit of {item.page}/commits/main."
         )
-    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         return ArtifactError(
             f"{name}the repository has no file {item.file!r}. See {item.page}/tree/{revision or 'main'}."
         )
-    if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+    if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
         return ArtifactError(
             f"{name}the Hub denies access (HTTP {error.response.status_code}). Run: hf auth login, or set HF_TOKEN to "
             "a valid token with read access."

@@ -68,13 +68,9 @@ def _raise_for(stderr: str, folder: Path) -> None:
     if "DO NOT MATCH THE HASHES" in stderr:
         got = re.search(r"Got\s+([0-9a-f]{64})", stderr)
         raise BrokenDownloadError(f"the wheel's SHA-256 is not the pinned one ({got[1] if got else 'unknown'})")
-    reason = _last_error(stderr)
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    reason = (errors or lines or ["nothing"])[-1].rstrip(".")
     if _NOT_FOUND in stderr:
         raise UnavailableError(reason)
     raise BrokenDownloadError(f"pip says: {reason}")
-
-
-def _last_error(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    return (errors or lines or ["nothing"])[-1].rstrip(".")

