@@ -107,12 +107,7 @@ class ProgramGrader:
         return self._unit_tests(programs, None if folder is None else folder / VERDICTS)
 
     def check(self) -> None:
-        """Check that the inputs to time programs on belong to these problems.
-
-        Raises:
-            ConfigError: No problem has inputs.
-            DataError: The file of inputs cannot be used.
-        """
+        """Raise `ConfigError` if no problem has inputs to time it on, `DataError` if their file cannot be used."""
         if self.speed.inputs is not None and not any(one.scaling for one in self._speed.problems.values()):
             raise ConfigError(
                 f"task.speed.inputs={self.speed.inputs}: none of its task_id values is in task.problems. Give the "

@@ -153,8 +153,6 @@ class CodeTask(Task):
         """Grade the distinct programs of each training and validation problem.
 
         Raises:
-            ConfigError: A setting cannot be used.
-            DataError: A file cannot be used, or no program is left.
             DependencyError: The sandbox does not work; nothing was sampled or run.
         """
         self.rollouts_planned()

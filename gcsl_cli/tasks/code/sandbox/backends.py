@@ -35,11 +35,7 @@ class Sandbox:
     """Docker executable."""
 
     def backend(self, limits: Limits) -> Backend:
-        """Build the command lines for these limits.
-
-        Raises:
-            ConfigError: The kind is unknown.
-        """
+        """Build the command lines for these limits; `ConfigError` for an unknown kind."""
         if self.kind == "bubblewrap":
             return bubblewrap(limits, self.readable)
         if self.kind == "docker":

@@ -132,11 +132,7 @@ class _Encoder:
 
 
 def decode(data: bytes) -> "Any":
-    """Decode one value.
-
-    Raises:
-        BrokenFrameError: The bytes are not those of exactly one value.
-    """
+    """Decode one value; `BrokenFrameError` if the bytes are not those of exactly one."""
     try:
         value, end = _decode(data, 0, 0)
     except CodecError:
@@ -220,11 +216,7 @@ def frame_length(head: bytes | bytearray) -> int:
 
 
 def write_frame(descriptor: int, data: bytes) -> None:
-    """Write one frame to a blocking descriptor.
-
-    Raises:
-        OSError: The reader is gone.
-    """
+    """Write one frame to a blocking descriptor; `OSError` if the reader is gone."""
     view = memoryview(framed(data))
     while view:
         view = view[write(descriptor, view) :]

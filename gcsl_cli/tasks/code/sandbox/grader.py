@@ -109,7 +109,7 @@ def grade(
         for program in programs:
             if program.identity not in problems:
                 raise ConfigError(f"a program belongs to problem {program.identity!r}, which is not in `problems`.")
-            waiting.append(pool.submit(program, problems[program.identity]))
+            waiting.append(pool.executor.submit(pool.grade, program, problems[program.identity]))
             while len(waiting) > AHEAD * workers or (waiting and waiting[0].done()):
                 yield waiting.popleft().result()
         while waiting:
@@ -133,10 +133,7 @@ class _WorkerPool:
         for client in self.clients:
             client.start()
 
-    def submit(self, program: Program, problem: Problem) -> "Future[Verdict]":
-        return self.executor.submit(self._grade, program, problem)
-
-    def _grade(self, program: Program, problem: Problem) -> Verdict:
+    def grade(self, program: Program, problem: Problem) -> Verdict:
         request = (problem.key(), problem.setup, problem.tests, problem.entry_point, problem.together, program.code)
         client = self.free.popleft()
         try:

@@ -50,10 +50,6 @@ def why_not(sandbox: Sandbox | None = None) -> str:
 
 
 def require(sandbox: Sandbox | None = None) -> None:
-    """Raise unless the sandbox works.
-
-    Raises:
-        DependencyError: It does not work; the message says how to install it.
-    """
+    """Raise `DependencyError`, which says how to install it, unless the sandbox works."""
     if reason := why_not(sandbox):
         raise DependencyError(f"{reason}. No program was run.")

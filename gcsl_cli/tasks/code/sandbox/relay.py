@@ -22,22 +22,14 @@ class Tester:
         self.process = process
 
     def send(self, message: tuple[object, ...], deadline: float) -> None:
-        """Send a message.
-
-        Raises:
-            TestsError: It is not read before the deadline.
-        """
+        """Send a message; `TestsError` if it is not read before the deadline."""
         try:
             self.process.send(encode(message), deadline)
         except GoneError:
             raise TestsError("tests") from None
 
     def poll(self) -> tuple[Any, ...] | None:
-        """Return the next message, or None if it has not arrived yet.
-
-        Raises:
-            TestsError: The process is gone or sent an invalid message.
-        """
+        """Return the next message, None if there is none yet; `TestsError` if it is invalid or the process is gone."""
         try:
             self.process.received = 0
             frame = self.process.receive(MAX_FRAME)
@@ -46,11 +38,7 @@ class Tester:
             raise TestsError("tests") from None
 
     def reply(self, deadline: float) -> tuple[Any, ...] | None:
-        """Wait for the next message; None at the deadline.
-
-        Raises:
-            TestsError: As in `poll`.
-        """
+        """Wait for the next message; None at the deadline. Raises as `poll` does."""
         while (message := self.poll()) is None:
             if not readable([self.process.stdout], deadline):
                 return None

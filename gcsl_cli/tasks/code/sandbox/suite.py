@@ -38,11 +38,7 @@ class Suite:
     """Compiled tests of one problem: a single text that defines `check(candidate)`, or one text per test."""
 
     def __init__(self, setup: str, tests: Sequence[str], entry: str) -> None:
-        """Compile the setup, which is run before the tests, and the tests of the function `entry`.
-
-        Raises:
-            SyntaxError: The setup or a test is not valid Python.
-        """
+        """Compile the setup, which runs before the tests, and the tests of `entry`; `SyntaxError` for invalid code."""
         self.setup = compile(setup, "setup", "exec", dont_inherit=True)
         trees = [ast.parse(test) for test in tests]
         known = {entry, "candidate", MARK, "__name__", "__file__", *dir(builtins)} | _bound(ast.parse(setup))

@@ -29,11 +29,7 @@ class DisguisedError(Exception):
 
 
 def check_honest(value: object, depth: int = 0) -> None:
-    """Refuse a value whose class overrides comparison, also within plain collections.
-
-    Raises:
-        DisguisedError: There is such a value.
-    """
+    """Raise `DisguisedError` for a value whose class overrides comparison, also within plain collections."""
     for base in type(value).__mro__:
         if any(isinstance(vars(base).get(name), FunctionType) for name in OVERRIDES) and not _standard(base):
             raise DisguisedError(f"a result of type {type(value).__name__} overrides how it is compared")

@@ -25,11 +25,7 @@ class WorkerClient:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process.
-
-        Raises:
-            DependencyError: It cannot start sandboxes.
-        """
+        """Start the process; `DependencyError` if it cannot start sandboxes."""
         command = [sys.executable, "-I", "-S", "-E", "-c", _START, str(_ROOT)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         try:
@@ -45,11 +41,7 @@ class WorkerClient:
             )
 
     def ask(self, request: tuple[object, ...]) -> tuple[Any, ...]:
-        """Send a request and wait for the reply.
-
-        Raises:
-            DependencyError: The sandbox cannot be started.
-        """
+        """Send a request and wait for the reply; `DependencyError` if the sandbox cannot be started."""
         if self.process is None:
             self.start()
         try:
