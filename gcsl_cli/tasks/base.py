@@ -125,7 +125,12 @@ class Task(ABC):
 
     @abstractmethod
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:
-        """Graded rows with their splits. Reports on rejected rows are written to `folder`, unless it is None."""
+        """Graded rows with their splits. Reports on rejected rows are written to `folder`, unless it is None.
+
+        Raises:
+            ConfigError: a setting cannot be used, or a column does not exist.
+            DataError: a file cannot be used, or no row is left; the message has file and line.
+        """
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
         """Task-specific metrics by column name, from the sampled completions of each prompt."""
@@ -145,7 +150,6 @@ class GradingTask(Protocol):
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """Score each completion of its prompt; higher is better. Shape `(completions,)`."""
-        ...
 
 
 def grader(task: Task) -> GradingTask | None:
@@ -170,16 +174,12 @@ class RankingTask(Protocol):
 
     def candidates(self, prompts: Sequence[Prompt]) -> list[list[str]]:
         """The completions of each prompt to rank."""
-        ...
 
     def measured(self, prompts: Sequence[Prompt], log_probs: Sequence[Floats], tokens: Sequence[Floats]) -> Measured:
         """Evaluate a model's log-likelihoods of the candidates (in nats, summed over tokens)."""
-        ...
 
     def references(self, prompts: Sequence[Prompt]) -> dict[str, Measured]:
         """Results of baselines that need no language model, by name."""
-        ...
 
     def ranking_columns(self) -> list[Column]:
         """The columns of `measured` in table order, the main one first."""
-        ...

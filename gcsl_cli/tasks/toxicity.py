@@ -116,12 +116,7 @@ class ToxicityTask(Task):
         return len(self._rollout_prompts()) * self.feedback.samples
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None = None) -> FeedbackRows:  # noqa: ARG002
-        """Graded rows of the training and validation splits.
-
-        Raises:
-            ConfigError: the source is unknown or its path is missing.
-            DataError: a line of a file is invalid.
-        """
+        """Graded rows of the training and validation splits."""
         self.rollouts_planned()  # checks the settings
         rows = self._rtp_rows() if self.feedback.source == "rtp" else self._rollout_rows(rollouts)
         if self.feedback.texts:

@@ -40,13 +40,11 @@ def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Colum
     """
     names = list(row)
     completion = _find("completion", names, row, config.completion, file)
-    prompt_names = names
+    prompt_names = [name for name in names if name != completion]
     if completion is None and config.prompt is None:
         prompt_names = [name for name in names if name.lower() == CONVERSATION]
         if not prompt_names:
             raise _missing("completion", names, file)
-    elif completion is not None:
-        prompt_names = [name for name in names if name != completion]
     prompt = _find("prompt", prompt_names, row, config.prompt, file)
     score = _find("score", names, row, config.score, file)
     if prompt is None:

@@ -32,16 +32,11 @@ class GradedFile:
     table: pa.Table
     """Has the columns of `GRADED`."""
     columns: Columns
-    conversations: bool
     faults: Faults = field(default_factory=Faults)
 
 
 def first_values(files: Sequence[Path]) -> Row:
-    """Merge the first readable rows: every column with the first value that is not null.
-
-    Raises:
-        DataError: no row can be read.
-    """
+    """Merge the first readable rows, each column's first value that is not null; `DataError` if no row can be read."""
     found: Row = {}
     rows = 0
     for _, (_, row) in _all_rows(files):
@@ -75,7 +70,7 @@ def read_graded(
     sample = first_values(files)
     columns = find_columns(sample, config, files[0].name)
     parse = RowParser(columns, holds_conversations(sample, columns), scale)
-    graded = GradedFile(GRADED.empty_table(), columns, parse.conversations)
+    graded = GradedFile(GRADED.empty_table(), columns)
     batches: list[pa.RecordBatch] = []
     rows: list[tuple[str, str, float, str]] = []
     for file, (line, row) in _all_rows(files):
@@ -85,7 +80,10 @@ def read_graded(
             prompt, completion, grade = parse(row)
         except Fault as fault:
             graded.faults.add(fault, Place(Path(file), line))
-            reject(_rejected(fault, file, line, None if isinstance(row, Fault) else row))
+            entry = {"file": file, "line": line, "reason": fault.kind, "column": fault.column, "value": fault.value}
+            entry["row"] = None if isinstance(row, Fault) else row
+            # ASCII only: the row may contain lone surrogates, which UTF-8 cannot encode.
+            reject(json.dumps(entry, default=str) + "\n")
             continue
         rows.append((prompt, completion, grade, identify(prompt)))
         if len(rows) == CHUNK:
@@ -105,12 +103,6 @@ def _batch(rows: Sequence[tuple[str, str, float, str]]) -> pa.RecordBatch:
     columns = list(zip(*rows, strict=True)) or [()] * len(GRADED)
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, GRADED, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=GRADED)
-
-
-def _rejected(fault: Fault, file: str, line: int, row: Row | None) -> str:
-    entry = {"file": file, "line": line, "reason": fault.kind, "column": fault.column, "value": fault.value, "row": row}
-    # ASCII only: the row may contain lone surrogates, which UTF-8 cannot encode.
-    return json.dumps(entry, default=str) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +163,15 @@ def parse_grade(value: Any, column: str) -> float:
 
 
 def _text(value: Any, column: str) -> str:
-    if isinstance(value, str):
-        if not value or value.isspace():
-            raise Fault(f"{column} is empty", column, value)
-        return _unicode(value, column)
     if value is None:
         raise Fault(f"{column} is missing", column, None)
     if isinstance(value, list):
         raise Fault(f"{column} is a list of messages, but the file starts with plain text", column, value)
-    raise Fault(f"{column} is not text", column, value)
+    if not isinstance(value, str):
+        raise Fault(f"{column} is not text", column, value)
+    if not value.strip():
+        raise Fault(f"{column} is empty", column, value)
+    return _unicode(value, column)
 
 
 def _unicode(text: str, column: str) -> str:

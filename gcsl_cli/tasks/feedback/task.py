@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.input_files import Faults, data_files
+from gcsl_cli.data.input_files import data_files
 from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError
@@ -187,10 +187,7 @@ class FeedbackTask(Task):
         with _rejected_file(folder if self.on_error == "skip" else None) as reject:
             scale = None if self.scale is None else (self.scale[0], self.scale[1])
             graded = read_graded(self._files(), self.columns, scale, prompt_id, reject)
-        self._report(graded.faults, len(graded.table))
-        return graded
-
-    def _report(self, faults: Faults, rows: int) -> None:
+        faults, rows = graded.faults, len(graded.table)
         listing = "".join(f"\n  {line}" for line in faults.lines())
         if faults.total and (self.on_error == "fail" or not rows):
             raise DataError(
@@ -199,6 +196,7 @@ class FeedbackTask(Task):
             )
         if faults.total:
             log.warning("skipped %d of %d rows:%s", faults.total, faults.total + rows, listing)
+        return graded
 
     def _check(self) -> None:
         for key, allowed in (

@@ -56,9 +56,7 @@ class Histories:
         return f"\n{self.log.titles[int(self.log.items[rating])]}"
 
 
-@cache
-def _shown(rating: float) -> str:
-    return short_number(rating)
+_shown = cache(short_number)
 
 
 def training_ratings(log: RatingLog, held_out: HeldOut) -> Ints:

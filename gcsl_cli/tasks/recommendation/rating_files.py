@@ -26,11 +26,7 @@ Block = tuple[int, list[pa.Array]]
 
 
 def rating_files(path: Path) -> list[Path]:
-    """List the file at a path, or all supported files below a folder, sorted by name.
-
-    Raises:
-        DataError: the folder has no supported files.
-    """
+    """List the file at a path, or all supported files below a folder, sorted by name; `DataError` if there are none."""
     if path.is_file():
         return [path]
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)

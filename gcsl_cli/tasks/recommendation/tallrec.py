@@ -117,12 +117,7 @@ class TallrecTask(Task):
         return 0
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:  # noqa: ARG002
-        """Two rows per sequence with `answer=direct`, right and wrong; one with `answer=title`.
-
-        Raises:
-            ConfigError: `answer` is unknown.
-            DataError: the ratings yield fewer sequences than the protocol needs.
-        """
+        """Two rows per sequence with `answer=direct`, right and wrong; one with `answer=title`."""
         self.rollouts_planned()
         rows: list[FeedbackRow] = []
         for split in ("train", "validation"):

@@ -124,10 +124,6 @@ class RecommendationTask(Task):
         """One row per rating that has a history, split by time into training, validation and test.
 
         Groups of `ahead` consecutive training ratings share one history, like the test ratings of a user.
-
-        Raises:
-            ConfigError: a setting cannot be used, or a column does not exist.
-            DataError: a rating cannot be used; the message has its file and line.
         """
         self.rollouts_planned()
         for label, text in self.overview():
@@ -192,21 +188,21 @@ class RecommendationTask(Task):
 
     def ranking_columns(self) -> list[Column]:
         """HR@10 first; metrics of the ranking by log-likelihood per token only in the result files."""
-        columns = [
-            Column("hr_10", "HR@10", "higher", independent=True),
-            Column("hr_5", "HR@5", "higher", independent=True, detail=True),
-            Column("hr_1", "HR@1", "higher", independent=True),
-            Column("ndcg_10", "NDCG@10", "higher", independent=True),
-            Column("ndcg_5", "NDCG@5", "higher", independent=True, detail=True),
-            Column("mrr", "MRR", "higher", independent=True),
-            Column("hr_10_liked", f"HR@10 of items rated {self.liked:g} or more", "higher", independent=True),
-            Column("top_rating", "rating of the first held-out item", "higher", independent=True),
+        labels = {
+            "hr_10": "HR@10",
+            "hr_5": "HR@5",
+            "hr_1": "HR@1",
+            "ndcg_10": "NDCG@10",
+            "ndcg_5": "NDCG@5",
+            "mrr": "MRR",
+        }
+        labels |= {"hr_10_liked": f"HR@10 of items rated {self.liked:g} or more"}
+        labels |= {"top_rating": "rating of the first held-out item"}
+        labels |= {f"{name}_per_token": f"{label}, per token" for name, label in labels.items()}
+        return [
+            Column(name, label, "higher", independent=True, detail=name.endswith(("_5", "_per_token")))
+            for name, label in labels.items()
         ]
-        per_token = [
-            Column(f"{column.name}_per_token", f"{column.label}, per token", "higher", independent=True, detail=True)
-            for column in columns
-        ]
-        return [*columns, *per_token]
 
     def _ranked(self, prompts: Sequence[Prompt], scores: Sequence[Floats]) -> Measured:
         metrics, top_ratings = ranking_metrics(self._cases_of(prompts), scores, self.liked)
