@@ -135,11 +135,7 @@ TYPED = {"task": None, "method": "gcsl_cli.methods.base.Method"}
 
 
 def check_named(config: DictConfig, name: str) -> DictConfig:
-    """Return the node `name`, which is a mapping with a `_target_` unless it is typed already.
-
-    Raises:
-        ConfigError: it has no value, is not a mapping, or names no class.
-    """
+    """Return the node `name`, a mapping with a `_target_` unless it is typed already; else `ConfigError`."""
     node = hydra_internals.child(config, name)
     if OmegaConf.is_missing(config, name) or config[name] is None:
         raise ConfigError(f"{name} has no value. Choose one: {name}=NAME (gcsl train --help lists them).")

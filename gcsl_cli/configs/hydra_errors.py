@@ -4,14 +4,7 @@ import re
 from enum import Enum
 from typing import Any, Union, get_args, get_origin
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    InterpolationResolutionError,
-    OmegaConfBaseException,
-    ValidationError,
-)
+from omegaconf import DictConfig, OmegaConf, errors
 
 from gcsl_cli.configs.hydra_internals import declared_type
 from gcsl_cli.configs.schema import Config
@@ -21,24 +14,25 @@ from gcsl_cli.errors import did_you_mean, listed
 def message_for(error: BaseException, config: DictConfig | None, override: Any = None, prefix: str = "") -> str:
     """Return one message for an error raised while composing.
 
-    Args:
-        error: The error.
-        config: The config as far as it is composed, or the schema of the node, for declared types.
-        override: The override that was being applied.
-        prefix: Path of the node that was being typed, with a trailing dot.
+    Types are declared in `config`: the config as far as it is composed, or the schema of the node. `override` was being
+    applied, and `prefix` is the path of the node that was being typed, with a trailing dot.
     """
     cause = _omegaconf_cause(error)
     if override is not None:
         path = override.key_or_group
         hint = _declared(config, path) if config is not None else None
-        if hint is not None and isinstance(cause, ValidationError):
+        if hint is not None and isinstance(cause, errors.ValidationError):
             return _wrong_value(path, _plain(override), hint)
-        if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        if isinstance(cause, errors.ConfigKeyError | errors.ConfigAttributeError):
             return _omegaconf(cause, config, "" if str(cause.full_key).startswith(path) else f"{path}.")
         return f"{override.input_line}: {_first_line(cause or error)}"
-    if cause is None:
-        return _composition(error)
-    return _in_file(error) + _omegaconf(cause, config, prefix)
+    if cause is not None:
+        file = re.match(r"In '([^']+)'", str(error))  # if Hydra says which file the error is in
+        return (f"In {file.group(1)}.yaml: " if file else "") + _omegaconf(cause, config, prefix)
+    if any(sign in str(error) for sign in ("while scanning", "while parsing", "could not find expected")):
+        return "A YAML file is not valid: " + " ".join(str(error).split())
+    text = _first_line(error)
+    return text if text.endswith(".") else f"{text}."
 
 
 def missing_value(path: str) -> str:
@@ -76,15 +70,15 @@ def _declared(config: DictConfig, path: str) -> Any:
     return declared_type(parent, name) if isinstance(parent, DictConfig) and name in parent else None
 
 
-def _omegaconf(cause: OmegaConfBaseException, config: DictConfig | None, prefix: str) -> str:
+def _omegaconf(cause: errors.OmegaConfBaseException, config: DictConfig | None, prefix: str) -> str:
     path = f"{prefix}{cause.full_key or ''}"
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+    if isinstance(cause, errors.ConfigKeyError | errors.ConfigAttributeError):
         names = [str(key) for key in cause.parent_node] if isinstance(cause.parent_node, DictConfig) else []
         parent = path.rpartition(".")[0]
         near = did_you_mean(path, [f"{parent}.{name}" if parent else name for name in names])
         siblings = f" Keys of {parent or 'the config'}: {listed(names)}."
         return f"{path}: no such key.{near or siblings}"
-    if isinstance(cause, InterpolationResolutionError):
+    if isinstance(cause, errors.InterpolationResolutionError):
         return f"{path}: {_first_line(cause)}."
     schema = config if config is not None else OmegaConf.structured(Config)
     hint = _declared(schema, path.removeprefix(prefix))
@@ -94,23 +88,10 @@ def _omegaconf(cause: OmegaConfBaseException, config: DictConfig | None, prefix:
     return f"{path}: {_first_line(cause)}." if path else f"{_first_line(cause)}."
 
 
-def _composition(error: BaseException) -> str:
-    text = _first_line(error)
-    if "while scanning" in str(error) or "while parsing" in str(error) or "could not find expected" in str(error):
-        return "A YAML file is not valid: " + " ".join(str(error).split())
-    return text if text.endswith(".") else f"{text}."
-
-
-def _in_file(error: BaseException) -> str:
-    """Return `In trainer/mine.yaml: ` if Hydra says which file the error is in."""
-    found = re.match(r"In '([^']+)'", str(error))
-    return f"In {found.group(1)}.yaml: " if found else ""
-
-
-def _omegaconf_cause(error: BaseException) -> OmegaConfBaseException | None:
+def _omegaconf_cause(error: BaseException) -> errors.OmegaConfBaseException | None:
     link: BaseException | None = error
     while link is not None:
-        if isinstance(link, OmegaConfBaseException):
+        if isinstance(link, errors.OmegaConfBaseException):
             return link
         link = link.__cause__ or link.__context__
     return None

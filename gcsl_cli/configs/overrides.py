@@ -48,11 +48,7 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
 
 
 def check_sweeps(parsed: Sequence[Any]) -> None:
-    """Reject a sweep (`seed=0,1,2`) in a single run.
-
-    Raises:
-        ConfigError: the sweep, with both ways to write it.
-    """
+    """Raise `ConfigError` for a sweep (`seed=0,1,2`) in a single run, with both ways to write it."""
     for override in parsed:
         if override.is_sweep_override():
             key, value = override.get_key_element(), override.get_value_string()
@@ -63,11 +59,7 @@ def check_sweeps(parsed: Sequence[Any]) -> None:
 
 
 def check_group(override: Any, groups: dict[str, list[str]]) -> None:
-    """Check that an override of a group selects one of its options.
-
-    Raises:
-        ConfigError: an unknown option, or a prefix that groups do not allow.
-    """
+    """Raise `ConfigError` unless an override of a group selects one of its options, without any prefix."""
     group, option = override.key_or_group, override.value()
     options = groups[group]
     if override.package is not None:
@@ -93,10 +85,9 @@ def check_group(override: Any, groups: dict[str, list[str]]) -> None:
 
 
 def check_key(override: Any, config: DictConfig, groups: dict[str, list[str]]) -> None:
-    """Check that an override sets a key of the schema. Only free mappings accept new keys and deletions.
+    """Raise `ConfigError` unless an override sets a key of the schema.
 
-    Raises:
-        ConfigError: an unknown key or group, `+key=...` or `~key`.
+    Only free mappings accept new keys (`+key=...`) and deletions (`~key`).
     """
     path, line = override.key_or_group, override.input_line
     if not _is_known(config, path):
@@ -137,12 +128,6 @@ def _is_known(config: DictConfig, path: str) -> bool:
     return True
 
 
-def _sets(group: str, option: str, key: str) -> bool:
-    """Return True if a shipped option of a group has the key."""
-    file = conf_dir() / group / f"{option}.yaml"
-    return file.is_file() and re.search(rf"^{re.escape(key)}:", file.read_text("utf-8"), re.MULTILINE) is not None
-
-
 def _is_mapping(node: DictConfig) -> bool:
     """Return True if a node accepts any key because it is declared as `dict[...]`."""
     return OmegaConf.get_type(node) is dict
@@ -157,7 +142,10 @@ def _unknown(path: str, config: DictConfig, groups: dict[str, list[str]]) -> str
         near = did_you_mean(path, [*groups, *_key_names(config)])
         return f"no such key or group.{near or f' Groups: {listed(groups)}. Keys: {listed(keys)}.'}"
     near = did_you_mean(path, _key_names(config))
-    if head in groups and (owners := [name for name in groups[head] if _sets(head, name, rest)]):
+    files = {name: conf_dir() / head / f"{name}.yaml" for name in groups.get(head, [])}
+    sets = re.compile(rf"^{re.escape(rest)}:", re.MULTILINE)
+    owners = [name for name, file in files.items() if file.is_file() and sets.search(file.read_text("utf-8"))]
+    if owners:
         return f"no such key of this {head}. It is a key of {listed(f'{head}={name}' for name in owners)}."
     parts = path.split(".")
     for cut in range(len(parts) - 1, 0, -1):

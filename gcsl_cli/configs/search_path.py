@@ -48,11 +48,7 @@ def register_schema() -> None:
 
 
 def config_loader(config_dir: Path | None) -> Any:
-    """Return Hydra's config loader over the shipped folder and the user's.
-
-    Raises:
-        ConfigError: `config_dir` is not a folder.
-    """
+    """Return Hydra's config loader over the shipped folder and the user's; `ConfigError` if the latter is no folder."""
     from hydra import version
     from hydra.core.utils import setup_globals
 

@@ -18,26 +18,22 @@ HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.")
 
 
 def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
-    """Reject code from outside gcsl anywhere in a config, unless the command line allows it.
-
-    Raises:
-        ConfigError: the key and the target, and how to allow it.
-    """
-    if _is_allowed(lines):
+    """Raise `ConfigError` for code from outside gcsl anywhere in a config, unless the command line allows it."""
+    # The command line itself has to say so; a YAML file cannot.
+    values = [line.lstrip("+").partition("=")[2] for line in lines if line.lstrip("+").startswith(f"{ALLOW}=")]
+    if values and values[-1].strip().lower() in {"true", "yes", "on"}:
         return
     for path, target in _targets(config, ""):
-        known = target.startswith(HYDRAS) if path.startswith("hydra.") else _is_ours(target)
+        if path.startswith("hydra."):
+            known = target.startswith(HYDRAS)
+        else:
+            # Defined in gcsl: something that a gcsl module merely imports is not.
+            known = target.startswith(OURS) and str(getattr(locate(target), "__module__", "")).startswith(OURS)
         if not known:
             raise ConfigError(
                 f"{path}={target}: this runs code from outside gcsl. If you trust it, add {ALLOW}=true "
                 "to the command line (a config file cannot allow it)."
             )
-
-
-def _is_allowed(lines: Sequence[str]) -> bool:
-    """Return True if the command line itself says `allow_custom_code=true`; a YAML file cannot."""
-    values = [line.lstrip("+").partition("=")[2] for line in lines if line.lstrip("+").startswith(f"{ALLOW}=")]
-    return bool(values) and values[-1].strip().lower() in {"true", "yes", "on"}
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -59,11 +55,6 @@ def _value(node: Any, key: Any) -> Any:
         return node[key]
     except OmegaConfBaseException:
         return child(node, key)
-
-
-def _is_ours(target: str) -> bool:
-    """Return True if a class is defined in gcsl; something that a gcsl module merely imports is not."""
-    return target.startswith(OURS) and str(getattr(locate(target), "__module__", "")).startswith(OURS)
 
 
 def locate(target: str) -> Any:
@@ -92,11 +83,7 @@ def locate(target: str) -> Any:
 
 
 def dataclass_of(path: str, target: str, base: str | None) -> type:
-    """Import the dataclass that `target` names.
-
-    Raises:
-        ConfigError: it is not a dataclass that can be used, or does not derive from `base`.
-    """
+    """Import the dataclass `target`; `ConfigError` if it cannot be used or does not derive from `base`."""
     found = locate(target)
     if not (isinstance(found, type) and is_dataclass(found)):
         raise ConfigError(f"{path}={target}: not a dataclass. Name a class that has the keys of the config as fields.")

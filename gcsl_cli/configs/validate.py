@@ -8,7 +8,7 @@ from typing import Any
 from gcsl_cli.configs import ranges
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
-from gcsl_cli.configs.schema import BudgetConfig, Config
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 # The members of transformers.SchedulerType (transformers 5) that need no further arguments.
@@ -37,11 +37,7 @@ POSITIVE = (
 
 
 def validate(config: Config) -> None:
-    """Check all values whose range is known without data.
-
-    Raises:
-        ConfigError: the first value out of range, with what is allowed and the fix.
-    """
+    """Raise `ConfigError` for the first value out of a range that is known without data, with the fix."""
     for problem in _problems(config):
         raise ConfigError(problem)
 
@@ -69,7 +65,9 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
     yield from goal_problems(config.goal)
     yield from _token_rate(config)
-    yield from _budget(config.train.budget)
+    budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(train.budget, name)) is not None]
+    if len(budgets) > 1:
+        yield f"{' and '.join(budgets)}: a run has one budget. Set only one of them."
     yield from _batches(config)
     yield from _method(config)
     if not config.method.uses_goals and (config.generation.guidance or config.generation.target is not None):
@@ -95,12 +93,6 @@ def _token_rate(config: Config) -> Iterator[str]:
             f"train.control_token_learning_rate={rate} with adapter=none: full fine-tuning trains all embeddings at "
             "train.learning_rate. Use adapter=lora, or leave it out."
         )
-
-
-def _budget(budget: BudgetConfig) -> Iterator[str]:
-    budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(budget, name)) is not None]
-    if len(budgets) > 1:
-        yield f"{' and '.join(budgets)}: a run has one budget. Set only one of them."
 
 
 def _batches(config: Config) -> Iterator[str]:
