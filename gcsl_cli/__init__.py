@@ -22,19 +22,8 @@ if TYPE_CHECKING:
         train,
     )
 
-__all__ = [
-    "COMMAND",
-    "EvaluateResult",
-    "GenerateResult",
-    "PrepareResult",
-    "TrainResult",
-    "__version__",
-    "compose",
-    "evaluate",
-    "generate",
-    "prepare",
-    "train",
-]
+__all__ = ["COMMAND", "EvaluateResult", "GenerateResult", "PrepareResult", "TrainResult", "__version__"]
+__all__ += ["compose", "evaluate", "generate", "prepare", "train"]
 
 __version__ = "0.1.0"
 

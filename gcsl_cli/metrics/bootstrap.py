@@ -102,11 +102,7 @@ def percentile_estimate(value: float, draws: Floats, *, n: int, left_out: int) -
 
 
 def interval(metric: PerPrompt, *, resamples: int, seed: int) -> Estimate:
-    """The estimate of a metric over its defined prompts.
-
-    Raises:
-        ConfigError: fewer than one resample was requested.
-    """
+    """The estimate of a metric over its defined prompts."""
     return _resampled([metric], resamples, seed)
 
 
@@ -114,7 +110,6 @@ def paired_difference(first: PerPrompt, second: PerPrompt, *, resamples: int, se
     """The estimate of `first` minus that of `second`, over the prompts that both define, resampled together.
 
     Raises:
-        ConfigError: fewer than one resample was requested.
         ValueError: they are not over the same prompts.
     """
     if first.numerator.shape != second.numerator.shape:

@@ -46,9 +46,6 @@ def goal_discrimination(
     """AUC of `difference` for rows with a score at or above the cut; arrays have shape (rows,).
 
     By default the cut is the median score. If many scores tie, no row may be below it; both AUCs are then NaN.
-
-    Raises:
-        ConfigError: fewer than one resample was requested.
     """
     keep = np.isfinite(difference) & np.isfinite(scores)
     kept, kept_scores = difference[keep], scores[keep]

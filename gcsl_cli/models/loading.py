@@ -57,13 +57,8 @@ def load_model(folder: Path, dtype: "torch.dtype | None" = None) -> "PreTrainedM
     from transformers import AutoModelForCausalLM
 
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype or torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        options = {"dtype": dtype or torch.float32, "use_safetensors": True, "trust_remote_code": False}
+        model, report = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: the weights cannot be loaded ({first_line(error)}).") from error
     # transformers would silently initialize missing weights at random.
@@ -100,11 +95,7 @@ def inference_dtype() -> "torch.dtype":
 
 
 def train_in_bf16(precision: str) -> bool:
-    """Return True if training runs under bfloat16 autocast.
-
-    Raises:
-        ConfigError: `precision` is unknown.
-    """
+    """Return True if training runs under bfloat16 autocast; an unknown `precision` is a `ConfigError`."""
     if precision not in ("auto", "fp32", "bf16"):
         raise ConfigError(f"train.precision={precision}: unknown; one of auto, fp32, bf16.")
     return precision == "bf16" or (precision == "auto" and fast_bf16())

@@ -32,11 +32,7 @@ def write_values(path: Path, arms: Mapping[str, Mapping[str, PerPrompt]]) -> Non
 
 
 def read_values(path: Path) -> dict[str, dict[str, PerPrompt]]:
-    """Read the metrics of every arm, by arm and name.
-
-    Raises:
-        DataError: the file is missing, truncated or has another schema.
-    """
+    """Read the metrics of every arm, by arm and name; raises as `read_table` does."""
     arms: dict[str, dict[str, PerPrompt]] = {}
     for row in read_table(path, VALUES).to_pylist():
         numerator, denominator = (np.array(row[key], dtype=np.float64) for key in ("numerator", "denominator"))

@@ -125,15 +125,11 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
         return (arm["name"], *sorted(shared.items())), Row(label, {}, arm["name"], 0.0, shared)
     label = str(run.keys["method"]["label"]) + (", best over worst" if arm.get("ratio") else "")
     if arm["guidance"]:
-        label += f", guidance {arm['guidance']:g}" + _against(arm["name"])
+        # Guidance may contrast with another goal than the worst: the end of `best-w2-none`.
+        other = arm["name"].partition("-w")[2].partition("-")[2]
+        label += f", guidance {arm['guidance']:g}" + (f" against {other}" if other else "")
     key = (repr(sorted(flatten(run.keys).items())), arm["name"], *sorted(shared.items()))
     return key, Row(label, run.keys, arm["name"], float(arm["guidance"]), shared)
-
-
-def _against(name: str) -> str:
-    """The goal that guidance contrasts with if it is not the worst: the end of `best-w2-none`."""
-    other = name.partition("-w")[2].partition("-")[2]
-    return f" against {other}" if other else ""
 
 
 def _distinguish(rows: Sequence[Row]) -> None:
@@ -142,17 +138,13 @@ def _distinguish(rows: Sequence[Row]) -> None:
         if count == 1:
             continue
         same = [row for row in rows if row.label == label]
-        flat = [flatten(row.keys) | _evaluated(row) for row in same]
+        flat = [flatten(row.keys) | dict(row.compared_by) | row.evaluations[0].settings for row in same]
         names: list[str] = []
-        for name in dict.fromkeys(name for keys in flat for name in keys):
+        for name in dict.fromkeys(name for keys in flat for name in keys if name != "sampling"):
             if _kinds(flat, [*names, name]) > _kinds(flat, names):
                 names.append(name)
         for row, keys in zip(same, flat, strict=True):
             row.label += f" ({', '.join(f'{name}={keys.get(name)}' for name in names)})"
-
-
-def _evaluated(row: Row) -> dict[str, Any]:
-    return {name: value for name, value in row.compared_by.items() if name != "sampling"} | row.evaluations[0].settings
 
 
 def _kinds(flat: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int:
