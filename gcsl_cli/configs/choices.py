@@ -44,6 +44,13 @@ class PairingWeight(StrEnum):
     rows = "rows"
 
 
+class MissedLevel(StrEnum):
+    """Under which of the goals that a row misses it is trained to be unlikely."""
+
+    best = "best"
+    sample = "sample"
+
+
 class SharedPrefix(StrEnum):
     """Whether rows with a common prefix are packed into one sequence."""
 
@@ -74,6 +81,13 @@ class LevelScope(StrEnum):
 
     dataset = "dataset"
     prompt = "prompt"
+
+
+class EvaluationSplit(StrEnum):
+    """Which held-out prompts are evaluated."""
+
+    test = "test"
+    validation = "validation"
 
 
 class Precision(StrEnum):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.configs.choices import Balance, Formulation, LevelRule, LevelScope, Pairing, PairingWeight, Wording
 from gcsl_cli.configs.schema import GoalConfig, LevelsConfig
 
@@ -13,6 +14,7 @@ def goal_problems(goal: GoalConfig) -> Iterator[str]:
     """Yield one message per problem with the goal config, each with the fix."""
     yield from _levels(goal.levels)
     yield from _combinations(goal)
+    yield from _missed(goal)
 
 
 def _levels(levels: LevelsConfig) -> Iterator[str]:
@@ -82,6 +84,18 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
         yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0, one per level."
     if goal.weights is not None and not any(goal.weights):
         yield f"goal.weights={shown(goal.weights)}: at least one must be above 0."
+
+
+def _missed(goal: GoalConfig) -> Iterator[str]:
+    missed = goal.missed
+    yield from ranges.not_negative("goal.missed.weight", missed.weight)
+    yield from ranges.positive("goal.missed.margin", missed.margin)
+    yield from ranges.not_negative("goal.missed.gap", missed.gap)
+    if missed.weight and goal.levels.by is LevelRule.raw and not missed.gap:
+        yield (
+            f"goal.missed.weight={missed.weight} with goal.levels.by=raw: every score misses all higher ones, however "
+            "close. Set the smallest difference that counts, for example goal.missed.gap=0.2, or goal.missed.weight=0."
+        )
 
 
 def shown(value: Any) -> str:

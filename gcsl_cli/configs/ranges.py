@@ -23,6 +23,12 @@ def positive(path: str, value: float | None) -> Iterator[str]:
         yield f"{path}={value}: must be a finite number above 0. Leave it out for the default."
 
 
+def finite(path: str, value: float | None) -> Iterator[str]:
+    """Yield a message unless the value is finite; `None` is not checked."""
+    if value is not None and not math.isfinite(value):
+        yield f"{path}={value}: must be a finite number. Leave it out for the default."
+
+
 def choice(path: str, value: str, allowed: type[StrEnum]) -> Iterator[str]:
     """Yield a message unless the value is a member of the enum; needed where a config is changed from Python."""
     if value not in list(allowed):

@@ -10,9 +10,11 @@ from typing import Any
 from gcsl_cli.configs.choices import (
     AFTER_PROMPT,
     Balance,
+    EvaluationSplit,
     Formulation,
     LevelRule,
     LevelScope,
+    MissedLevel,
     Pairing,
     PairingWeight,
     Placement,
@@ -33,6 +35,16 @@ class LevelsConfig:
 
 
 @dataclass
+class MissedConfig:
+    """The loss on goals that a row misses."""
+
+    weight: float = 0.0
+    margin: float = 1.0
+    level: MissedLevel = MissedLevel.best
+    gap: float | None = None
+
+
+@dataclass
 class GoalConfig:
     """What the model is asked to reach, and how the goal is written into the prompt."""
 
@@ -49,6 +61,7 @@ class GoalConfig:
     separator: str | None = None
     weights: list[float] | None = None
     dropout: float = 0.0
+    missed: MissedConfig = field(default_factory=MissedConfig)
     target: Any = "best"
 
     @property
@@ -136,6 +149,7 @@ class GenerationConfig:
     guidance: float = 0.0
     against: Any = "worst"
     samples: int = 4
+    split: EvaluationSplit = EvaluationSplit.test
     prompts: int | None = None
     max_new_tokens: int = 20
     temperature: float = 1.0
@@ -185,6 +199,11 @@ class Config:
         return self.method.uses_goals and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
 
     @property
+    def misses_goals(self) -> bool:
+        """True if rows are also trained to be unlikely under a goal that they miss."""
+        return bool(self.method.uses_goals and self.goal.missed.weight)
+
+    @property
     def rows_together(self) -> int:
         """Maximum number of consecutive rows of one prompt in the plan."""
         return self.train.rows_per_prompt if self.method.plans_batches else 1
@@ -192,7 +211,8 @@ class Config:
     @property
     def together(self) -> bool:
         """True if rows that could share a prompt are consecutive in the plan."""
-        return self.pairs_together or self.rows_together > 1
+        copies_share = self.misses_goals and self.goal.placement in AFTER_PROMPT
+        return self.pairs_together or copies_share or self.rows_together > 1
 
     @property
     def shares_prompts(self) -> bool:

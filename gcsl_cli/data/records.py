@@ -33,9 +33,10 @@ GOAL_ROWS = pa.schema({"row": INTEGER, "level": INTEGER})
 PREFERENCE_PAIRS = pa.schema({"chosen": INTEGER, "rejected": INTEGER})
 PLAN = pa.schema(
     {"step": INTEGER, "micro": INTEGER, "sequence": INTEGER, "row": INTEGER}
-    | {"goal": NUMBER, "tokens": INTEGER, "weight": NUMBER}
+    | {"goal": NUMBER, "missed": NUMBER, "tokens": INTEGER, "weight": NUMBER}
 )
-"""Consecutive rows with one `sequence` are one feedback row under several goals; `goal` is NaN for none."""
+"""Consecutive rows with one `sequence` are one feedback row under several goals. `goal` is NaN for none, `missed`
+is the goal of a copy that the row misses, NaN for no copy."""
 VALUES = pa.schema({"arm": TEXT, "metric": TEXT, "numerator": NUMBERS, "denominator": NUMBERS, "transform": TEXT})
 """Numerators and denominators have one value per evaluation prompt, in order."""
 LIKELIHOODS = pa.schema({"prompt_id": TEXT, "log_probs": NUMBERS, "tokens": NUMBERS})

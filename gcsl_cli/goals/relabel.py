@@ -53,6 +53,24 @@ def reached_pairs(highest: Ints) -> tuple[Ints, Ints]:
     return rows, np.arange(len(rows)) - starts
 
 
+def missed_levels(
+    highest: Ints, levels: Floats, best: int, *, rule: str, gap: float, generator: np.random.Generator
+) -> Ints:
+    """Choose a level that each row misses, `(rows,)`; -1 for rows that miss none.
+
+    Args:
+        highest: index of the highest level that each row reaches, `(rows,)`.
+        levels: ascending levels, `(levels,)`.
+        best: index of the best level that can be missed.
+        rule: `best` to choose that level, `sample` to draw one of the missed levels uniformly.
+        gap: smallest distance between the highest level that a row reaches and one that it misses.
+        generator: draws under `sample`.
+    """
+    first = np.maximum(highest + 1, np.searchsorted(levels, levels[highest] + gap))
+    chosen = np.full(len(highest), best) if rule == "best" else generator.integers(np.minimum(first, best), best + 1)
+    return np.where(first <= best, chosen, -1)
+
+
 def sampled_levels(highest: Ints, generator: np.random.Generator) -> Ints:
     """Draw one of the reached levels of each row uniformly, `(rows,)`."""
     return generator.integers(0, highest + 1)

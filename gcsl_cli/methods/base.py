@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gcsl_cli.models.prompting import Prompter
     from gcsl_cli.training.examples import Examples
     from gcsl_cli.training.loop import MakeTrainer
+    from gcsl_cli.training.negatives import NegativeLoss
     from gcsl_cli.training.plan import Plan
 
 
@@ -71,6 +72,8 @@ class TrainerInputs:
     """Loads a frozen copy of the starting model; `None` under an adapter, which can be switched off instead."""
     control_token_learning_rate: float | None = None
     """Peak learning rate of control-token embeddings beside LoRA; `None`: the common rate."""
+    negative_loss: "NegativeLoss | None" = None
+    """The loss on copies of rows under goals that they miss, if the plan has such copies."""
 
 
 @dataclass

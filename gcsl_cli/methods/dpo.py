@@ -61,7 +61,7 @@ class PairExamples:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def encode(self, index: Ints, goals: Floats) -> list[tuple[EncodedRow, ...]]:
+    def encode(self, index: Ints, goals: Floats, missed: Floats) -> list[tuple[EncodedRow, ...]]:
         """Two rows per example, the chosen one first; a pair has no goal."""
         places = np.concatenate([self.pairs.chosen[index], self.pairs.rejected[index]])
         rows = self.prompter.rows(list(self.feedback.take(places)), [None] * len(places), self.max_length)
@@ -79,7 +79,7 @@ class PairExamples:
         """The plan's pairs for TRL's DPOTrainer: `prompt_ids`, `chosen_ids`, `rejected_ids`."""
 
         def columns(places: Ints) -> dict[str, Any]:
-            pairs = self.encode(plan.row[places], plan.goal[places])
+            pairs = self.encode(plan.row[places], plan.goal[places], plan.missed[places])
             return {
                 "prompt_ids": [chosen.prompt_ids for chosen, _ in pairs],
                 "chosen_ids": [chosen.completion_ids for chosen, _ in pairs],

@@ -45,7 +45,7 @@ class LabelledExamples:
         """The lowest score of a desirable row."""
         return float(self.feedback.scores[self.labels].min())
 
-    def encode(self, index: Ints, goals: Floats) -> list[tuple[EncodedRow, ...]]:
+    def encode(self, index: Ints, goals: Floats, missed: Floats) -> list[tuple[EncodedRow, ...]]:
         """One row per example; a label is no goal."""
         rows = list(self.feedback.take(index))
         return [(row,) for row in self.prompter.rows(rows, [None] * len(rows), self.max_length)]
@@ -70,7 +70,7 @@ class LabelledExamples:
 
         def columns(places: Ints) -> dict[str, Any]:
             needed = np.unique(np.concatenate([places, mates[places]]))
-            rows = [row for (row,) in self.encode(plan.row[needed], plan.goal[needed])]
+            rows = [row for (row,) in self.encode(plan.row[needed], plan.goal[needed], plan.missed[needed])]
             by_place = dict(zip(needed.tolist(), rows, strict=True))
             own = [by_place[place] for place in places.tolist()]
             return {

@@ -60,6 +60,7 @@ class Supervised(Method):
             inputs.validation,
             inputs.peft_config,
             inputs.control_token_learning_rate,
+            inputs.negative_loss,
         )
 
 

@@ -5,7 +5,7 @@ The prompt "I wanted to" under the best goal, plain format: "The following text 
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ class EncodedRow:
     """The row was truncated at the length limit."""
     retokenized: bool
     """The boundary between prompt and completion retokenizes: as one text they have other tokens than apart."""
+    negative: bool = False
+    """To be made less likely, as under a goal that the row misses: the likelihood loss leaves it out."""
 
     @property
     def prompt_ids(self) -> list[int]:
@@ -41,9 +43,18 @@ class EncodedRow:
         return self.input_ids[self.prompt_tokens :]
 
     @property
-    def supervised(self) -> int:
-        """Number of tokens that count towards the loss."""
+    def completion_tokens(self) -> int:
+        """Number of tokens of the completion."""
         return len(self.input_ids) - self.prompt_tokens
+
+    @property
+    def supervised(self) -> int:
+        """Number of tokens that count towards the likelihood loss."""
+        return 0 if self.negative else self.completion_tokens
+
+    def as_negative(self) -> "EncodedRow":
+        """The same tokens, left out of the likelihood loss."""
+        return replace(self, negative=True)
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class Prompter:
         Raises:
             DataError: one of the prompts and `room` more tokens exceed the model's context.
         """
-        all_ids = self._ids([self.text(prompt, goal) for prompt in prompts]) if prompts else []
+        all_ids = self._ids([self.text(prompt, goal) for prompt in prompts])
         for prompt, ids in zip(prompts, all_ids, strict=True):
             self._check_fits(prompt, ids, room)
         return all_ids
@@ -163,8 +174,8 @@ class Prompter:
             )
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        # The texts already contain their special tokens.
-        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        # The texts already contain their special tokens. The tokenizer rejects an empty list.
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         return ids
 
 

@@ -54,7 +54,9 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows
 def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
     """The prompts to evaluate, at most `generation.prompts` of them."""
     if experiment.prompts is None:
-        experiment.prompts = experiment.task.evaluation_prompts(ensure_feedback(experiment))
+        experiment.prompts = experiment.task.evaluation_prompts(
+            ensure_feedback(experiment), str(experiment.config.generation.split)
+        )
     return experiment.prompts[: experiment.config.generation.prompts]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 FILE = "generations.parquet"
-NAMED = ("target", "guidance", "against", "prompts")
+NAMED = ("target", "guidance", "against", "split", "prompts")
 """Settings that are part of an arm instead."""
 
 log = logging.getLogger("gcsl")

@@ -16,10 +16,10 @@ from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import ExampleInputs
 from gcsl_cli.models.attention import attention_of
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.training.batching import Batching
-from gcsl_cli.training.branches import branched, shared_tokens
+from gcsl_cli.training.batching import Batching, Measured
+from gcsl_cli.training.branches import branched, packing_order, shared_tokens
 from gcsl_cli.training.drawing import Drawing
-from gcsl_cli.training.examples import Examples, encoded_plan
+from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.plan import Budget, Plan, build_plan
 
 if TYPE_CHECKING:
@@ -69,13 +69,21 @@ def make_plan(experiment: Experiment, examples: Examples, spec: GoalSpec, levels
     highest, rule = drawing(experiment, examples, spec, levels)
     prompts = examples.feedback.prompts if rule.rows_per_prompt > 1 else np.arange(len(highest))
 
-    def measure(index: Ints, goals: Floats, sequence: Ints) -> tuple[Ints, Ints, Ints]:
-        encoded = examples.encode(index, goals)
-        counts = [(sum(len(row.input_ids) for row in rows), sum(row.supervised for row in rows)) for rows in encoded]
-        tokens, supervised = np.array(counts, dtype=np.int64).T
-        shares = config.shares_prompts
-        shared = shared_tokens([rows[0] for rows in encoded], sequence) if shares else np.zeros_like(tokens)
-        return tokens, supervised, shared
+    shares = config.shares_prompts
+    apart = not shares or rule.goal_first
+
+    def measure(index: Ints, goals: Floats, missed: Floats, sequence: Ints) -> Measured:
+        units = examples.encode(index, goals, missed)
+        rows, number, unit, copy = packing_order(units, sequence, apart=apart)
+        tokens = np.array([len(row.input_ids) for row in rows], dtype=np.int64)
+        return Measured(
+            supervised=np.array([sum(row.supervised for row in unit) for unit in units], dtype=np.int64),
+            pair=unit,
+            copy=copy,
+            tokens=tokens,
+            shared=shared_tokens(rows, number) if shares else np.zeros_like(tokens),
+            apart=apart,
+        )
 
     batches = batching(config.train, experiment.context)
     return build_plan(highest, prompts, levels.values, measure, rule, budget, batches, config.seed)
@@ -96,6 +104,8 @@ def drawing(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: 
         weighting=str(config.goal.pairing_weight),
         rows_per_prompt=config.rows_together,
         goal_first=config.goal.placement not in AFTER_PROMPT,
+        missed=str(config.goal.missed.level) if config.misses_goals else "none",
+        missed_gap=config.goal.missed.gap or 0.0,
     )
     return levels.highest(rows.scores, rows.prompts), rule
 
@@ -194,20 +204,25 @@ def count_rows(experiment: Experiment, examples: Examples, plan: Plan, share: fl
         DataError: a row has no supervised token.
     """
     tokens = supervised = cut = seam = computed = sequences = 0
-    for batch, index, rows in encoded_plan(examples, plan):
-        for number, row in zip(index, rows, strict=True):
+    apart = share is None or experiment.config.goal.placement not in AFTER_PROMPT
+    for batch in plan.micro_batches():
+        index = plan.row[batch]
+        units = examples.encode(index, plan.goal[batch], plan.missed[batch])
+        rows, number, unit, _ = packing_order(units, plan.sequence[batch], apart=apart)
+        for place, row in zip(unit.tolist(), rows, strict=True):
             tokens += len(row.input_ids)
             supervised += row.supervised
             cut += row.truncated
             seam += row.retokenized
-            if not row.supervised:
+            if not row.completion_tokens:
+                prompt = examples.prompt(int(index[place]))
                 raise DataError(
-                    f"The row with the prompt {examples.prompt(number)[:60]!r} has no supervised token: its prompt and "
+                    f"The row with the prompt {prompt[:60]!r} has no supervised token: its prompt and "
                     f"goal take {row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
                     f"(now {experiment.config.train.max_length}) or remove the row."
                 )
         if share is not None:
-            shared = branched(rows, plan.sequence[batch], share)
+            shared = branched(rows, number, share)
             computed += sum(sequence.tokens for sequence in shared)
             sequences += len(shared)
     counts = {"tokens": tokens, "supervised_tokens": supervised, "rows_cut": cut, "rows_seam": seam}

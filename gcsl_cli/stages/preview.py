@@ -150,6 +150,7 @@ def _examples(experiment: Experiment, prepared: Prepared) -> list[str]:
         places = np.sort(np.unique(plan.goal, return_index=True)[1])
     chosen = places[np.unique(np.linspace(0, len(places) - 1, EXAMPLES).astype(int))]
     index, goals = plan.row[chosen], plan.goal[chosen]
+    units = examples.encode(index, goals, np.full(len(goals), np.nan))
     return [
         _marked(
             examples.prompter.tokenizer,
@@ -158,7 +159,7 @@ def _examples(experiment: Experiment, prepared: Prepared) -> list[str]:
             rows,
             examples.roles(number),
         )
-        for number, goal, rows in zip(index.tolist(), goals.tolist(), examples.encode(index, goals), strict=True)
+        for number, goal, rows in zip(index.tolist(), goals.tolist(), units, strict=True)
     ]
 
 

@@ -18,6 +18,7 @@ from gcsl_cli.models.loading import load_model, train_in_bf16
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.plan import batching, possible_share
 from gcsl_cli.training.examples import Examples
+from gcsl_cli.training.negatives import MissedGoalLoss
 from gcsl_cli.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def make_trainer(
     validation: tuple[Examples, Plan] | None = None,
 ) -> "tuple[MakeTrainer, float | None]":
     """The method's trainer over the planned examples, and the share of `possible_share`."""
-    config = experiment.config
+    config, goal = experiment.config, experiment.config.goal
     adapter = peft_config(config.adapter, control_ids(experiment, spec))
     model = starting_model(experiment, spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16))
     share = possible_share(experiment, model, examples, plan)
@@ -120,6 +121,7 @@ def make_trainer(
         micro_batch_size=batching(config.train).micro_batch_size,
         load_reference=reference if adapter is None else lambda: None,
         control_token_learning_rate=config.train.control_token_learning_rate,
+        negative_loss=MissedGoalLoss(goal.missed.weight, goal.missed.margin) if config.misses_goals else None,
     )
     return experiment.method.trainer(inputs), share
 

@@ -112,8 +112,12 @@ class Task(ABC):
         return {"version": self.version}
 
     @abstractmethod
-    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:
-        """The held-out prompts to evaluate completions on."""
+    def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
+        """The held-out prompts to evaluate completions on, of the split `test` or `validation`.
+
+        Raises:
+            ConfigError: the task evaluates on its test split only.
+        """
 
     def rollouts_planned(self) -> int:
         """Check the settings and count the completions to sample from the base policy; 0 for given feedback.
@@ -150,6 +154,12 @@ class GradingTask(Protocol):
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """Score each completion of its prompt; higher is better. Shape `(completions,)`."""
+
+
+def only_test(task: str, split: str) -> None:
+    """Raise `ConfigError` unless the evaluation prompts are those of the test split."""
+    if split != "test":
+        raise ConfigError(f"generation.split={split} with task={task}, which evaluates test users only. Leave it out.")
 
 
 def grader(task: Task) -> GradingTask | None:

@@ -63,9 +63,9 @@ class ToxicityTask(Task):
         tests = sum(prompt.split == "test" for prompt in prompts)
         return [["prompts", f"{len(prompts)}, {tests} of them for evaluation"]]
 
-    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:  # noqa: ARG002
-        """The prompts of the test split."""
-        return [prompt for prompt in self.prompts() if prompt.split == "test"]
+    def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:  # noqa: ARG002
+        """The prompts of the split."""
+        return [prompt for prompt in self.prompts() if prompt.split == split]
 
     def feedback_name(self) -> str:
         """`rollouts` or `rtp`, with `-texts` appended if graded texts are added."""

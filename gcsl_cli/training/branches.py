@@ -29,6 +29,30 @@ class Branched:
         return sum(len(row.input_ids) - self.shared for row in self.rows) + self.shared
 
 
+def packing_order(
+    units: Sequence[tuple[EncodedRow, ...]], sequence: Ints, *, apart: bool
+) -> tuple[list[EncodedRow], Ints, Ints, Bools]:
+    """Order the rows of units as they are packed. A unit is a row, followed by its copy if it has one.
+
+    A copy follows its row, so that they share the prompt. If `apart`, copies follow all rows, because the goal comes
+    first, so a row shares nothing with its copy; the copies of one sequence can still share with each other.
+
+    Args:
+        units: rows of each unit.
+        sequence: sequence number of each unit, `(units,)`.
+        apart: see above.
+
+    Returns:
+        The rows, and the sequence number and the unit of each, and whether it is a copy, `(rows,)`.
+    """
+    rows = [row for unit in units for row in unit]
+    number = np.repeat(np.arange(len(units)), [len(unit) for unit in units])
+    copy = np.array([place > 0 and row.negative for unit in units for place, row in enumerate(unit)], dtype=np.bool_)
+    order = np.argsort(copy & apart, kind="stable")
+    numbers = sequence[number] * 2 + (copy & apart)
+    return [rows[place] for place in order.tolist()], numbers[order], number[order], copy[order]
+
+
 def shared_tokens(rows: Sequence[EncodedRow], index: Ints) -> Ints:
     """Number of tokens that each row shares with the row before it, `(rows,)`; 0 if that row is of another example.
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gcsl_cli.data.arrays import Ints
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.relabel import reached_pairs, sampled_levels
+from gcsl_cli.goals.relabel import missed_levels, reached_pairs, sampled_levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,10 @@ class Drawing:
     """Maximum number of adjacent pairs of one prompt, so that the prompt can be computed once."""
     goal_first: bool = False
     """The goal precedes the prompt, so only pairs with the same goal share the prompt."""
+    missed: str = "none"
+    """Copies of rows under a goal that they miss: `best`, `sample` (any such goal), or `none`."""
+    missed_gap: float = 0.0
+    """Smallest distance between the highest level that a row reaches and one that it misses."""
 
     def shared_text(self, prompts: Ints, levels: Ints) -> Ints:
         """Number the text each pair starts with, `(pairs,)`: the prompt, or the level (-1: none) and the prompt."""
@@ -126,6 +130,29 @@ def _grouped_order(texts: Ints, size: int, generator: np.random.Generator) -> In
     within = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
     groups = np.split(order, np.flatnonzero(within % size == 0)[1:])
     return np.concatenate([groups[chosen] for chosen in generator.permutation(len(groups)).tolist()])
+
+
+def draw_missed(
+    rows: Ints, reached: Ints, highest: Ints, levels: Floats, drawing: Drawing, generator: np.random.Generator
+) -> Floats:
+    """Draw a goal that the row of each pair misses, `(pairs,)`; NaN if it misses none or is trained without a goal.
+
+    A level that no row reaches cannot be missed: every row would be pushed away from it, and none towards it.
+
+    Args:
+        rows: row of each pair, `(pairs,)`.
+        reached: level of each pair, -1 without a goal, `(pairs,)`.
+        highest: index of the highest level that each row reaches, `(rows,)`.
+        levels: the goals, `(levels,)`.
+        drawing: which goal is drawn.
+        generator: of the draws.
+    """
+    if drawing.missed == "none":
+        return np.full(len(rows), np.nan)
+    level = missed_levels(
+        highest[rows], levels, int(highest.max()), rule=drawing.missed, gap=drawing.missed_gap, generator=generator
+    )
+    return np.where((level >= 0) & (reached >= 0), levels[level], np.nan)
 
 
 def planned_pairs(highest: Ints, drawing: Drawing) -> int:

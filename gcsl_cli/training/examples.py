@@ -4,13 +4,12 @@
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.plan import Plan
@@ -38,8 +37,11 @@ class Examples(Protocol):
     def __len__(self) -> int:
         """Number of examples."""
 
-    def encode(self, index: Ints, goals: Floats) -> list[tuple[EncodedRow, ...]]:
-        """The rows of each example `(n,)` under its goal `(n,)`, NaN for none."""
+    def encode(self, index: Ints, goals: Floats, missed: Floats) -> list[tuple[EncodedRow, ...]]:
+        """The rows of each example `(n,)` under its goal `(n,)`, NaN for none.
+
+        Under goals, a row is followed by its copy under a goal that it misses, `(n,)`, NaN for none.
+        """
 
     def prompt(self, index: int) -> str:
         """The prompt of an example, to name it in an error."""
@@ -61,14 +63,27 @@ class RowExamples:
     feedback: FeedbackRows
     prompter: Prompter
     max_length: int | None
+    weights: Floats | None = None
+    """Loss weight of each row, `(rows,)`; `None`: all are 1."""
+    negative: Bools | None = None
+    """Rows to be made less likely, `(rows,)`; `None`: none."""
 
     def __len__(self) -> int:
         return len(self.feedback)
 
-    def encode(self, index: Ints, goals: Floats) -> list[tuple[EncodedRow, ...]]:
-        """One row per example."""
+    def encode(self, index: Ints, goals: Floats, missed: Floats) -> list[tuple[EncodedRow, ...]]:
+        """One row per example, or the row and its copy."""
+        rows = self._rows(index, goals)
+        if self.negative is not None:
+            pushed = self.negative[index].tolist()
+            rows = [row.as_negative() if down else row for row, down in zip(rows, pushed, strict=True)]
+        copied = np.flatnonzero(~np.isnan(missed))
+        copies = dict(zip(copied.tolist(), self._rows(index[copied], missed[copied]), strict=True))
+        return [(row, copies[n].as_negative()) if n in copies else (row,) for n, row in enumerate(rows)]
+
+    def _rows(self, index: Ints, goals: Floats) -> list[EncodedRow]:
         wanted = [None if math.isnan(goal) else goal for goal in goals.tolist()]
-        return [(row,) for row in self.prompter.rows(list(self.feedback.take(index)), wanted, self.max_length)]
+        return self.prompter.rows(list(self.feedback.take(index)), wanted, self.max_length)
 
     def prompt(self, index: int) -> str:
         """The prompt of a row."""
@@ -80,16 +95,7 @@ class RowExamples:
 
     def planned(self, plan: Plan, share: float | None = None) -> PlannedBatches:
         """The plan's micro-batches for TRL's SFTTrainer."""
-        return PlannedBatches(plan, self.feedback, self.prompter, self.max_length, share)
-
-
-def encoded_plan(examples: Examples, plan: Plan) -> Iterator[tuple[slice, list[int], list[EncodedRow]]]:
-    """Yield every micro-batch of the plan in order: its slice, the example index of each row, and the rows."""
-    for batch in plan.micro_batches():
-        index = plan.row[batch]
-        encoded = list(zip(index.tolist(), examples.encode(index, plan.goal[batch]), strict=True))
-        numbers = [number for number, rows in encoded for _ in rows]
-        yield batch, numbers, [row for _, rows in encoded for row in rows]
+        return PlannedBatches(plan, self, share)
 
 
 def lazy_dataset(plan: Plan, columns: Any) -> "Dataset":

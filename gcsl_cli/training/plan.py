@@ -2,9 +2,10 @@
 
 Training runs the plan in order, as a single epoch of the trainer. Resuming is exact, methods can be compared at equal
 budgets, and two runs of the same plan see the same text. A row of `plan.parquet`:
-    {"step": 0, "micro": 0, "sequence": 0, "row": 412, "goal": 0.9, "tokens": 47, "weight": 1.0}
-The goal is NaN if the row is trained without one. Plan rows of one sequence are the same feedback row under several
-goals, or feedback rows of one prompt; `tokens` counts the tokens that the row adds to its sequence.
+    {"step": 0, "micro": 0, "sequence": 0, "row": 412, "goal": 0.5, "missed": 0.9, "tokens": 94, "weight": 1.0}
+The goal is NaN if the row is trained without one. If the row has a copy under a goal that it misses, `missed` is that
+goal, otherwise NaN. Plan rows of one sequence are the same feedback row under several goals, or feedback rows of one
+prompt; `tokens` counts the tokens that row and copy add to the sequences of their forward pass.
 """
 
 import math
@@ -19,9 +20,8 @@ from numpy.typing import NDArray
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PLAN, read_table, write_columns
 from gcsl_cli.errors import DataError
-from gcsl_cli.training.batching import Batching, added_tokens, batches
-from gcsl_cli.training.branches import computed_tokens, sequence_starts
-from gcsl_cli.training.drawing import Drawing, passed_pairs, passes, planned_pairs
+from gcsl_cli.training.batching import Batching, Measured, batches
+from gcsl_cli.training.drawing import Drawing, draw_missed, passed_pairs, passes, planned_pairs
 
 WINDOW = 50
 """Optimizer steps whose rows are sorted by length together, to save padding; the steps are then shuffled."""
@@ -36,14 +36,17 @@ class Plan:
     sequence: Ints
     row: Ints
     goal: Floats
+    missed: Floats
+    """A goal that the row misses, of its copy; NaN: no copy."""
     tokens: Ints
     weight: Floats
     """Loss weight; averages 1 over the supervised tokens of a step."""
 
     @staticmethod
     def of(step: Ints, micro: Ints, row: Ints, goal: Floats, tokens: Ints) -> "Plan":
-        """Make a plan without shared prefixes and with equal weights."""
-        return Plan(step, micro, np.arange(len(row)), row, goal, tokens, np.ones(len(row)))
+        """Make a plan without shared prefixes and missed goals, and with equal weights."""
+        none = np.full(len(row), np.nan)
+        return Plan(step, micro, np.arange(len(row)), row, goal, none, tokens, np.ones(len(row)))
 
     @property
     def steps(self) -> int:
@@ -62,9 +65,21 @@ class Plan:
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a plan written by `Plan.save`."""
-    table = read_table(path, PLAN)
-    kinds = {"goal": np.float64, "weight": np.float64}
+    """Read a plan written by `Plan.save`.
+
+    Raises:
+        DataError: the file is damaged, or was written by a version of gcsl whose plans had no missed goals.
+    """
+    try:
+        table = read_table(path, PLAN)
+    except DataError as error:
+        if "no column 'missed'" not in str(error):
+            raise
+        raise DataError(
+            f"{path}: made by an older version of gcsl, whose plans had no missed goals. Finish the run with that "
+            "version, or repeat it with force=true."
+        ) from error
+    kinds = dict.fromkeys(("goal", "missed", "weight"), np.float64)
     return Plan(**{name: table[name].to_numpy().astype(kinds.get(name, np.int64)) for name in PLAN.names})
 
 
@@ -82,10 +97,8 @@ class Budget:
     """Optimizer steps."""
 
 
-Measure = Callable[[Ints, Floats, Ints], tuple[Ints, Ints, Ints]]
-"""Measure pairs: from rows, goals and sequence numbers to the tokens of each pair, its supervised tokens, and the
-tokens that it shares with the pair before it; all `(pairs,)`.
-"""
+Measure = Callable[[Ints, Floats, Floats, Ints], Measured]
+"""Count the tokens of pairs by their rows, goals, missed goals (NaN: no copy) and sequence numbers, all `(pairs,)`."""
 
 
 def build_plan(
@@ -117,7 +130,7 @@ def build_plan(
     if budget == Budget():
         raise ValueError("a budget without any limit")
     drawn = passes(highest, prompts, drawing, budget.epochs, np.random.default_rng(seed))
-    grouping, dropping = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
+    grouping, dropping, missing = (np.random.default_rng([seed, stream]) for stream in (1, 2, 3))
     unit = 1 if batching.tokens_per_batch else batching.batch_size
     parts: list[tuple[NDArray[Any], ...]] = []
     sizes: list[Ints] = []
@@ -127,6 +140,7 @@ def build_plan(
         if drawing.dropout:
             dropped = dropping.random(len(goals)) < drawing.dropout
             goals[dropped], reached[dropped] = np.nan, -1
+        missed = draw_missed(rows, reached, highest, levels, drawing, missing)
         usable = len(rows) // unit * unit
         if not batching.tokens_per_batch:
             usable = int(min(usable, steps_left * batching.batch_size))
@@ -134,18 +148,19 @@ def build_plan(
             break
         sequence = sequences + _sequences(rows[:usable], reached[:usable], prompts, drawing)
         sequences = int(sequence[-1]) + 1
-        tokens, supervised, shared = measure(rows[:usable], goals[:usable], sequence)
-        added = computed_tokens(tokens, shared, sequence_starts(tokens, shared, batching.limit))
+        measured = measure(rows[:usable], goals[:usable], missed[:usable], sequence)
+        supervised, added = measured.supervised, measured.added(np.arange(usable), batching.limit)
         # Apply the budget before grouping: row length correlates with level, so truncating afterwards would favor some
         # levels over others.
         taken = min(_within_budget(added, tokens_left, unit), _within_budget(supervised, supervised_left, unit))
-        order, size = batches(sequence[:taken], tokens[:taken], shared[:taken], added[:taken], batching, grouping)
+        order, size = batches(sequence[:taken], measured, batching, grouping)
         size = size[: int(min(len(size), steps_left * batching.passes))]
         order = order[: size.sum()]
         if not len(order):
             break
-        added = added_tokens(order, size, tokens, shared, batching.limit)
-        parts.append((sequence[order], rows[order], goals[order], added, supervised[order], highest[rows[order]]))
+        added = measured.added(order, batching.limit, size)
+        columns = sequence, rows, goals, missed
+        parts.append((*(column[order] for column in columns), added, supervised[order], highest[rows[order]]))
         sizes.append(size)
         steps_left -= len(size) // batching.passes
         tokens_left -= int(added.sum())
@@ -159,12 +174,12 @@ def build_plan(
             f"Training pairs: {count:g}, fewer than one step needs (train.{key}={getattr(batching, key)}). "
             "Use a smaller step, more epochs (train.budget.epochs) or more feedback."
         )
-    sequence, row, goal, token, supervised, best = (np.concatenate(column) for column in zip(*parts, strict=True))
+    sequence, row, goal, misses, token, supervised, reach = (np.concatenate(part) for part in zip(*parts, strict=True))
     size = np.concatenate(sizes)
     micro = np.repeat(np.arange(len(size)), size)
     step = micro // batching.passes
-    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _row_weights(best, supervised, step)
-    return Plan(step, micro, sequence, row, goal, token, weight)
+    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _row_weights(reach, supervised, step)
+    return Plan(step, micro, sequence, row, goal, misses, token, weight)
 
 
 def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[Ints, Ints]]:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcsl_cli.data.records import FeedbackRow
-from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.training.branches import Branched, branched
+from gcsl_cli.configs.choices import AFTER_PROMPT
+from gcsl_cli.training.branches import Branched, branched, packing_order
 from gcsl_cli.training.plan import Plan
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
+
+    from gcsl_cli.training.examples import RowExamples
 
 IGNORED = -100
 """Label of unsupervised tokens, as in torch and transformers."""
@@ -28,9 +29,7 @@ class PlannedBatches:
     """One item per micro-batch, in plan order; rows are rendered and tokenized on access."""
 
     plan: Plan
-    feedback: Sequence[FeedbackRow]
-    prompter: Prompter
-    max_length: int | None
+    examples: "RowExamples"
     share: float | None = None
     """Maximum tokens of a sequence of rows with a common prefix; `None`: prefixes are not shared."""
 
@@ -42,22 +41,40 @@ class PlannedBatches:
     @cached_property
     def weighted(self) -> bool:
         """Whether rows have different loss weights."""
-        return bool(self.prompter.spec.weights) or bool((self.plan.weight != 1).any())
+        goal_weights, weights = self.examples.prompter.spec.weights, self.examples.weights
+        return bool(goal_weights) or weights is not None or bool((self.plan.weight != 1).any())
+
+    @cached_property
+    def contrasted(self) -> bool:
+        """Whether there are negative rows."""
+        return self.examples.negative is not None or bool(np.isfinite(self.plan.missed).any())
 
     def __len__(self) -> int:
         return len(self.slices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `sequences`, and `weights`, one per row, if rows have different weights."""
-        chosen = self.slices[index]
-        goals = [None if math.isnan(goal) else goal for goal in self.plan.goal[chosen].tolist()]
-        feedback = [self.feedback[row] for row in self.plan.row[chosen].tolist()]
-        rows = self.prompter.rows(feedback, goals, self.max_length)
-        numbers = np.arange(len(rows)) if self.share is None else self.plan.sequence[chosen]
+        """Return `sequences`, and of every row in them its weight and its pair, if rows have weights or contrasts.
+
+        A row and its copy under a missed goal have the same number in `pairs`, from 1, negative for the copy; other
+        rows have 0.
+        """
+        plan, chosen, examples = self.plan, self.slices[index], self.examples
+        row, goal = plan.row[chosen], plan.goal[chosen]
+        units = examples.encode(row, goal, plan.missed[chosen])
+        spec = examples.prompter.spec
+        numbers = np.arange(len(units)) if self.share is None else plan.sequence[chosen]
+        apart = self.share is None or spec.placement not in AFTER_PROMPT
+        rows, numbers, unit, _ = packing_order(units, numbers, apart=apart)
         item: dict[str, Any] = {"sequences": branched(rows, numbers, self.share or math.inf)}
         if self.weighted:
-            goal_weights = np.array([self.prompter.spec.weight(goal) for goal in goals])
-            item["weights"] = (goal_weights * self.plan.weight[chosen]).tolist()
+            weights = plan.weight[chosen] * [spec.weight(None if math.isnan(one) else one) for one in goal.tolist()]
+            if examples.weights is not None:
+                weights = weights * examples.weights[row]
+            item["weights"] = weights[unit].tolist()
+        if self.contrasted:
+            has_negative = np.array([any(row.negative for row in rows) for rows in units])
+            pair = np.where(has_negative, np.cumsum(has_negative), 0)[unit]
+            item["pairs"] = np.where([row.negative for row in rows], -pair, pair).tolist()
         return item
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -88,19 +105,21 @@ class PlanCollator:
 
         Returns:
             `input_ids`, `attention_mask` and `labels` as in transformers; `weights`, one per token, if rows have
-            different weights; `position_ids` and `branches` (0 for shared tokens, 1 to k for branches, `PADDING` for
-            padding) if a sequence has several branches; `segments`, the sequence of each token, if packed.
+            different weights; `pairs`, one per token of a completion, if there are negative rows (0 elsewhere);
+            `position_ids` and `branches` (0 for shared tokens, 1 to k for branches, `PADDING` for padding) if a
+            sequence has several branches; `segments`, the sequence of each token, if packed.
         """
         import torch
 
         sequences: list[Branched] = [sequence for item in items for sequence in item["sequences"]]
         weights = iter([weight for item in items for weight in item.get("weights", ())])
+        pairs = iter(_renumbered([item.get("pairs", []) for item in items]))
         size = len(sequences), max(sequence.tokens for sequence in sequences)
         ids = torch.full(size, self.pad_id)
         labels = torch.full(size, IGNORED)
         positions = torch.zeros(size, dtype=torch.long)
         branches = torch.full(size, PADDING)
-        token_weights = torch.ones(size)
+        token_weights, token_pairs = torch.ones(size), torch.zeros(size, dtype=torch.long)
         for index, sequence in enumerate(sequences):
             shared = begin = sequence.shared
             prefix = sequence.rows[0].input_ids[:shared]
@@ -112,17 +131,30 @@ class PlanCollator:
                 end = begin + len(tokens)
                 supervised = begin + row.prompt_tokens - shared
                 ids[index, begin:end] = tokens
-                labels[index, supervised:end] = ids[index, supervised:end]
+                if not row.negative:
+                    labels[index, supervised:end] = ids[index, supervised:end]
                 positions[index, begin:end] = torch.arange(shared, shared + len(tokens))
                 branches[index, begin:end] = number
                 token_weights[index, begin:end] = next(weights, 1.0)
+                token_pairs[index, supervised:end] = next(pairs, 0)
                 begin = end
         batch = {"input_ids": ids, "attention_mask": (branches != PADDING).long(), "labels": labels}
         if any("weights" in item for item in items):
             batch["weights"] = token_weights
+        if any("pairs" in item for item in items):
+            batch["pairs"] = token_pairs
         if any(len(sequence.rows) > 1 or sequence.shared for sequence in sequences):
             batch |= {"branches": branches, "position_ids": positions}
         return _packed(batch) if self.packed and "branches" in batch else batch
+
+
+def _renumbered(items: Sequence[Sequence[int]]) -> list[int]:
+    """Number the pairs of all items through."""
+    numbered: list[int] = []
+    for pairs in items:
+        before = max(numbered, default=0)
+        numbered += [pair + before * ((pair > 0) - (pair < 0)) for pair in pairs]
+    return numbered
 
 
 def _packed(batch: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:

@@ -82,12 +82,14 @@ import numpy as np
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.goals.relabel import highest_reached
-from gcsl_cli.training.batching import Batching
+from gcsl_cli.training.batching import Batching, Measured
 from gcsl_cli.training.drawing import Drawing
 from gcsl_cli.training.plan import Budget, build_plan
 assert len(ProfanityScorer()(["a"])) == len(WordListScorer()(["a"])) == 1
 highest = highest_reached(np.arange(20.0), np.array([0.0, 9.0]))
-build_plan(highest, np.arange(20), np.array([0.0, 9.0]), lambda rows, goals, sequence: (rows + 1, rows, 0 * rows),
+def measure(rows, goals, missed, sequence):
+    return Measured.of_rows(rows + 1, rows, 0 * rows)
+build_plan(highest, np.arange(20), np.array([0.0, 9.0]), measure,
            Drawing("threshold", "all", "levels"), Budget(epochs=1), Batching(2, 1), seed=0)
 print("torch" in sys.modules)
 """

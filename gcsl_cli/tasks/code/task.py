@@ -115,9 +115,9 @@ class CodeTask(Task):
             "known": [content(self.feedback.solutions), self.feedback.per_problem],
         }
 
-    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:  # noqa: ARG002
-        """Problems of the test split."""
-        return self._problems.prompts("test")
+    def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:  # noqa: ARG002
+        """Problems of the split."""
+        return self._problems.prompts(split)
 
     def rollouts_planned(self) -> int:
         """Number of problems times samples per problem.

@@ -114,13 +114,13 @@ class FeedbackTask(Task):
         """The file, its columns, its prompts, and the rejected rows."""
         return self._overview or _overview(self.path, self._graded(None))
 
-    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:
-        """The first `test_prompts` distinct prompts of the test split, ordered by hash."""
-        tests = feedback.of_split("test").table
+    def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
+        """The first `test_prompts` distinct prompts of the split, ordered by hash."""
+        tests = feedback.of_split(split).table
         ids = tests["prompt_id"].to_pylist()
         first = {id_: index for index, id_ in reversed(list(enumerate(ids)))}
         chosen = sorted(first)[: self.test_prompts]
-        return [Prompt(id_, tests["prompt"][first[id_]].as_py(), "test") for id_ in chosen]
+        return [Prompt(id_, tests["prompt"][first[id_]].as_py(), split) for id_ in chosen]
 
     def rollouts_planned(self) -> int:
         """Check the settings; nothing is sampled."""

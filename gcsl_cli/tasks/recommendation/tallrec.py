@@ -23,7 +23,7 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.ranking import auc_parts
-from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
+from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task, only_test
 from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
 HISTORY = 10
@@ -106,8 +106,9 @@ class TallrecTask(Task):
         """The kind of answer derived from the likelihoods."""
         return {"version": self.version, "answer": self.answer}
 
-    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:  # noqa: ARG002
+    def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:  # noqa: ARG002
         """The 1,000 test sequences, in order."""
+        only_test(self.name, split)
         return [Prompt(f"test-{index:04d}", self._prompt(s), "test") for index, s in enumerate(self._splits["test"])]
 
     def rollouts_planned(self) -> int:

@@ -23,7 +23,7 @@ from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
-from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
+from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task, only_test
 from gcsl_cli.tasks.recommendation.candidates import Case, baseline_scores, make_case, ranking_metrics
 from gcsl_cli.tasks.recommendation.histories import (
     HeldOut,
@@ -97,8 +97,9 @@ class RecommendationTask(Task):
         """The settings that determine the candidates, and the rating that counts as liked."""
         return {"version": self.version, "negatives": self.negatives, "liked": self.liked, "seed": self.seed}
 
-    def evaluation_prompts(self, feedback: FeedbackRows) -> list[Prompt]:
+    def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
         """The history of each test user up to the first held-out rating."""
+        only_test(self.name, split)
         tests = feedback.of_split("test").table.select(["prompt_id", "prompt"])
         texts = dict(zip(tests["prompt_id"].to_pylist(), tests["prompt"].to_pylist(), strict=True))
         return [Prompt(id_, texts[id_], "test") for id_ in sorted(texts)]

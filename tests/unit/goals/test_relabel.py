@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcsl_cli.errors import DataError
-from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt, reached_pairs, sampled_levels
+from gcsl_cli.goals.relabel import (
+    highest_reached,
+    highest_within_prompt,
+    missed_levels,
+    reached_pairs,
+    sampled_levels,
+)
 
 LEVELS = np.array([0.1, 0.5])
 levels_and_scores = st.lists(st.floats(-100, 100), min_size=1, max_size=8, unique=True).flatmap(
@@ -92,3 +98,30 @@ def test_beating_seven_of_ten_reaches_quantile_seven_tenths() -> None:
     highest = highest_within_prompt(np.arange(11.0), np.zeros(11, dtype=np.int64), np.array([0.0, 0.1 * 7]))
 
     assert highest.tolist() == [0] * 7 + [1] * 4
+
+
+HIGHEST = np.array([0, 1, 2, 3])
+
+
+def missed(rule: str, best: int = 3, gap: float = 0.0, seed: int = 0) -> list[int]:
+    """The levels 0, 0.5, 0.8, 0.9 that rows miss which reach at most one level each."""
+    levels, generator = np.array([0.0, 0.5, 0.8, 0.9]), np.random.default_rng(seed)
+    return missed_levels(HIGHEST, levels, best, rule=rule, gap=gap, generator=generator).tolist()
+
+
+def test_every_row_below_the_best_level_misses_it() -> None:
+    assert missed("best") == [3, 3, 3, -1]
+    assert missed("best", best=2) == [2, 2, -1, -1]
+
+
+def test_a_goal_closer_than_the_gap_is_not_missed() -> None:
+    assert missed("best", gap=0.4) == [3, 3, -1, -1]
+    assert {tuple(missed("sample", gap=0.4, seed=seed)) for seed in range(40)} == {
+        (level, 3, -1, -1) for level in (1, 2, 3)
+    }
+
+
+def test_missed_levels_are_sampled_above_the_reached_one() -> None:
+    drawn = np.array([missed("sample", seed=seed) for seed in range(200)])
+
+    assert [set(column.tolist()) for column in drawn.T] == [{1, 2, 3}, {2, 3}, {3}, {-1}]

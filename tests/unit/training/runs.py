@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcsl_cli.data.records import FeedbackRow
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.prompting import Prompter
+from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import PlannedBatches
 
@@ -31,7 +32,7 @@ def batches(tokenizer: "PreTrainedTokenizerBase", spec: GoalSpec, steps: int, mi
     row = np.tile(np.arange(len(FEEDBACK)), count)
     goal = np.tile(np.array(GOALS), count)
     plan = Plan.of(step=place // micro, micro=place, row=row, goal=goal, tokens=np.ones_like(row))
-    return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, spec), None)
+    return PlannedBatches(plan, RowExamples(FeedbackRows.of(FEEDBACK), Prompter(tokenizer, spec), None))
 
 
 def trained(
@@ -45,6 +46,7 @@ def trained(
     bf16: bool = False,
     gradient_checkpointing: bool = False,
     control_token_learning_rate: float | None = None,
+    negative_loss: Any = None,
 ) -> "Trained":
     """Run the plan."""
     from gcsl_cli.runs.progress import progress
@@ -68,5 +70,5 @@ def trained(
         accumulation=accumulation,
     )
     with progress("training", 1, "tokens") as bar:
-        make = sft_trainer(model, tokenizer, planned, None, adapter, control_token_learning_rate)
+        make = sft_trainer(model, tokenizer, planned, None, adapter, control_token_learning_rate, negative_loss)
         return train_plan(make, planned.plan, settings, folder, bar, validated=False)

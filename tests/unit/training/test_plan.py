@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PLAN, write_table
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.training.batching import Batching
+from gcsl_cli.training.batching import Batching, Measured
 from gcsl_cli.training.drawing import Drawing, draw_pairs, passed_pairs, planned_pairs
 from gcsl_cli.training.plan import WINDOW, Budget, Plan, build_plan, load_plan
 
@@ -33,10 +34,14 @@ def toy_lengths(rows: Ints, goals: Floats) -> Ints:
     return 5 + rows % 7 + 3 * np.nan_to_num(goals).astype(np.int64)
 
 
-def toy_measure(rows: Ints, goals: Floats, sequence: Ints) -> tuple[Ints, Ints, Ints]:
-    """Each row has three supervised tokens; rows of a sequence share their first four tokens."""
-    tokens = toy_lengths(rows, goals)
-    return tokens, np.full_like(tokens, 3), np.where(np.diff(sequence, prepend=-1) == 0, 4, 0)
+def toy_measure(rows: Ints, goals: Floats, missed: Floats, sequence: Ints) -> Measured:
+    """Three supervised tokens a row; rows of a sequence share their first four tokens, and so do a row and its copy."""
+    copies = ~np.isnan(missed)
+    pair = np.repeat(np.arange(len(rows)), 1 + copies)
+    copy = np.diff(pair, prepend=-1) == 0
+    tokens = toy_lengths(rows[pair], np.where(copy, missed[pair], goals[pair]))
+    shared = np.where(np.diff(sequence[pair], prepend=-1) == 0, 4, 0)
+    return Measured(np.full(len(rows), 3), pair, copy, tokens, shared, apart=False)
 
 
 def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
@@ -45,7 +50,7 @@ def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
     budget: dict[str, Any] = {"epochs": 1, "tokens": np.inf, "supervised_tokens": np.inf, "steps": np.inf}
     budget |= {key: changes.pop(key) for key in budget if key in changes}
     drawing: dict[str, Any] = {"formulation": "threshold", "pairing": "all", "balance": "none"}
-    others = ("dropout", "together", "weighting", "rows_per_prompt", "goal_first")
+    others = ("dropout", "together", "weighting", "rows_per_prompt", "goal_first", "missed", "missed_gap")
     drawing |= {key: changes.pop(key) for key in (*drawing, *others) if key in changes}
     prompts = changes.pop("prompts", np.arange(len(highest)))
     batching = Batching(**(settings | changes))
@@ -139,7 +144,7 @@ def test_goals_are_level_values() -> None:
         HIGHEST,
         np.arange(6),
         levels,
-        lambda rows, goals, sequence: (np.where(goals > 0.4, 8, 5), np.full(len(rows), 3), np.zeros_like(rows)),
+        lambda rows, goals, missed, sequence: Measured.of_rows(np.where(goals > 0.4, 8, 5), rows * 0 + 3, rows * 0),
         Drawing("exact", "sample", "none"),
         Budget(epochs=1),
         Batching(6, 6),
@@ -250,7 +255,7 @@ def test_plan_is_determined_by_the_seed_and_stays_within_budget(highest: Ints, *
     batch_size, micro = settings["batch_size"], settings["micro_batch_size"]
 
     again = plan(highest, **settings)
-    assert all((getattr(planned, name) == getattr(again, name)).all() for name in PLAN.names)
+    assert all(np.array_equal(getattr(planned, name), getattr(again, name), equal_nan=True) for name in PLAN.names)
 
     assert (planned.goal <= highest[planned.row]).all()
     assert (planned.tokens == toy_lengths(planned.row, planned.goal)).all()
@@ -280,7 +285,7 @@ def test_token_budget_is_reached_without_an_extra_step() -> None:
             np.zeros(400, dtype=np.int64),
             np.arange(400),
             LEVELS,
-            lambda rows, goals, sequence: (np.full(len(rows), 10), np.full(len(rows), 4), np.zeros_like(rows)),
+            lambda rows, goals, missed, sequence: Measured.of_rows(rows * 0 + 10, rows * 0 + 4, rows * 0),
             Drawing("threshold", "sample", "none"),
             Budget(epochs=1, tokens=budget),
             Batching(4, 4),
@@ -373,7 +378,7 @@ def test_plan_round_trip(tmp_path: Path) -> None:
 
     loaded = load_plan(tmp_path / "plan.parquet")
 
-    assert all((getattr(planned, name) == getattr(loaded, name)).all() for name in PLAN.names)
+    assert all(np.array_equal(getattr(planned, name), getattr(loaded, name), equal_nan=True) for name in PLAN.names)
     assert loaded.row.dtype == np.int64
 
 
@@ -503,3 +508,72 @@ def test_row_weighting_counts_each_row_once() -> None:
     assert planned.weight.mean() == pytest.approx(1)
     assert list(total.values()) == pytest.approx([11 / 6] * 6)
     assert plan(together=True).weight.tolist() == [1.0] * 10
+
+
+def test_rows_that_miss_the_best_reached_level_have_a_copy_under_it() -> None:
+    """Levels 3 and 4 are beyond every row, so they are not missed."""
+    planned = plan(missed="best", seed=3)
+    misses = HIGHEST[planned.row] < 2
+
+    assert (planned.missed[misses] == 2).all()
+    assert np.isnan(planned.missed[~misses]).all()
+
+
+def test_copies_count_as_processed_tokens_and_not_as_supervised_ones() -> None:
+    """Each row is a sequence of its own, and a copy shares its first four tokens."""
+    planned = plan(missed="best", pairing="sample", batch_size=1, micro_batch_size=1)
+    copies = ~np.isnan(planned.missed)
+    expected = toy_lengths(planned.row, planned.goal)
+    expected[copies] += toy_lengths(planned.row, planned.missed)[copies] - 4
+
+    assert planned.tokens.tolist() == expected.tolist()
+    assert len(plan(missed="best", supervised_tokens=9, epochs=np.inf, batch_size=1, micro_batch_size=1).row) == 3
+    fewer, more = (
+        plan(np.zeros(40, int) + [0, 1] * 20, missed=rule, tokens=300, epochs=9) for rule in ("best", "none")
+    )
+    assert fewer.tokens.sum() < 300 + 2 * fewer.tokens.max()
+    assert len(fewer.row) < len(more.row)
+
+
+def test_rows_without_a_goal_miss_none() -> None:
+    planned = plan(np.arange(40) % 5, missed="sample", pairing="sample", dropout=0.5)
+
+    assert np.isnan(planned.missed[np.isnan(planned.goal)]).all()
+    assert np.isfinite(planned.missed).any()
+
+
+@given(many_rows.filter(lambda highest: len(highest) > 2), seeds, st.sampled_from(["best", "sample"]))
+def test_missed_goals_do_not_change_what_else_is_drawn(highest: Ints, seed: int, rule: str) -> None:
+    """Only the order of steps depends on lengths; with one step, it is the same rows and goals."""
+    size = len(highest)
+    settings: dict[str, Any] = {"pairing": "sample", "batch_size": size, "micro_batch_size": size, "seed": seed}
+    without, planned = plan(highest, **settings), plan(highest, missed=rule, **settings)
+
+    assert sorted(pairs(planned.row, planned.goal)) == sorted(pairs(without.row, without.goal))
+    found = ~np.isnan(planned.missed)
+    assert (planned.missed[found] > highest[planned.row[found]]).all()
+    assert (planned.missed[found] <= highest.max()).all()
+    assert (highest[planned.row[~found]] == highest.max()).all()
+
+
+@given(many_rows.filter(lambda highest: len(highest) > 2), seeds, st.integers(24, 200), st.integers(1, 3))
+def test_batches_by_tokens_keep_copies_with_their_rows(
+    highest: Ints, seed: int, most: int, passes_per_step: int
+) -> None:
+    """No pass exceeds the limit, padding included, unless a single pair does."""
+    settings = {"tokens_per_batch": most, "batches_per_step": passes_per_step, "epochs": 4, "pairing": "sample"}
+    planned = plan(np.append(highest, 4), missed="best", seed=seed, **settings)
+
+    for batch in planned.micro_batches():
+        copies = ~np.isnan(planned.missed[batch])
+        if len(copies) > 1:
+            assert planned.tokens[batch].max() * len(copies) <= most
+
+
+def test_plan_of_an_older_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.parquet"
+    plan().save(path)
+    pq.write_table(pq.read_table(path).drop_columns(["missed"]), path)
+
+    with pytest.raises(DataError, match=r"made by an older version of gcsl.*force=true"):
+        load_plan(path)

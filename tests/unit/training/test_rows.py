@@ -1,14 +1,16 @@
 """Planned micro-batches as TRL gets them, with one token per byte."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from gcsl_cli.data.records import FeedbackRow
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import Branched
+from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from tests.unit.goals.toy import toy_spec
@@ -33,11 +35,13 @@ def batches(tokenizer: "PreTrainedTokenizerBase") -> PlannedBatches:
         "tokens": [0] * 5,
     }
     plan = Plan.of(**{name: np.array(values) for name, values in columns.items()})
-    return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, toy_spec()), max_length=40)
+    return PlannedBatches(plan, RowExamples(FeedbackRows.of(FEEDBACK), Prompter(tokenizer, toy_spec()), max_length=40))
 
 
 def texts(batches: PlannedBatches, sequences: list[Branched]) -> list[str]:
-    return [batches.prompter.tokenizer.decode(row.input_ids) for sequence in sequences for row in sequence.rows]
+    return [
+        batches.examples.prompter.tokenizer.decode(row.input_ids) for sequence in sequences for row in sequence.rows
+    ]
 
 
 def alone(*rows: EncodedRow) -> dict[str, list[Branched]]:
@@ -65,7 +69,7 @@ def test_dataset_contains_the_same_items(batches: PlannedBatches) -> None:
 def test_weights_of_goals(batches: PlannedBatches, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Rows without a goal have weight 1; without weights the key is absent."""
     prompter = Prompter(tokenizer, toy_spec(weights=(0.1, 0.5, 1.0)))
-    weighted = PlannedBatches(batches.plan, FEEDBACK, prompter, max_length=40)
+    weighted = PlannedBatches(batches.plan, replace(batches.examples, prompter=prompter))
 
     assert [item["weights"] for item in weighted] == [[1.0, 0.1], [0.1], [0.1, 1.0]]
     assert [item["weights"] for item in weighted.dataset()] == [[1.0, 0.1], [0.1], [0.1, 1.0]]
@@ -74,7 +78,7 @@ def test_weights_of_goals(batches: PlannedBatches, tokenizer: "PreTrainedTokeniz
 
 def test_rows_are_truncated_at_the_length_limit(batches: PlannedBatches) -> None:
     """ "Good text.\\nI wanted" are 19 tokens."""
-    row = batches.prompter.rows(FEEDBACK[:1], [0.9], 21)[0]
+    row = batches.examples.prompter.rows(FEEDBACK[:1], [0.9], 21)[0]
 
     assert (len(row.input_ids), row.supervised, row.truncated) == (21, 2, True)
 

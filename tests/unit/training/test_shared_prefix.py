@@ -9,9 +9,11 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
+from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.models.loading import load_model
 from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import branched
+from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from gcsl_cli.training.shared_prefix import branch_masks, enable_flex_attention, uses_flex_attention, why_not_shared
@@ -213,8 +215,18 @@ def planned(tokenizer: "PreTrainedTokenizerBase", share: float | None, weight: A
     goal = np.array([0.9, 0.5, 0.0, 0.5, 0.0, 0.9] * 2)
     micro = np.repeat([0, 1], 6)
     weights = np.ones(12) if weight is None else np.array(weight * 2)
-    plan = Plan(micro, micro, np.repeat([0, 1, 2, 3, 4, 5], [3, 2, 1, 3, 2, 1]), row, goal, np.ones(12, int), weights)
-    return PlannedBatches(plan, FEEDBACK, Prompter(tokenizer, toy_spec(placement="after_prompt")), None, share)
+    plan = Plan(
+        micro,
+        micro,
+        np.repeat([0, 1, 2, 3, 4, 5], [3, 2, 1, 3, 2, 1]),
+        row,
+        goal,
+        np.full(12, np.nan),
+        np.ones(12, int),
+        weights,
+    )
+    prompter = Prompter(tokenizer, toy_spec(placement="after_prompt"))
+    return PlannedBatches(plan, RowExamples(FeedbackRows.of(FEEDBACK), prompter, None), share)
 
 
 @pytest.mark.parametrize("weight", [None, [0.5, 1.5, 1.0, 2.0, 0.25, 1.0]], ids=["", "weights"])
