@@ -53,6 +53,21 @@ class Plan:
         """Number of optimizer steps."""
         return int(self.step[-1]) + 1
 
+    def copy_weights(self, *, raw: bool) -> Floats:
+        """Weights with which all copies under a missed goal together weigh as much as the rows trained under that goal.
+
+        Returns:
+            One weight per plan row, 0 without a copy, `(planned rows,)`. Copies under a goal that no row is trained
+            under also have 0: they would only be pushed down. `raw`: nearly every score is a goal of its own, so all
+            rows with a better goal than any copied row count as trained under the missed one.
+        """
+        weights = np.zeros(len(self.row))
+        for missed in np.unique(self.missed[~np.isnan(self.missed)]):
+            copies = self.missed == missed
+            trained = self.goal > self.goal[copies].max() if raw else self.goal == missed
+            weights[copies] = trained.sum() / copies.sum()
+        return weights
+
     def micro_batches(self) -> Iterator[slice]:
         """Yield the rows of each forward pass, in order."""
         starts = np.flatnonzero(np.r_[True, np.diff(self.micro) != 0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gcsl_cli.configs.choices import AFTER_PROMPT
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.training.branches import Branched, branched, packing_order
 from gcsl_cli.training.plan import Plan
 
@@ -41,13 +42,23 @@ class PlannedBatches:
     @cached_property
     def weighted(self) -> bool:
         """Whether rows have different loss weights."""
-        goal_weights, weights = self.examples.prompter.spec.weights, self.examples.weights
-        return bool(goal_weights) or weights is not None or bool((self.plan.weight != 1).any())
+        given = bool(self.examples.prompter.spec.weights) or self.examples.weights is not None
+        return given or bool((self.plan.weight != 1).any()) or self.copied
+
+    @cached_property
+    def copied(self) -> bool:
+        """Whether rows have copies under goals that they miss."""
+        return bool(np.isfinite(self.plan.missed).any())
 
     @cached_property
     def contrasted(self) -> bool:
         """Whether there are negative rows."""
-        return self.examples.negative is not None or bool(np.isfinite(self.plan.missed).any())
+        return self.copied or self.examples.negative is not None
+
+    @cached_property
+    def copy_weights(self) -> Floats:
+        """Weight of the copy of each plan row relative to the row, `(planned rows,)`."""
+        return self.plan.copy_weights(raw=self.examples.prompter.spec.level_rule == "raw")
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -64,13 +75,13 @@ class PlannedBatches:
         spec = examples.prompter.spec
         numbers = np.arange(len(units)) if self.share is None else plan.sequence[chosen]
         apart = self.share is None or spec.placement not in AFTER_PROMPT
-        rows, numbers, unit, _ = packing_order(units, numbers, apart=apart)
+        rows, numbers, unit, copy = packing_order(units, numbers, apart=apart)
         item: dict[str, Any] = {"sequences": branched(rows, numbers, self.share or math.inf)}
         if self.weighted:
             weights = plan.weight[chosen] * [spec.weight(None if math.isnan(one) else one) for one in goal.tolist()]
             if examples.weights is not None:
                 weights = weights * examples.weights[row]
-            item["weights"] = weights[unit].tolist()
+            item["weights"] = np.where(copy, weights[unit] * self.copy_weights[chosen][unit], weights[unit]).tolist()
         if self.contrasted:
             has_negative = np.array([any(row.negative for row in rows) for rows in units])
             pair = np.where(has_negative, np.cumsum(has_negative), 0)[unit]

@@ -85,7 +85,8 @@ def test_missed_goal_loss_matches_the_formula(
         if goal < 0.9:
             missed = completion_log_probs(model, planned, row, 0.9)
             difference = own.detach().mean() - missed.mean()
-            term = term + 1.5 * len(missed) * (margin - difference).clamp(min=0)
+            # Two copies weigh together as much as the one row that is trained under their goal.
+            term = term + 1.5 * 0.5 * len(missed) * (margin - difference).clamp(min=0)
         total = total + of_goal[goal] * term
     loss = total / tokens
 
@@ -196,9 +197,9 @@ def test_batch_with_copies(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def test_rows_without_a_goal_have_no_copy_and_weights_follow_their_rows(tokenizer: "PreTrainedTokenizerBase") -> None:
-    plan = Plan.of(*(np.array(values) for values in ([0, 0], [0, 0], [0, 1], [NONE, 0.0], [1, 1])))
+    plan = Plan.of(*(np.array(values) for values in ([0, 0, 1], [0, 0, 1], [0, 1, 0], [NONE, 0.0, 0.9], [1, 1, 1])))
     examples = RowExamples(FeedbackRows.of(FEEDBACK), Prompter(tokenizer, toy_spec()), None, np.array([3.0, 0.5, 1.0]))
-    planned = PlannedBatches(replace(plan, missed=np.array([NONE, 0.9])), examples)
+    planned = PlannedBatches(replace(plan, missed=np.array([NONE, 0.9, NONE])), examples)
 
     assert planned[0]["pairs"] == [0, 1, -1]
     assert planned[0]["weights"] == [3.0, 0.5, 0.5]

@@ -1,6 +1,7 @@
 """The batch plan: rows and goals drawn from the seed within the budget."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -577,3 +578,13 @@ def test_plan_of_an_older_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"made by an older version of gcsl.*force=true"):
         load_plan(path)
+
+
+def test_copies_weigh_together_as_much_as_the_rows_trained_under_their_goal() -> None:
+    """Three copies under goal 2, which one row is trained under; one under goal 3, which no row is trained under."""
+    goal, missed = np.array([2.0, 0, 0, 1, 0, 1]), np.array([np.nan, 2, 2, 2, 3, np.nan])
+    index = np.arange(6)
+    planned = replace(Plan.of(index, index, index, goal, index), missed=missed)
+
+    assert planned.copy_weights(raw=False).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 0, 0])
+    assert planned.copy_weights(raw=True).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 3, 0])
