@@ -205,6 +205,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
         "model": config.model.name,
         "adapter": config.adapter.name,
         **experiment.method.facts(experiment.spec),
+        **({"missed_goals_weight": config.goal.missed.weight} if config.misses_goals else {}),
         "feedback": manifest["feedback"],
         "budget": manifest["budget"],
         "training_steps": manifest["steps"],
