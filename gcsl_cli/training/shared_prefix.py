@@ -128,7 +128,8 @@ def why_not_shared(model: "PreTrainedModel", batches: "Iterable[dict[str, Any]]"
 
 def _states(model: "PreTrainedModel", batch: dict[str, Any]) -> "torch.Tensor":
     """Last hidden states that predict supervised tokens, `(supervised, width)`, in row order."""
-    inputs: dict[str, Any] = {key: tensor.to(model.device) for key, tensor in batch.items() if key != "weights"}
+    of_loss = ("weights", "pairs")
+    inputs: dict[str, Any] = {key: tensor.to(model.device) for key, tensor in batch.items() if key not in of_loss}
     labels, branches, segments = inputs.pop("labels"), inputs.pop("branches", None), inputs.pop("segments", None)
     if branches is not None:
         config = model.config.get_text_config()

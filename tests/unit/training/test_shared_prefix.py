@@ -1,5 +1,6 @@
 """Branched sequences give the same losses, gradients, hidden states and counts as separate rows."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -314,3 +315,16 @@ def test_plan_without_branches_needs_no_check(tiny_model: Path, tokenizer: "PreT
         layer.self_attn.attention_dropout = 0.3
 
     assert why_not_shared(network, planned(tokenizer, None), 0) is None
+
+
+def test_the_check_gives_the_model_nothing_that_only_the_loss_needs(
+    tiny_model: Path, tokenizer: "PreTrainedTokenizerBase"
+) -> None:
+    network, seen = load_model(tiny_model).to("cpu"), set()
+    network.base_model.register_forward_pre_hook(lambda _, __, given: seen.update(given), with_kwargs=True)
+    batches = planned(tokenizer, float("inf"), weight=[1.0, 0.5, 1.0, 1.0, 1.0, 1.0])
+    copied = replace(batches, plan=replace(batches.plan, missed=np.where(batches.plan.goal < 0.9, 0.9, np.nan)))
+
+    assert why_not_shared(network, copied, 0) is None
+    assert {"input_ids", "attention_mask"} <= seen
+    assert seen.isdisjoint({"pairs", "weights", "labels"})
