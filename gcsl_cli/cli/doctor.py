@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PACKAGES = (
-    *("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
-    *("hydra-core", "omegaconf", "typer", "pyarrow", "alt-profanity-check"),
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "hydra-core",
+    "omegaconf",
+    "typer",
+    "pyarrow",
+    "alt-profanity-check",
 )
 # feature, module, how to install it
 OPTIONAL = (

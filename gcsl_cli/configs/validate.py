@@ -13,26 +13,58 @@ from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 # The members of transformers.SchedulerType (transformers 5) that need no further arguments.
 SCHEDULES = (
-    *("linear", "cosine", "cosine_with_restarts", "polynomial"),
-    *("constant", "constant_with_warmup", "inverse_sqrt"),
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
 )
 BUDGETS = ("epochs", "tokens", "supervised_tokens", "seconds")
 ADAPTERS = ("none", "lora")
 COUNTS = (
-    *("goal.tokens", "adapter.r", "adapter.alpha", "train.batch_size", "train.micro_batch_size"),
-    *("train.tokens_per_batch", "train.batches_per_step", "train.rows_per_prompt", "train.budget.tokens"),
-    *("train.budget.supervised_tokens", "train.max_steps", "train.max_length", "train.checkpoint_every"),
-    *("train.keep_checkpoints", "train.log_every", "train.validate_every", "train.validation_rows"),
-    *("generation.samples", "generation.prompts", "generation.max_new_tokens", "generation.batch_size"),
-    *("generation.shard_prompts", "evaluation.bootstrap"),
+    "goal.tokens",
+    "adapter.r",
+    "adapter.alpha",
+    "train.batch_size",
+    "train.micro_batch_size",
+    "train.tokens_per_batch",
+    "train.batches_per_step",
+    "train.rows_per_prompt",
+    "train.budget.tokens",
+    "train.budget.supervised_tokens",
+    "train.max_steps",
+    "train.max_length",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.log_every",
+    "train.validate_every",
+    "train.validation_rows",
+    "generation.samples",
+    "generation.prompts",
+    "generation.max_new_tokens",
+    "generation.batch_size",
+    "generation.shard_prompts",
+    "evaluation.bootstrap",
 )
 NOT_NEGATIVE = (
-    *("seed", "generation.seed", "evaluation.seed", "generation.guidance", "train.warmup_steps"),
-    *("train.weight_decay", "train.max_grad_norm", "evaluation.discrimination_rows", "evaluation.examples"),
+    "seed",
+    "generation.seed",
+    "evaluation.seed",
+    "generation.guidance",
+    "train.warmup_steps",
+    "train.weight_decay",
+    "train.max_grad_norm",
+    "evaluation.discrimination_rows",
+    "evaluation.examples",
 )
 POSITIVE = (
-    *("train.budget.epochs", "train.budget.seconds", "train.learning_rate"),
-    *("train.control_token_learning_rate", "generation.temperature"),
+    "train.budget.epochs",
+    "train.budget.seconds",
+    "train.learning_rate",
+    "train.control_token_learning_rate",
+    "generation.temperature",
 )
 
 

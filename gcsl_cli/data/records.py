@@ -26,17 +26,30 @@ log = logging.getLogger("gcsl")
 
 TEXT, FLAG, INTEGER, NUMBER, NUMBERS = pa.string(), pa.bool_(), pa.int32(), pa.float64(), pa.list_(pa.float64())
 FEEDBACK = pa.schema(
-    {"prompt": TEXT, "completion": TEXT, "score": NUMBER, "prompt_id": TEXT}
-    | {"split": TEXT, "finished": FLAG, "source": TEXT}
+    {
+        "prompt": TEXT,
+        "completion": TEXT,
+        "score": NUMBER,
+        "prompt_id": TEXT,
+        "split": TEXT,
+        "finished": FLAG,
+        "source": TEXT,
+    }
 )
 GOAL_ROWS = pa.schema({"row": INTEGER, "level": INTEGER})
 PREFERENCE_PAIRS = pa.schema({"chosen": INTEGER, "rejected": INTEGER})
 PLAN = pa.schema(
-    {"step": INTEGER, "micro": INTEGER, "sequence": INTEGER, "row": INTEGER}
-    | {"goal": NUMBER, "missed": NUMBER, "tokens": INTEGER, "weight": NUMBER}
+    {
+        "step": INTEGER,
+        "micro": INTEGER,
+        "sequence": INTEGER,  # consecutive rows with one number are one feedback row under several goals
+        "row": INTEGER,
+        "goal": NUMBER,  # the goal in the prompt, NaN for none
+        "missed": NUMBER,  # a goal that the row misses, of its copy; NaN for no copy
+        "tokens": INTEGER,
+        "weight": NUMBER,
+    }
 )
-"""Consecutive rows with one `sequence` are one feedback row under several goals. `goal` is NaN for none, `missed`
-is the goal of a copy that the row misses, NaN for no copy."""
 VALUES = pa.schema({"arm": TEXT, "metric": TEXT, "numerator": NUMBERS, "denominator": NUMBERS, "transform": TEXT})
 """Numerators and denominators have one value per evaluation prompt, in order."""
 LIKELIHOODS = pa.schema({"prompt_id": TEXT, "log_probs": NUMBERS, "tokens": NUMBERS})

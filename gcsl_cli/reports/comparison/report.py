@@ -27,8 +27,18 @@ Row = Mapping[str, Any]
 COSTS = {"training_tokens": "training tokens", "training_seconds": "training seconds"}
 AUC, RANKS = "goal discrimination AUC", "rank correlation of levels"
 CSV_HEADER = (
-    *("row", "seeds", "budget", "measure", "value", "low", "high"),
-    *("difference", "difference_low", "difference_high", "same_sign", "marks"),
+    "row",
+    "seeds",
+    "budget",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "same_sign",
+    "marks",
 )
 TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "↓": "", "↑": "", "\\": ""}
 

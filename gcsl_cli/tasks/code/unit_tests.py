@@ -26,8 +26,16 @@ from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
 SHARD = 512
 """Programs per shard; an interruption loses at most this many verdicts."""
 VERDICTS = pa.schema(
-    {"passed": pa.int32(), "tests": pa.int32(), "error": pa.string(), "message": pa.string(), "test": pa.int32()}
-    | {"cpu_seconds": pa.float64(), "wall_seconds": pa.float64(), "together": pa.bool_()}
+    {
+        "passed": pa.int32(),
+        "tests": pa.int32(),
+        "error": pa.string(),
+        "message": pa.string(),
+        "test": pa.int32(),
+        "cpu_seconds": pa.float64(),
+        "wall_seconds": pa.float64(),
+        "together": pa.bool_(),
+    }
 )
 
 

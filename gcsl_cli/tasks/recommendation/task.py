@@ -39,8 +39,20 @@ from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns,
 
 CHUNK = 50_000
 FEEDBACK_FIELDS = {
-    *("version", "revision", "columns", "item_columns", "titles", "scale", "heading", "history", "ahead"),
-    *("test_items", "validation_items", "rows", "test_users", "seed"),
+    "version",
+    "revision",
+    "columns",
+    "item_columns",
+    "titles",
+    "scale",
+    "heading",
+    "history",
+    "ahead",
+    "test_items",
+    "validation_items",
+    "rows",
+    "test_users",
+    "seed",
 }
 """Fields that determine the feedback rows."""
 

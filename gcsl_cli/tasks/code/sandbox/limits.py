@@ -28,7 +28,15 @@ class Limits:
     """Maximum total size of the program's encoded answers."""
 
     def __post_init__(self) -> None:
-        minimums = {"cpu_seconds": 0.1, "wall_seconds": 0.1, "memory_bytes": 64 * MEBIBYTE, "file_bytes": 4096}
-        for name, minimum in (minimums | {"open_files": 16, "processes": 1, "output_bytes": 1024}).items():
+        minimums = {
+            "cpu_seconds": 0.1,
+            "wall_seconds": 0.1,
+            "memory_bytes": 64 * MEBIBYTE,
+            "file_bytes": 4096,
+            "open_files": 16,
+            "processes": 1,
+            "output_bytes": 1024,
+        }
+        for name, minimum in minimums.items():
             if not (value := getattr(self, name)) >= minimum:
                 raise ConfigError(f"{name}={value} is too small for a sandbox; allowed: {minimum} or more.")

@@ -9,26 +9,57 @@ import errno
 import platform
 from struct import pack
 
-# Names, and numbers on x86_64 and aarch64 (Linux, arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h)
-_TABLE = """
-    socket 41 198               ptrace 101 117             process_vm_readv 310 270    process_vm_writev 311 271
-    pidfd_getfd 438 438         kcmp 312 272               mount 165 40                umount2 166 39
-    pivot_root 155 41           chroot 161 51              move_mount 429 429          open_tree 428 428
-    fsopen 430 430              fsmount 432 432            fspick 433 433              mount_setattr 442 442
-    unshare 272 97              setns 308 268              open_by_handle_at 304 265   keyctl 250 219
-    add_key 248 217             request_key 249 218        bpf 321 280                 perf_event_open 298 241
-    userfaultfd 323 282         io_uring_setup 425 425     io_uring_enter 426 426      io_uring_register 427 427
-    memfd_create 319 279        memfd_secret 447 447       shmget 29 194               semget 64 190
-    msgget 68 186               mq_open 240 180            kexec_load 246 104          kexec_file_load 320 294
-    init_module 175 105         finit_module 313 273       delete_module 176 106       swapon 167 224
-    swapoff 168 225             reboot 169 142             acct 163 89                 syslog 103 116
-    quotactl 179 60             settimeofday 164 170       clock_settime 227 112       adjtimex 159 171
-    personality 135 92
-"""
-_WORDS = _TABLE.split()
+# Name: numbers on x86_64 and aarch64 (Linux, arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h)
 REFUSED = {
-    name: (int(x86_64), int(aarch64))
-    for name, x86_64, aarch64 in zip(_WORDS[::3], _WORDS[1::3], _WORDS[2::3], strict=True)
+    "socket": (41, 198),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "move_mount": (429, 429),
+    "open_tree": (428, 428),
+    "fsopen": (430, 430),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "mount_setattr": (442, 442),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "open_by_handle_at": (304, 265),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "reboot": (169, 142),
+    "acct": (163, 89),
+    "syslog": (103, 116),
+    "quotactl": (179, 60),
+    "settimeofday": (164, 170),
+    "clock_settime": (227, 112),
+    "adjtimex": (159, 171),
+    "personality": (135, 92),
 }
 CLONE = (56, 220)
 CLONE3 = 435
