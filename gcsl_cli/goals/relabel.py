@@ -66,7 +66,9 @@ def missed_levels(
         gap: smallest distance between the highest level that a row reaches and one that it misses.
         generator: draws under `sample`.
     """
-    first = np.maximum(highest + 1, np.searchsorted(levels, levels[highest] + gap))
+    # Without rounding, 0.1 + 0.2 would lie above 0.3.
+    above = np.searchsorted(np.round(levels, 9), np.round(levels[highest] + gap, 9))
+    first = np.maximum(highest + 1, above)
     chosen = np.full(len(highest), best) if rule == "best" else generator.integers(np.minimum(first, best), best + 1)
     return np.where(first <= best, chosen, -1)
 

@@ -49,12 +49,11 @@ class RewardWeighted(Supervised):
 
     def describe(self, examples: "RowExamples", spec: "GoalSpec", plan: "Plan") -> Iterator[list[str]]:
         """How unequal the weights are."""
-        weights = np.ones(0) if examples.weights is None else np.sort(examples.weights)
-        half = int(np.searchsorted(np.cumsum(weights[::-1]), weights.sum() / 2)) + 1
-        yield [
-            "weights",
-            f"{weights[0]:.3g} to {weights[-1]:.3g}; {half} of {len(weights)} rows have half of the total",
-        ]
+        assert examples.weights is not None
+        weights = np.sort(examples.weights)[::-1]
+        half = int(np.searchsorted(np.cumsum(weights), weights.sum() / 2)) + 1
+        text = f"{weights[-1]:.3g} to {weights[0]:.3g}; {half} of {len(weights)} rows have half of the total"
+        yield ["weights", text]
 
 
 def reward_weights(scores: Floats, temperature: float | None, most: float) -> Floats:

@@ -129,6 +129,18 @@ def test_baselines_without_goals(lines: list[str], method: list[str], said: str)
     assert f"\n{said} " in preview.out
 
 
+def test_validation_prompts_can_be_evaluated_instead_of_test_prompts(lines: list[str]) -> None:
+    """The same trained run, with completions of prompts that the test split does not have."""
+    results = [
+        json.loads(gcsl("evaluate", *lines, f"generation.split={split}").out) for split in ("test", "validation")
+    ]
+    prompts = [{example["prompt"] for example in one["result"]["examples"]} for one in results]
+
+    assert results[0]["result"]["run"] == results[1]["result"]["run"]
+    assert results[0]["run"] != results[1]["run"]
+    assert prompts[0].isdisjoint(prompts[1])
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -125,3 +125,10 @@ def test_missed_levels_are_sampled_above_the_reached_one() -> None:
     drawn = np.array([missed("sample", seed=seed) for seed in range(200)])
 
     assert [set(column.tolist()) for column in drawn.T] == [{1, 2, 3}, {2, 3}, {3}, {-1}]
+
+
+def test_a_goal_exactly_at_the_gap_is_missed() -> None:
+    """0.1 + 0.2 is more than 0.3 in floating point."""
+    levels, generator = np.array([0.1, 0.2, 0.3]), np.random.default_rng(0)
+
+    assert missed_levels(np.arange(3), levels, 2, rule="best", gap=0.2, generator=generator).tolist() == [2, -1, -1]

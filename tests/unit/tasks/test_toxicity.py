@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gcsl_cli.data.arrays import Floats
-from gcsl_cli.data.records import FeedbackRow, Generation, Prompt
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Generation, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ArtifactError, ConfigError, DataError
 from gcsl_cli.goals.levels import make_levels
@@ -80,6 +80,14 @@ def test_prompts_are_the_lines_of_all_text_files(task: ToxicityTask) -> None:
     assert {prompt.text for prompt in task.prompts()} == {f"prompt {number}" for number in range(40)}
     assert len(task.prompts()) == 40
     assert {prompt.split for prompt in task.prompts()} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_evaluation_prompts_are_those_of_a_split(task: ToxicityTask, split: str) -> None:
+    prompts = task.evaluation_prompts(FeedbackRows.of([]), split)
+
+    assert prompts == [prompt for prompt in task.prompts() if prompt.split == split]
+    assert prompts
 
 
 def test_prompts_may_be_one_file(task: ToxicityTask) -> None:

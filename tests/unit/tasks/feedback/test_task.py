@@ -239,9 +239,11 @@ def test_the_overview_counts_prompts_with_several_grades(tmp_path: Path) -> None
 
 def test_evaluation_prompts_come_from_the_test_split(tmp_path: Path) -> None:
     made = task(written(tmp_path, jsonl([*ROWS, *ROWS])), test_prompts=2)
-    tests = [prompt for prompt in split_prompts(PROMPTS, SPLIT) if prompt.split == "test"]
+    prompts = split_prompts(PROMPTS, SPLIT)
 
-    assert made.evaluation_prompts(read(made)) == tests[:2]
+    assert made.evaluation_prompts(read(made)) == [prompt for prompt in prompts if prompt.split == "test"][:2]
+    held_out = [prompt for prompt in prompts if prompt.split == "validation"]
+    assert made.evaluation_prompts(read(made), "validation") == held_out[:2]
 
 
 def test_a_scorer_grades_on_the_scale_of_the_file(tmp_path: Path) -> None:

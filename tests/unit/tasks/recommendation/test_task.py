@@ -112,6 +112,15 @@ def test_held_out_ratings_do_not_affect_training(tmp_path: Path) -> None:
     assert hits[0] == hits[1]
 
 
+def test_only_test_users_are_evaluated(tmp_path: Path) -> None:
+    made = task(tmp_path)
+
+    with pytest.raises(
+        ConfigError, match=r"generation\.split=validation with task=.*, which evaluates test users only"
+    ):
+        made.evaluation_prompts(graded(made), "validation")
+
+
 def test_candidates_are_held_out_titles_and_titles_never_rated(tmp_path: Path) -> None:
     made = task(tmp_path)
     prompts = made.evaluation_prompts(graded(made))
