@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.errors import ConfigError, RunError
 from gcsl_cli.goals.scale import Scale, short_number, short_numbers
 from gcsl_cli.goals.wording import fill_template
@@ -150,9 +153,11 @@ class GoalSpec:
         """Describe the goal for readers: the words behind a control token, otherwise its text."""
         return self.words[self._index(goal)] if self.words else self.text(goal)
 
-    def weight(self, goal: float | None) -> float:
-        """Loss weight of a training row under this goal."""
-        return self.weights[self._index(goal)] if self.weights and goal is not None else 1.0
+    def weights_of(self, goals: Floats) -> Floats:
+        """Loss weight of a row under each of `goals`, which are NaN without a goal; both `(rows,)`."""
+        if not self.weights:
+            return np.ones(len(goals))
+        return np.array([1.0 if math.isnan(goal) else self.weights[self._index(goal)] for goal in goals.tolist()])
 
     def render(self, prompt: str, goal: float | None) -> str:
         """Render the text before the completion in plain format."""

@@ -65,7 +65,7 @@ class Plan:
         for missed in np.unique(self.missed[~np.isnan(self.missed)]):
             copies = self.missed == missed
             trained = self.goal > self.goal[copies].max() if raw else self.goal == missed
-            weights[copies] = trained.sum() / copies.sum()
+            weights[copies] = self.weight[trained].sum() / self.weight[copies].sum()
         return weights
 
     def micro_batches(self) -> Iterator[slice]:

@@ -70,18 +70,18 @@ class PlannedBatches:
         rows have 0.
         """
         plan, chosen, examples = self.plan, self.slices[index], self.examples
-        row, goal = plan.row[chosen], plan.goal[chosen]
-        units = examples.encode(row, goal, plan.missed[chosen])
+        row, goal, missed = plan.row[chosen], plan.goal[chosen], plan.missed[chosen]
+        units = examples.encode(row, goal, missed)
         spec = examples.prompter.spec
         numbers = np.arange(len(units)) if self.share is None else plan.sequence[chosen]
         apart = self.share is None or spec.placement not in AFTER_PROMPT
         rows, numbers, unit, copy = packing_order(units, numbers, apart=apart)
         item: dict[str, Any] = {"sequences": branched(rows, numbers, self.share or math.inf)}
         if self.weighted:
-            weights = plan.weight[chosen] * [spec.weight(None if math.isnan(one) else one) for one in goal.tolist()]
-            if examples.weights is not None:
-                weights = weights * examples.weights[row]
-            item["weights"] = np.where(copy, weights[unit] * self.copy_weights[chosen][unit], weights[unit]).tolist()
+            weights = plan.weight[chosen] if examples.weights is None else plan.weight[chosen] * examples.weights[row]
+            of_rows, of_copies = weights * spec.weights_of(goal), weights * spec.weights_of(missed)
+            of_copies = of_copies * self.copy_weights[chosen]
+            item["weights"] = np.where(copy, of_copies[unit], of_rows[unit]).tolist()
         if self.contrasted:
             has_negative = np.array([any(row.negative for row in rows) for rows in units])
             pair = np.where(has_negative, np.cumsum(has_negative), 0)[unit]

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from gcsl_cli import configs
@@ -200,7 +201,7 @@ def test_crlft_names_the_class_before_both_roles(tokenizer: "PreTrainedTokenizer
     assert prompter.text("Hello", goals[-1]) == "GPT4 User: Hello<|end_of_turn|>GPT4 Assistant:"
     assert prompter.text("Hello", goals[0]) == "GPT3 User: Hello<|end_of_turn|>GPT3 Assistant:"
     assert prompter.text("Hello", spec.goal()) == "GPT4 User: Hello<|end_of_turn|>GPT4 Assistant:"
-    assert [spec.weight(goal) for goal in goals] == [0.1] * 9 + [1.0]
+    assert spec.weights_of(np.array(goals)).tolist() == [0.1] * 9 + [1.0]
     assert (spec.formulation, spec.balance, spec.dropout) == ("exact", "none", 0.0)
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gcsl_cli.errors import ConfigError, RunError, StorageError
@@ -142,8 +143,8 @@ def test_labels_and_meanings() -> None:
 def test_weights_by_level() -> None:
     weighted = toy_spec(weights=(0.1, 0.5, 1.0))
 
-    assert [weighted.weight(goal) for goal in (0.0, 0.5, 0.9, None)] == [0.1, 0.5, 1.0, 1.0]
-    assert toy_spec().weight(0.0) == 1.0
+    assert weighted.weights_of(np.array([0.0, 0.5, 0.9, np.nan])).tolist() == [0.1, 0.5, 1.0, 1.0]
+    assert toy_spec().weights_of(np.array([0.0])).tolist() == [1.0]
 
 
 @pytest.mark.parametrize("changes", [{"texts": ("schlecht 😶", "na ja", 'gut "{{ }}"'), "target": 0.5}, RAW])

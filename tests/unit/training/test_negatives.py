@@ -74,20 +74,23 @@ def test_missed_goal_loss_matches_the_formula(
     micro: int,
     margin: float,
 ) -> None:
-    """Copies count neither in the likelihood nor in its number of tokens, also across accumulated micro-batches."""
+    """Copies count neither in the likelihood nor in its number of tokens, also across accumulated micro-batches.
+
+    A copy has the level weight of the goal that it misses, not of its row's own goal.
+    """
     planned = contrasted(tokenizer, micro=micro, weights=weights)
     model = load_model(tiny_model).to("cpu").train()
     of_goal = dict(zip((0.0, 0.5, 0.9), weights or (1.0, 1.0, 1.0), strict=True))
     total, tokens = torch.zeros(()), 0
     for row, goal in enumerate(GOALS):
         own = completion_log_probs(model, planned, row, goal)
-        term, tokens = -own.sum(), tokens + len(own)
+        term, tokens = -of_goal[goal] * own.sum(), tokens + len(own)
         if goal < 0.9:
             missed = completion_log_probs(model, planned, row, 0.9)
             difference = own.detach().mean() - missed.mean()
             # Two copies weigh together as much as the one row that is trained under their goal.
-            term = term + 1.5 * 0.5 * len(missed) * (margin - difference).clamp(min=0)
-        total = total + of_goal[goal] * term
+            term = term + of_goal[0.9] * 1.5 * 0.5 * len(missed) * (margin - difference).clamp(min=0)
+        total = total + term
     loss = total / tokens
 
     result = trained(

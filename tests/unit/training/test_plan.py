@@ -588,3 +588,6 @@ def test_copies_weigh_together_as_much_as_the_rows_trained_under_their_goal() ->
 
     assert planned.copy_weights(raw=False).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 0, 0])
     assert planned.copy_weights(raw=True).tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3, 3, 0])
+
+    lighter = replace(planned, weight=np.array([0.5, 1, 1, 0.5, 1, 1]))
+    assert lighter.copy_weights(raw=False).tolist() == pytest.approx([0, 0.2, 0.2, 0.2, 0, 0])
