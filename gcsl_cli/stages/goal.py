@@ -59,9 +59,11 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     if raw:
         check_template(template, levels.per, levels.rule)
     phrases = () if raw else _phrases(goal, task, levels, scale)
-    if goal.weights and len(goal.weights) != len(levels.values):
+    weights = list(goal.weights or ())
+    missing = len(levels.values) - len(weights)
+    if missing < 0:
         raise ConfigError(
-            f"goal.weights={goal.weights}: {len(goal.weights)} weights for {len(levels.values)} levels. Give one per "
+            f"goal.weights={weights}: {len(weights)} weights for {len(levels.values)} levels. Give at most one per "
             "level, worst first."
         )
     spec = GoalSpec(
@@ -74,7 +76,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         texts=goal_texts(str(goal.wording), phrases, goal.tokens),
         template=template,
         words=phrases if token else (),
-        weights=tuple(goal.weights or ()),
+        weights=tuple(weights[:1] * missing + weights),
         placement=str(goal.placement),
         separator=_separator(goal),
         pairing=str(goal.paired),

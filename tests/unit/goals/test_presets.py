@@ -225,3 +225,12 @@ def test_the_page_shows_the_training_prompt(tokenizer: "PreTrainedTokenizerBase"
     text = prompts_of(Prompter(tokenizer, spec), levels, rows)[-1]
 
     assert text == shown.replace("\n", "").replace("⏎", "\n").replace("␣", " ")
+
+
+def test_fewer_weights_than_levels_repeat_the_first() -> None:
+    spec, levels = preset(
+        rows_of(TENTHS), "goal.levels.by=quantile", "goal.levels.quantiles=[0,0.5,0.9]", "goal.weights=[0.25,1]"
+    )
+
+    assert len(levels.values) == 3
+    assert spec.weights == (0.25, 0.25, 1)
