@@ -52,4 +52,4 @@ def why_not(sandbox: Sandbox | None = None) -> str:
 def require(sandbox: Sandbox | None = None) -> None:
     """Raise `DependencyError`, which says how to install it, unless the sandbox works."""
     if reason := why_not(sandbox):
-        raise DependencyError(f"{reason}. No program was run.")
+        raise DependencyError(f"{reason.removesuffix('.')}. No program was run.")
