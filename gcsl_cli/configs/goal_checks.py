@@ -56,7 +56,10 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
     if raw and goal.balance is Balance.levels:
         yield "goal.levels.by=raw with goal.balance=levels: there are no levels to balance. Use goal.balance=none."
     if raw and goal.weights:
-        yield "goal.levels.by=raw with goal.weights: raw scores have no levels to weight. Leave goal.weights out."
+        yield (
+            f"goal.levels.by=raw with goal.weights={shown(goal.weights)}: raw scores have no levels to weight. Set "
+            "goal.weights=null, or choose a goal without weights: goal=gcsl_bey, exact or csft."
+        )
     if levels.per is LevelScope.prompt and levels.by is not LevelRule.quantile:
         yield (
             f"goal.levels.per=prompt with goal.levels.by={levels.by}: only quantiles can be computed per prompt. "

@@ -19,7 +19,7 @@ WORDINGS = ("language", "token", "number")
 FORMULATIONS = ("threshold", "exact")
 PLAIN = ("before_prompt", "after_prompt")
 CHAT = (*PLAIN, "system", "assistant_prefix", "role")
-RAW = ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none"]
+RAW = ["goal=gcsl_bey", "goal.levels.by=raw", "goal.wording=number", "goal.balance=none"]
 
 Run = Callable[..., Ended]
 

@@ -110,8 +110,8 @@ def test_goals_that_make_no_sense_are_refused_with_the_reason(folder: Path, line
 @pytest.mark.parametrize(
     "lines",
     [
-        ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none"],
-        ["goal.levels.by=raw", "goal.wording=number", "goal.balance=none", "goal.formulation=exact"],
+        ["goal=gcsl_bey", "goal.levels.by=raw", "goal.wording=number", "goal.balance=none"],
+        ["goal=exact", "goal.levels.by=raw", "goal.wording=number", "goal.balance=none"],
         ["goal.levels.per=prompt", "goal.levels.by=quantile", "goal.wording=token", "goal.pairing=all"],
         ["goal.formulation=exact", "goal.weights=[0,1]", "goal.dropout=0.5", "generation.against=none"],
         ["goal.sentences=[a,b,c]", "goal.wording=token", "generation.against=0.5"],

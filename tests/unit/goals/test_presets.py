@@ -205,10 +205,14 @@ def test_crlft_names_the_class_before_both_roles(tokenizer: "PreTrainedTokenizer
     assert (spec.formulation, spec.balance, spec.dropout) == ("exact", "none", 0.0)
 
 
-def test_exact_differs_from_threshold_only_in_the_formulation() -> None:
-    exact, threshold = (asdict(configs.load([f"goal={name}"]).goal) for name in ("exact", "threshold"))
+def test_plain_goals_differ_from_threshold_in_nothing_else() -> None:
+    """`gcsl_bey` pushes nothing down and weighs all levels the same; `exact` also has another formulation."""
+    names = ("threshold", "gcsl_bey", "exact")
+    threshold, bey, exact = (asdict(configs.load([f"goal={name}"]).goal) for name in names)
 
-    assert {key for key in exact if exact[key] != threshold[key]} == {"formulation"}
+    assert {key for key in bey if bey[key] != threshold[key]} == {"weights", "missed"}
+    assert (bey["weights"], bey["missed"]) == (None, threshold["missed"] | {"weight": 0.0})
+    assert {key for key in exact if exact[key] != bey[key]} == {"formulation"}
     assert exact["formulation"] == "exact"
 
 
