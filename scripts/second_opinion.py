@@ -134,7 +134,8 @@ def main() -> None:
     for row in arguments.rows:
         label, _, pattern = row.partition("=")
         seeds = []
-        for file in sorted(Path().glob(f"{pattern}/generations.parquet")):  # that of a finished folder
+        root = Path(pattern).anchor  # empty if the pattern is relative
+        for file in sorted(Path(root).glob(f"{Path(pattern).relative_to(root)}/generations.parquet")):
             prompts, metrics = measured(file, toxicity)
             shared = shared or prompts
             if prompts != shared:
