@@ -58,7 +58,7 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
     if raw and goal.weights:
         yield (
             f"goal.levels.by=raw with goal.weights={shown(goal.weights)}: raw scores have no levels to weight. Set "
-            "goal.weights=null, or choose a goal without weights: goal=gcsl_bey, exact or csft."
+            "goal.weights=null and goal.missed.weight=0, as in goal=gcsl_bey."
         )
     if levels.per is LevelScope.prompt and levels.by is not LevelRule.quantile:
         yield (
@@ -84,9 +84,9 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
     if not 0 <= goal.dropout < 1:
         yield f"goal.dropout={goal.dropout}: must be at least 0 and below 1. 0 gives every row a goal."
     if goal.weights is not None and not all(math.isfinite(w) and w >= 0 for w in goal.weights):
-        yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0, one per level."
+        yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0."
     if goal.weights is not None and not any(goal.weights):
-        yield f"goal.weights={shown(goal.weights)}: at least one must be above 0."
+        yield f"goal.weights={shown(goal.weights)}: at least one must be above 0. null weighs all levels the same."
 
 
 def _missed(goal: GoalConfig) -> Iterator[str]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt
+from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt, unbeaten_within_prompt
 
 if TYPE_CHECKING:
     from gcsl_cli.goals.spec import GoalSpec
@@ -38,6 +38,12 @@ class Levels:
         if self.per == "prompt":
             return highest_within_prompt(scores, prompts, self.values)
         return highest_reached(scores, self.values)
+
+    def unbeaten(self, scores: Floats, prompts: Ints) -> Bools:
+        """Rows that miss no level, whatever they reach, `(rows,)`: per prompt, those that no other row beats."""
+        if self.per == "prompt":
+            return unbeaten_within_prompt(scores, prompts)
+        return np.zeros(len(scores), dtype=np.bool_)
 
     def held_out(self, scores: Floats, prompts: Ints) -> Floats:
         """Goal of each held-out row, `(rows,)`: the highest level that it reaches.
@@ -131,7 +137,8 @@ def prompt_quantiles(scores: Floats, prompts: Ints, quantiles: Sequence[float]) 
     """Use the quantiles themselves as levels, always including 0; the scores behind them differ between prompts.
 
     Raises:
-        ConfigError: no prompt has two different scores, so rows cannot be ranked within any prompt.
+        ConfigError: no prompt has two different scores, so rows cannot be ranked within any prompt, or only the
+            quantile 0 is left.
     """
     check_scores(scores)
     values = np.unique(np.array([0.0, *quantiles]))
@@ -139,6 +146,11 @@ def prompt_quantiles(scores: Floats, prompts: Ints, quantiles: Sequence[float]) 
         raise ConfigError(
             "goal.levels.per=prompt: no prompt has completions with different scores, so they cannot be ranked within "
             "a prompt. Use goal.levels.per=dataset, or provide several graded completions per prompt."
+        )
+    if len(values) < 2:
+        raise ConfigError(
+            "goal.levels.quantiles leaves one level, 0: every row reaches it, so the goal carries no information. Add "
+            "quantiles between 0 and 1, such as 0.5 and 1."
         )
     return values
 

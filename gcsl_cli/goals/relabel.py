@@ -6,7 +6,7 @@ every level that it reaches (beyond-threshold goals, GCSL-bey, arXiv 2605.16345)
 
 import numpy as np
 
-from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.errors import DataError
 
 
@@ -43,6 +43,13 @@ def highest_within_prompt(scores: Floats, prompts: Ints, quantiles: Floats) -> I
     highest = np.empty(len(order), dtype=np.int64)
     highest[order] = np.searchsorted(np.round(quantiles, 9), beaten, side="right") - 1
     return highest
+
+
+def unbeaten_within_prompt(scores: Floats, prompts: Ints) -> Bools:
+    """Whether no row of the same prompt has a higher score, `(rows,)`: the best one, ties for it, and single rows."""
+    best = np.full(int(prompts.max(initial=-1)) + 1, -np.inf)
+    np.maximum.at(best, prompts, scores)
+    return np.asarray(scores == best[prompts])
 
 
 def reached_pairs(highest: Ints) -> tuple[Ints, Ints]:

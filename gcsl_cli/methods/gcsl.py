@@ -65,7 +65,8 @@ class GCSL(Supervised):
             meaning = f" ({spec.words[index]})" if spec.words else ""
             copies = int((plan.missed == level).sum())
             planned_text = f"{planned} planned" + (f" and {copies} copies that miss it" if copies else "")
-            yield [f"level {spec.display(level)}", f"{reach} rows reach it, {planned_text}: {text}{meaning}"]
+            weight = f", weight {spec.weights[index]:g}" if spec.weights else ""
+            yield [f"level {spec.display(level)}", f"{reach} rows reach it, {planned_text}{weight}: {text}{meaning}"]
 
     def write_rows(self, path: Path, examples: "RowExamples", spec: "GoalSpec", levels: "Levels") -> None:
         """Write the (row, level) pairs: every level that a row reaches, or for exact and raw goals only the highest."""

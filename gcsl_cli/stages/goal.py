@@ -5,6 +5,7 @@ from typing import cast
 
 import numpy as np
 
+from gcsl_cli.configs.goal_checks import shown
 from gcsl_cli.configs.schema import Config, GoalConfig
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError
@@ -59,13 +60,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     if raw:
         check_template(template, levels.per, levels.rule)
     phrases = () if raw else _phrases(goal, task, levels, scale)
-    weights = list(goal.weights or ())
-    missing = len(levels.values) - len(weights)
-    if missing < 0:
-        raise ConfigError(
-            f"goal.weights={weights}: {len(weights)} weights for {len(levels.values)} levels. Give at most one per "
-            "level, worst first."
-        )
+    weights = level_weights(goal.weights or [], levels, train)
     spec = GoalSpec(
         task=task.name,
         formulation=str(goal.formulation),
@@ -76,7 +71,7 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         texts=goal_texts(str(goal.wording), phrases, goal.tokens),
         template=template,
         words=phrases if token else (),
-        weights=tuple(weights[:1] * missing + weights),
+        weights=weights,
         placement=str(goal.placement),
         separator=_separator(goal),
         pairing=str(goal.paired),
@@ -90,6 +85,26 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
     )
     spec.goal()
     return spec, levels
+
+
+def level_weights(weights: list[float], levels: Levels, train: FeedbackRows) -> tuple[float, ...]:
+    """Loss weight of each level; if there are more levels than `weights`, the last weight is that of the best level.
+
+    The best level is the best that any training row reaches; levels above it are never trained and have its weight.
+
+    Raises:
+        ConfigError: there are more weights than levels.
+    """
+    count = len(levels.values)
+    if len(weights) > count:
+        raise ConfigError(
+            f"goal.weights={shown(weights)}: {len(weights)} weights for {count} levels. Give at most one per level, "
+            "worst first."
+        )
+    reached = int(levels.highest(train.scores, train.prompts).max()) + 1 if weights else count
+    beyond = min(count - reached, count - len(weights))
+    below = count - len(weights) - beyond
+    return tuple(weights[:1] * below + weights + weights[-1:] * beyond)
 
 
 def training_rows(config: Config, feedback: FeedbackRows) -> FeedbackRows:

@@ -86,7 +86,8 @@ def make_plan(experiment: Experiment, examples: Examples, spec: GoalSpec, levels
         )
 
     batches = batching(config.train, experiment.context)
-    return build_plan(highest, prompts, levels.values, measure, rule, budget, batches, config.seed)
+    unbeaten = levels.unbeaten(examples.feedback.scores, examples.feedback.prompts)
+    return build_plan(highest, prompts, levels.values, measure, rule, budget, batches, config.seed, unbeaten)
 
 
 def drawing(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: Levels) -> tuple[Ints, Drawing]:

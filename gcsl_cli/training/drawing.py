@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.relabel import missed_levels, reached_pairs, sampled_levels
 
@@ -133,7 +133,13 @@ def _grouped_order(texts: Ints, size: int, generator: np.random.Generator) -> In
 
 
 def draw_missed(
-    rows: Ints, reached: Ints, highest: Ints, levels: Floats, drawing: Drawing, generator: np.random.Generator
+    rows: Ints,
+    reached: Ints,
+    highest: Ints,
+    levels: Floats,
+    drawing: Drawing,
+    generator: np.random.Generator,
+    unbeaten: Bools | None = None,
 ) -> Floats:
     """Draw a goal that the row of each pair misses, `(pairs,)`; NaN if it misses none or is trained without a goal.
 
@@ -146,13 +152,17 @@ def draw_missed(
         levels: the goals, `(levels,)`.
         drawing: which goal is drawn.
         generator: of the draws.
+        unbeaten: training rows that miss no goal, `(rows,)`; `None`: no row is exempt.
     """
     if drawing.missed == "none":
         return np.full(len(rows), np.nan)
     level = missed_levels(
         highest[rows], levels, int(highest.max()), rule=drawing.missed, gap=drawing.missed_gap, generator=generator
     )
-    return np.where((level >= 0) & (reached >= 0), levels[level], np.nan)
+    missing = (level >= 0) & (reached >= 0)
+    if unbeaten is not None:
+        missing &= ~unbeaten[rows]
+    return np.where(missing, levels[level], np.nan)
 
 
 def planned_pairs(highest: Ints, drawing: Drawing) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.data.records import PLAN, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.training.batching import Batching, Measured, batches
@@ -125,6 +125,7 @@ def build_plan(
     budget: Budget,
     batching: Batching,
     seed: int,
+    unbeaten: Bools | None = None,
 ) -> Plan:
     """Draw a complete plan from the seed.
 
@@ -137,6 +138,7 @@ def build_plan(
         budget: size of the plan; without a limit on epochs, epochs repeat until another limit is reached.
         batching: size of a step and of a forward pass.
         seed: seed of all random draws.
+        unbeaten: training rows that miss no goal, whatever they reach, `(rows,)`; `None`: no row is exempt.
 
     Raises:
         DataError: there are fewer pairs than one step needs.
@@ -155,7 +157,7 @@ def build_plan(
         if drawing.dropout:
             dropped = dropping.random(len(goals)) < drawing.dropout
             goals[dropped], reached[dropped] = np.nan, -1
-        missed = draw_missed(rows, reached, highest, levels, drawing, missing)
+        missed = draw_missed(rows, reached, highest, levels, drawing, missing, unbeaten)
         usable = len(rows) // unit * unit
         if not batching.tokens_per_batch:
             usable = int(min(usable, steps_left * batching.batch_size))

@@ -238,3 +238,11 @@ def test_fewer_weights_than_levels_repeat_the_first() -> None:
 
     assert len(levels.values) == 3
     assert spec.weights == (0.25, 0.25, 1)
+
+
+def test_levels_that_no_row_reaches_weigh_as_much_as_the_best_reached_one() -> None:
+    """Rows up to 0.4 of levels 0, 0.2, 0.4, 0.8: the third is the best that is trained."""
+    levels = "goal.levels.values=[0.2,0.4,0.8]"
+    spec, _ = preset(rows_of([0.0, 0.2, 0.4]), "goal.levels.by=fixed", levels, "train.score_below=0.5")
+
+    assert spec.weights == (0.25, 0.25, 1, 1)

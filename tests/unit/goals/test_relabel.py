@@ -12,6 +12,7 @@ from gcsl_cli.goals.relabel import (
     missed_levels,
     reached_pairs,
     sampled_levels,
+    unbeaten_within_prompt,
 )
 
 LEVELS = np.array([0.1, 0.5])
@@ -132,3 +133,11 @@ def test_a_goal_exactly_at_the_gap_is_missed() -> None:
     levels, generator = np.array([0.1, 0.2, 0.3]), np.random.default_rng(0)
 
     assert missed_levels(np.arange(3), levels, 2, rule="best", gap=0.2, generator=generator).tolist() == [2, -1, -1]
+
+
+def test_unbeaten_rows_are_the_best_of_their_prompt() -> None:
+    """A tie at the top, a single row, and a beaten row between them."""
+    scores, prompts = np.array([5.0, 5.0, 1.0, 2.0, 7.0]), np.array([0, 0, 0, 2, 3])
+
+    assert unbeaten_within_prompt(scores, prompts).tolist() == [True, True, False, True, True]
+    assert unbeaten_within_prompt(np.array([]), np.array([], dtype=np.int64)).tolist() == []

@@ -53,9 +53,10 @@ def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
     drawing: dict[str, Any] = {"formulation": "threshold", "pairing": "all", "balance": "none"}
     others = ("dropout", "together", "weighting", "rows_per_prompt", "goal_first", "missed", "missed_gap")
     drawing |= {key: changes.pop(key) for key in (*drawing, *others) if key in changes}
-    prompts = changes.pop("prompts", np.arange(len(highest)))
+    prompts, unbeaten = changes.pop("prompts", np.arange(len(highest))), changes.pop("unbeaten", None)
     batching = Batching(**(settings | changes))
-    return build_plan(highest, prompts, LEVELS, toy_measure, Drawing(**drawing), Budget(**budget), batching, seed)
+    rule, size = Drawing(**drawing), Budget(**budget)
+    return build_plan(highest, prompts, LEVELS, toy_measure, rule, size, batching, seed, unbeaten)
 
 
 def pairs(rows: Ints, levels: Ints | Floats) -> list[tuple[int, int]]:
@@ -541,6 +542,14 @@ def test_rows_without_a_goal_miss_none() -> None:
 
     assert np.isnan(planned.missed[np.isnan(planned.goal)]).all()
     assert np.isfinite(planned.missed).any()
+
+
+def test_unbeaten_rows_miss_no_goal() -> None:
+    highest, unbeaten = np.arange(40) % 5, np.arange(40) % 4 == 0
+    planned = plan(highest, missed="best", pairing="sample", unbeaten=unbeaten)
+
+    misses = (highest < 4) & ~unbeaten
+    assert np.isfinite(planned.missed).tolist() == misses[planned.row].tolist()
 
 
 @given(many_rows.filter(lambda highest: len(highest) > 2), seeds, st.sampled_from(["best", "sample"]))
