@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,9 +44,13 @@ def make_examples(experiment: Experiment, spec: GoalSpec, rows: FeedbackRows) ->
 def validation_plan(
     experiment: Experiment, examples: Examples, spec: GoalSpec, rows: FeedbackRows
 ) -> tuple[Examples, Plan] | None:
-    """Held-out examples of the same kind with a plan of one pass; each row's goal is the highest that it reaches."""
+    """Held-out examples of the same kind with a plan of one pass; each row's goal is the highest that it reaches.
+
+    All levels weigh the same, so that the loss can be compared between runs with different weights.
+    """
     config, method = experiment.config.train, experiment.method
-    held_out = method.held_out(examples, _example_inputs(experiment, spec, rows, at_least=0))
+    inputs = _example_inputs(experiment, replace(spec, weights=()), rows, at_least=0)
+    held_out = method.held_out(examples, inputs)
     count = min(len(held_out), config.validation_rows)
     if not count:
         return None

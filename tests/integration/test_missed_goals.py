@@ -141,6 +141,15 @@ def test_validation_prompts_can_be_evaluated_instead_of_test_prompts(lines: list
     assert prompts[0].isdisjoint(prompts[1])
 
 
+def test_the_validation_loss_counts_all_levels_alike(lines: list[str]) -> None:
+    """Weights from 0.25 to 1 and copies change the training loss of an unchanged model, but not its validation loss."""
+    unchanged = ["train.max_steps=1", "train.learning_rate=1e-12"]
+    pushed, plain = (train(lines, f"goal={name}", *unchanged)[2] for name in ("threshold", "gcsl_bey"))
+
+    assert pushed["validation_loss"] == pytest.approx(plain["validation_loss"], rel=1e-5)
+    assert pushed["training_loss"] != pytest.approx(plain["training_loss"], rel=1e-2)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
