@@ -200,7 +200,7 @@ def test_prompts_are_not_shared_when_that_is_off(tmp_path: Path, small_run: Line
 
 
 def test_forward_passes_by_tokens_and_rows_that_count_once(tmp_path: Path, small_run: Lines, rtp: Path) -> None:
-    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal.placement=after_prompt"]
+    lines = [*small_run(tmp_path / "runs"), *given(rtp), "goal=gcsl_bey", "goal.placement=after_prompt"]
     more = ["train.tokens_per_batch=320", "train.batches_per_step=2", "goal.pairing_weight=rows", "goal.balance=none"]
     ended = gcsl("train", *lines, *more, "--json")
     assert ended.code == 0, ended.err
