@@ -19,6 +19,7 @@ from gcsl_cli.cli.failures import INTERRUPTED, INTERRUPTED_MESSAGE, explain
 from gcsl_cli.cli.help import CompareCommand, Group, StageCommand
 from gcsl_cli.cli.options import Options, refuse_unknown
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
+from gcsl_cli.runs import ranks
 
 app = typer.Typer(
     cls=Group,
@@ -170,8 +171,10 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     # Usage errors of Typer are recognized by their shape: their class has moved between versions.
     usage: Any = getattr(error, "format_message", None)
     code, message = (2, f"{usage()} See gcsl --help.") if callable(usage) else explain(error)
+    if not ranks.leads() and isinstance(error, ConfigError):
+        return 0  # the same mistake in every process: the leader reports it, and its exit code is the launcher's
     console.log.error(message)
-    if as_json:
+    if as_json and ranks.leads():
         from gcsl_cli.cli.jobs import FAILED
         from gcsl_cli.cli.results import write_json
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from gcsl_cli.runs import ranks
 from gcsl_cli.runs.progress import is_terminal, stderr_console
 
 log = logging.getLogger("gcsl")
@@ -28,7 +29,7 @@ def setup() -> None:
     """Send gcsl's log lines to stderr and silence the libraries. Safe to call more than once."""
     if not any(isinstance(handler, StderrHandler) for handler in log.handlers):
         log.addHandler(StderrHandler())
-    log.setLevel(logging.DEBUG if debug() else logging.INFO)
+    log.setLevel(logging.DEBUG if debug() else logging.INFO if ranks.leads() else logging.ERROR)
     log.propagate = False
     logging.raiseExceptions = debug()
     if not debug():

@@ -9,6 +9,8 @@ from gcsl_cli.runs.files import DISK_FULL, disk_full
 
 INTERRUPTED = 130
 INTERRUPTED_MESSAGE = "Interrupted. Finished work is saved; run the same command to resume."
+LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
+"""What torch's backends, gloo and NCCL, say when another process of the run has ended."""
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -32,6 +34,11 @@ def explain(error: BaseException) -> tuple[int, str]:
         return 1, (
             f"Out of memory ({text}). Use smaller batches (train.micro_batch_size, generation.batch_size), "
             "train.gradient_checkpointing=true, adapter=lora or a smaller model."
+        )
+    if any(sign in str(error) for sign in LOST_CONNECTION):
+        return 1, (
+            "Another process of this run has ended; if it has left a message, that says why. The newest checkpoint is "
+            "kept; run the same command to resume."
         )
     if isinstance(error, SystemExit):
         return 1, f"A library exited the process early (exit code {error.code}). GCSL_DEBUG=1 shows the traceback."

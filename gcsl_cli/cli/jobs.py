@@ -22,6 +22,7 @@ from gcsl_cli.cli import console
 from gcsl_cli.cli.failures import explain
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import GcslError
+from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import read_json, storage_errors, write_text
 
 FOLDER = "GCSL_OUTCOMES"
@@ -123,8 +124,7 @@ def job(config: Any) -> None:
     if request["jobs"] > 1:
         console.log.info("%s, run %d of %d: %s", stage, number + 1, request["jobs"], " ".join(lines) or "defaults")
     try:
-        result = run_stage(stage, finish(config, lines))
-        outcome = Outcome(number, lines, 0, result)
+        outcome = Outcome(number, lines, 0, run_stage(stage, finish(config, lines), folder))
     except (Exception, SystemExit) as error:  # noqa: BLE001
         code, message = explain(error)
         outcome = _failure(number, lines, stage, code, message)
@@ -133,7 +133,27 @@ def job(config: Any) -> None:
     _write(folder, outcome)
 
 
-def run_stage(stage: str, config: Config) -> dict[str, Any]:
+def run_stage(stage: str, config: Config, folder: Path) -> dict[str, Any]:
+    """Run a stage, in several processes if the config asks for them; `folder` is for their files."""
+    processes = importlib.import_module("gcsl_cli.stages.processes").to_start(stage, config)
+    if processes == 1:
+        return run_here(stage, config)
+    launcher = importlib.import_module("gcsl_cli.cli.processes")
+    return cast("dict[str, Any]", launcher.run_in_processes(stage, config, processes, folder))
+
+
+def run_here(stage: str, config: Config) -> dict[str, Any]:
+    """Run a stage in this process, the only one or the leader; any other follows the leader and has no result."""
+    if not ranks.leads():
+        importlib.import_module("gcsl_cli.stages.processes").follow(stage, config)
+        return {}
+    try:
+        return _run(stage, config)
+    finally:
+        ranks.dismiss()
+
+
+def _run(stage: str, config: Config) -> dict[str, Any]:
     """Run a stage or its dry run. Stages are imported only here because they may import torch."""
     if config.dry_run:
         preview = importlib.import_module("gcsl_cli.stages.preview")

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gcsl_cli.cli import console
-from gcsl_cli.cli.jobs import run_hydra, run_jobs
+from gcsl_cli.cli.jobs import run_here, run_hydra, run_jobs
 from gcsl_cli.cli.options import Options
 from gcsl_cli.cli.results import write_single, write_sweep
 from gcsl_cli.configs import Composer, finish, without_hydra
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.runs import ranks
 
 
 def launch(stage: str, lines: Sequence[str], options: Options) -> int:
@@ -31,8 +33,15 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
     if not multirun and str(composed[0].hydra.mode).endswith("MULTIRUN"):
         multirun, members = True, composer.members(lines)
         composed = [composer.compose(member) for member in members]
-    for config, member in zip(composed, members, strict=True):
-        finish(without_hydra(config), member)
+    configs = [finish(without_hydra(config), member) for config, member in zip(composed, members, strict=True)]
+    if ranks.count() > 1 and multirun:
+        raise ConfigError(
+            f"A launcher has started {ranks.count()} processes, but a multirun starts those of each run itself: run "
+            "gcsl without a launcher, with distributed=ddp."
+        )
+    if not ranks.leads():
+        run_here(stage, configs[0])
+        return 0
     with console.stdout_for_results() as stream:
         node = composed[0].hydra.sweep if multirun else composed[0].hydra.run  # hidden, on the file system of the runs
         outcomes = run_jobs(stage, members, arguments, Path(str(node.dir)))

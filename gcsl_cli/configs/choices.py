@@ -51,6 +51,12 @@ class MissedLevel(StrEnum):
     sample = "sample"
 
 
+class Strategy(StrEnum):
+    """How several processes share a model."""
+
+    ddp = "ddp"
+
+
 class SharedPrefix(StrEnum):
     """Whether rows with a common prefix are packed into one sequence."""
 

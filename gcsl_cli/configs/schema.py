@@ -20,6 +20,7 @@ from gcsl_cli.configs.choices import (
     Placement,
     Precision,
     SharedPrefix,
+    Strategy,
     Wording,
 )
 
@@ -142,6 +143,14 @@ class TrainConfig:
 
 
 @dataclass
+class DistributedConfig:
+    """The processes that train one run."""
+
+    strategy: Strategy = Strategy.ddp
+    processes: Any = None
+
+
+@dataclass
 class GenerationConfig:
     """Sampling: the goal to ask for, guidance and decoding."""
 
@@ -186,6 +195,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
     seed: int = 0
     run: str | None = None
     runs_dir: str = "runs"

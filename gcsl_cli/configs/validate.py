@@ -101,6 +101,12 @@ def _problems(config: Config) -> Iterator[str]:
     if len(budgets) > 1:
         yield f"{' and '.join(budgets)}: a run has one budget. Set only one of them."
     yield from _batches(config)
+    processes = config.distributed.processes
+    if processes is not None and processes != "gpu" and not (type(processes) is int and processes > 0):
+        yield (
+            f"distributed.processes={processes}: expected a positive number, gpu (one per GPU), or null (as many as a "
+            "launcher has started)."
+        )
     yield from _method(config)
     if not config.method.uses_goals and (config.generation.guidance or config.generation.target is not None):
         key = "target" if config.generation.target is not None else "guidance"

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gcsl_cli.runs import ranks
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,8 +30,8 @@ class Progress(Protocol):
 
 
 def is_terminal() -> bool:
-    """Return True if stderr is a terminal that this process does not share with other jobs."""
-    return sys.stderr.isatty() and "GCSL_PLAIN" not in os.environ
+    """Return True if stderr is a terminal that this process does not share with other jobs or ranks."""
+    return sys.stderr.isatty() and "GCSL_PLAIN" not in os.environ and ranks.leads()
 
 
 _terminal: "Console | None" = None

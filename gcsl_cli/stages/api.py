@@ -237,10 +237,16 @@ def _run(stage: Any, config: "Config") -> dict[str, Any]:
 
     from gcsl_cli.configs import validate
     from gcsl_cli.errors import ConfigError
+    from gcsl_cli.runs import ranks
 
     if config.dry_run:
         raise ConfigError("dry_run=true is not supported from Python. Remove it, or use the command line.")
     validate(config)
+    if config.distributed.processes not in (None, 1) or ranks.count() > 1:
+        raise ConfigError(
+            "The Python interface runs in one process. Several train one run from the command line: gcsl train "
+            "distributed=ddp, or torchrun -m gcsl_cli train."
+        )
     python, legacy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=()):

@@ -10,6 +10,7 @@ from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec, load_spec
+from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import write_text
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
@@ -22,6 +23,7 @@ from gcsl_cli.training.plan import Budget, Plan, load_plan
 ROWS = "rows.parquet"
 PLAN_FILE = "plan.parquet"
 CONFIG = "config.yaml"
+TRIAL = "trial"
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,22 @@ def _budget(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: 
     config = experiment.config.train
     if config.budget.seconds is None:
         return plan_budget(config, 0.0)
+    with ranks.together(TRIAL):
+        return plan_budget(config, _trial_speed(experiment, examples, spec, levels))
+
+
+def _trial_speed(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: Levels) -> float:
     trial = make_plan(experiment, examples, spec, levels, Budget(steps=TRIAL_STEPS))
-    return plan_budget(config, measured_speed(experiment, spec, examples, trial))
+    return measured_speed(experiment, spec, examples, trial)
+
+
+def take_part_in_trial(config: Config) -> None:
+    """In the other processes: run the trial with the leader, which has made the feedback."""
+    experiment = Experiment(config)
+    rows = ensure_feedback(experiment)
+    train = training_rows(config, rows)
+    spec, levels = make_goal(config, rows, train)
+    _trial_speed(experiment, make_examples(experiment, spec, train), spec, levels)
 
 
 def describe(experiment: Experiment, prepared: Prepared) -> list[list[str]]:

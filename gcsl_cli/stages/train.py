@@ -3,7 +3,6 @@
 import logging
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.loading import export_model
+from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import PARTIAL, storage_errors, write_text
 from gcsl_cli.runs.folders import Folder
 from gcsl_cli.runs.progress import progress
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gcsl_cli.training.loop import Trained
 
+TRAINING = "training"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 LOG = "log.jsonl"
@@ -81,25 +82,20 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
     return not todo
 
 
+def take_part(config: Config) -> None:
+    """In the other processes: run the plan with the leader, which has saved it."""
+    experiment = Experiment(config)
+    _run_plan(experiment, fill(experiment, ensure_feedback(experiment)))
+
+
 def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
-    from gcsl_cli.training.loop import merge_adapter, train_plan
+    from gcsl_cli.training.loop import merge_adapter
 
     config, plan, spec = experiment.config, prepared.plan, prepared.spec
-    validation = validation_plan(experiment, prepared.examples, spec, prepared.validation)
-    if validation is not None:
-        count_rows(experiment, *validation)  # an unusable row fails here, not after hours of training
-    settings = train_settings(config.train, config.seed)
-    make, share = make_trainer(experiment, spec, prepared.examples, plan, settings, validation)
-    counts = count_rows(experiment, prepared.examples, plan, share)
-    if share is not None:
-        log.info("shared prompts: %s", savings_text(counts))
-    log.info("training %d steps, %d tokens", plan.steps, counts["tokens"])
-    started = time.monotonic()
-    with progress("training", counts["tokens"], "tokens") as bar, storage_errors(folder.path):
-        trained = train_plan(make, plan, settings, folder.path / CHECKPOINTS, bar, validated=validation is not None)
+    with ranks.together(TRAINING):
+        trained, counts = _run_plan(experiment, prepared)
     if trained.interrupted:
         raise KeyboardInterrupt
-    seconds = time.monotonic() - started
     _write_log(folder.path / LOG, trained)
     full = config.adapter.name == "none"
     model = trained.model if full else merge_adapter(trained.model, starting_model(experiment, spec))
@@ -111,11 +107,31 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
         steps=plan.steps,
         training_loss=_mean_loss(trained.history),
         validation_loss=next((entry["eval_loss"] for entry in reversed(trained.history) if "eval_loss" in entry), None),
-        training_seconds=round(seconds, 1),
-        tokens_per_second=round(counts["tokens"] / seconds),
-        bf16=settings.bf16,
+        training_seconds=round(trained.seconds, 1),
+        tokens_per_second=round(counts["tokens"] / trained.seconds),
+        bf16=trained.bf16,
+        processes=ranks.count(),
         feedback=str(experiment.feedback.path),
     )
+
+
+def _run_plan(experiment: Experiment, prepared: Prepared) -> "tuple[Trained, dict[str, int]]":
+    """The part of training that all processes do; counts of the plan's rows and tokens come second."""
+    from gcsl_cli.training.loop import train_plan
+
+    config, plan, spec, path = experiment.config, prepared.plan, prepared.spec, experiment.training.path
+    validation = validation_plan(experiment, prepared.examples, spec, prepared.validation)
+    if validation is not None:
+        count_rows(experiment, *validation)  # an unusable row fails here, not after hours of training
+    settings = train_settings(config.train, config.seed)
+    make, share = make_trainer(experiment, spec, prepared.examples, plan, settings, validation)
+    counts = count_rows(experiment, prepared.examples, plan, share)
+    if share is not None:
+        log.info("shared prompts: %s", savings_text(counts))
+    log.info("training %d steps, %d tokens", plan.steps, counts["tokens"])
+    with progress("training", counts["tokens"], "tokens") as bar, storage_errors(path):
+        trained = train_plan(make, plan, settings, path / CHECKPOINTS, bar, validated=validation is not None)
+    return trained, counts
 
 
 def _write_log(path: Path, trained: "Trained") -> None:

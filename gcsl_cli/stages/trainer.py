@@ -15,6 +15,7 @@ from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import control_tokens
 from gcsl_cli.methods.base import TrainerInputs
 from gcsl_cli.models.loading import load_model, train_in_bf16
+from gcsl_cli.runs import ranks
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.plan import batching, possible_share
 from gcsl_cli.training.examples import Examples
@@ -93,7 +94,7 @@ def train_settings(config: TrainConfig, seed: int) -> "TrainSettings":
         validate_every=config.validate_every,
         report_to=list(config.report_to),
         seed=seed,
-        accumulation=batching(config).passes,
+        accumulation=batching(config).passes // ranks.count(),
     )
 
 

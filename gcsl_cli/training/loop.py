@@ -3,6 +3,7 @@
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from gcsl_cli.errors import TrainingError
 from gcsl_cli.models.loading import device
+from gcsl_cli.runs import ranks
 from gcsl_cli.runs.progress import Progress
 from gcsl_cli.training.checkpoints import keep_newest, mark_complete, newest_complete
 from gcsl_cli.training.plan import Plan
@@ -48,7 +50,7 @@ class TrainSettings:
     report_to: list[str]
     seed: int
     accumulation: int
-    """Micro-batches per optimizer step."""
+    """Micro-batches per optimizer step in each process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Trained:
     model: "PreTrainedModel"
     history: list[dict[str, float]]
     interrupted: bool
+    seconds: float
+    bf16: bool
 
 
 def train_plan(
@@ -68,10 +72,11 @@ def train_plan(
     Raises:
         TrainingError: the loss is not finite.
     """
+    started = time.monotonic()
     watch = PlanCallback(folder, settings, plan, progress)
     trainer = make(common_arguments(settings, folder, validated=validated), [watch])
     trainer.remove_callback(PrinterCallback)
-    checkpoint = newest_complete(folder)
+    checkpoint = ranks.agree(newest_complete(folder) if ranks.leads() else None)
     if checkpoint is not None:
         log.info("resuming from %s", checkpoint.name)
     with _stop_at_step_end(watch), head_on_supervised_positions():
@@ -79,7 +84,8 @@ def train_plan(
         if validated and not watch.interrupted:
             trainer.evaluate()
     history = list(trainer.state.log_history)
-    return Trained(trainer.accelerator.unwrap_model(trainer.model), history, watch.interrupted)
+    model, seconds = trainer.accelerator.unwrap_model(trainer.model), time.monotonic() - started
+    return Trained(model, history, watch.interrupted, seconds, settings.bf16)
 
 
 def merge_adapter(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
@@ -122,6 +128,7 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
         "disable_tqdm": True,
         "seed": settings.seed,
         "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,  # every trained weight takes part in every forward pass
     }
 
 
@@ -147,6 +154,7 @@ class PlanCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Advance progress by the planned tokens of the step; save and stop after Ctrl-C."""
         self.progress.advance(float(self.tokens_of_step[state.global_step - 1]))
+        self.interrupted = ranks.anywhere(self.interrupted)
         if self.interrupted:
             control.should_save = True
             control.should_training_stop = True
@@ -172,8 +180,10 @@ class PlanCallback(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint as complete, then remove older ones; in this order, one always remains."""
-        mark_complete(self.folder / f"checkpoint-{state.global_step}")
-        keep_newest(self.folder, self.settings.keep_checkpoints)
+        ranks.wait_for_all()  # every process has written its part
+        if ranks.leads():
+            mark_complete(self.folder / f"checkpoint-{state.global_step}")
+            keep_newest(self.folder, self.settings.keep_checkpoints)
 
 
 @contextmanager

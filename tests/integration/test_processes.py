@@ -1,0 +1,118 @@
+"""Several processes train the run that one process trains: the same plan, losses and weights."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import outputs
+from tests.commands import gcsl
+
+Lines = Callable[[Path], list[str]]
+LORA = ["adapter=lora", "adapter.r=4"]
+VARIANTS = {
+    "full": ["adapter=none"],
+    "lora": LORA,
+    "control tokens": [*LORA, "goal.wording=token"],
+    "shared prompts": [*LORA, "goal.placement=after_prompt", "train.shared_prefix=on"],
+    "missed goals": [*LORA, "goal.missed.weight=1", "goal.weights=[0.25,1]"],
+    "tokens per batch": [
+        *LORA,
+        "train.micro_batch_size=null",
+        "train.tokens_per_batch=300",
+        "train.batches_per_step=2",
+        "goal.pairing=all",
+        "goal.pairing_weight=rows",
+        "goal.balance=none",
+    ],
+    "checkpointing": [*LORA, "train.gradient_checkpointing=true"],
+    "dpo": [*LORA, "method=dpo", "goal=none"],
+}
+
+
+@pytest.fixture(scope="module")
+def given(rtp: Path, small_run: Lines, tmp_path_factory: pytest.TempPathFactory) -> Lines:
+    """A hundred prompts with two completions each; steps of 8 rows in 4 passes."""
+    path = tmp_path_factory.mktemp("graded") / "twice.jsonl"
+    rows = [json.loads(line) for line in rtp.read_text(encoding="utf-8").splitlines()]
+    others = [
+        {**row, "continuation": {"text": " another", "toxicity": 1 - row["continuation"]["toxicity"]}} for row in rows
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows + others), encoding="utf-8")
+
+    def lines(runs: Path) -> list[str]:
+        feedback = ["task.feedback.source=rtp", f"task.feedback.path={path}", "task.feedback.texts=null"]
+        steps = ["train.batch_size=8", "train.micro_batch_size=2", "train.max_steps=4", "train.precision=fp32"]
+        return [*small_run(runs), *feedback, *steps, "--json"]
+
+    return lines
+
+
+@pytest.fixture(scope="module")
+def two(given: Lines, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs for each variant, all trained by the same two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    commands = folder / "commands.json"
+    lines = [["train", *given(folder / name), *more, f"run={folder / name / 'run'}"] for name, more in VARIANTS.items()]
+    commands.write_text(json.dumps(lines), encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launcher, "-m", "tests.ranks", str(commands)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_train_what_one_trains(two: Path, given: Lines, tmp_path: Path, variant: str) -> None:
+    ended = gcsl("train", *given(tmp_path), *VARIANTS[variant], f"run={tmp_path / 'run'}")
+    assert ended.code == 0, ended.err
+
+    one, other = tmp_path / "run", two / variant / "run"
+    assert outputs.only(other, "manifest.json").exists()
+    assert (one / "plan.parquet").read_bytes() == (other / "plan.parquet").read_bytes()
+    np.testing.assert_allclose(flat(outputs.losses(other)), flat(outputs.losses(one)), atol=1e-6)
+    ours, theirs = outputs.weights(one / "model"), outputs.weights(other / "model")
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        np.testing.assert_allclose(theirs[name], weight, atol=1e-7)
+
+
+def flat(losses: list[tuple[float, ...]]) -> list[float]:
+    return [value for entry in losses for value in entry]
+
+
+def test_killed_on_two_processes_finished_on_one(given: Lines, tmp_path: Path) -> None:
+    """gcsl starts the processes; one is killed as soon as the first checkpoint is complete, and all end."""
+    lines = ["train", *given(tmp_path), *LORA, "train.max_steps=6", f"run={tmp_path / 'run'}"]
+    command = [sys.executable, "-m", "gcsl_cli", *lines, "distributed.processes=2"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/checkpoints/checkpoint-2/complete.json").exists():
+        assert running.poll() is None, running.communicate()
+    os.kill(follower(running.pid), signal.SIGKILL)
+    out, err = running.communicate()
+
+    assert running.returncode == 128 + signal.SIGKILL, err
+    assert json.loads(out)["message"].startswith("Process 1 of 2 (numbered from 0) was ended by SIGKILL")
+    assert "Traceback" not in err
+    assert gcsl(*lines).code == 0
+    whole = ["run=" + str(tmp_path / "whole")]
+    assert gcsl(*lines, *whole).code == 0
+    outcome = [flat(outputs.losses(tmp_path / name)) for name in ("run", "whole")]
+    np.testing.assert_allclose(*outcome, atol=1e-6)
+
+
+def follower(launcher: int) -> int:
+    """The process id of rank 1."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            if f"PPid:\t{launcher}\n" in status.read_text(encoding="utf-8"):
+                environment = status.with_name("environ").read_bytes().split(b"\0")
+                if b"RANK=1" in environment:
+                    return int(status.parent.name)
+    raise AssertionError("no rank 1")
