@@ -133,14 +133,18 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
 
 
 def _distinguish(rows: Sequence[Row]) -> None:
-    """Append what differs to equal labels: settings of training first, then the data and the evaluation."""
+    """Append what differs to equal labels: settings of training first, then the data and the evaluation.
+
+    Of settings that tell the rows apart equally well, one that every row sets comes first: it says more than `null`.
+    """
     for label, count in Counter(row.label for row in rows).items():
         if count == 1:
             continue
         same = [row for row in rows if row.label == label]
         flat = [flatten(row.keys) | dict(row.compared_by) | row.evaluations[0].settings for row in same]
         names: list[str] = []
-        for name in dict.fromkeys(name for keys in flat for name in keys if name != "sampling"):
+        found = dict.fromkeys(name for keys in flat for name in keys if name != "sampling")
+        for name in sorted(found, key=lambda name: any(keys.get(name) is None for keys in flat)):
             if _kinds(flat, [*names, name]) > _kinds(flat, names):
                 names.append(name)
         for row, keys in zip(same, flat, strict=True):

@@ -94,6 +94,20 @@ def test_one_distinguishing_setting_is_enough(tmp_path: Path) -> None:
     ]
 
 
+def test_a_setting_that_all_rows_have_says_more_than_null(tmp_path: Path) -> None:
+    """With and without goals that rows miss; the level weights differ as well."""
+    keys = [
+        {**GCSL, "goal": {"weights": weights, "missed": {"weight": missed}}}
+        for weights, missed in (([0.25, 1.0], 1.0), (None, 0.0))
+    ]
+    found = rows(*(make_run(tmp_path / str(place), ARMS, keys=part) for place, part in enumerate(keys)))
+
+    assert [row.label for row in found[1:]] == [
+        "threshold-language (goal.missed.weight=1.0)",
+        "threshold-language (goal.missed.weight=0.0)",
+    ]
+
+
 def test_other_feedback_is_another_row(tmp_path: Path) -> None:
     found = rows(
         make_run(tmp_path / "a", ARMS),
