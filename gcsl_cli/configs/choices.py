@@ -55,6 +55,7 @@ class Strategy(StrEnum):
     """How several processes share a model."""
 
     ddp = "ddp"
+    fsdp2 = "fsdp2"
 
 
 class SharedPrefix(StrEnum):

@@ -148,6 +148,7 @@ class DistributedConfig:
 
     strategy: Strategy = Strategy.ddp
     processes: Any = None
+    fsdp: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

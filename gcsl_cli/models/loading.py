@@ -46,8 +46,8 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_model(folder: Path, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
-    """Load a causal language model in evaluation mode onto the best device; `dtype` defaults to float32.
+def load_model(folder: Path, dtype: "torch.dtype | None" = None, place: str | None = None) -> "PreTrainedModel":
+    """Load a causal language model in evaluation mode; `dtype` defaults to float32, `place` to the best device.
 
     Raises:
         ArtifactError: the weights are not safetensors or do not match the config.
@@ -65,7 +65,7 @@ def load_model(folder: Path, dtype: "torch.dtype | None" = None) -> "PreTrainedM
     missing = sorted(report["missing_keys"])
     if missing:
         raise ArtifactError(f"{folder}: {len(missing)} weights of the config are missing, starting with {missing[0]}.")
-    return model.to(device()).eval()
+    return model.to(place or device()).eval()
 
 
 def device() -> str:
@@ -115,11 +115,18 @@ def end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -
 
 
 def export_model(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, chat_template: str | None
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    folder: Path,
+    chat_template: str | None,
+    state: dict[str, Any] | None = None,
 ) -> None:
-    """Save model and tokenizer for plain `transformers`; `chat_template` replaces the tokenizer's own."""
+    """Save model and tokenizer for plain `transformers`; `chat_template` replaces the tokenizer's own.
+
+    `state`: the weights, if `model` has only a part of them.
+    """
     with storage_errors(folder):
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
         if chat_template is not None:
             (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")

@@ -98,8 +98,8 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
         raise KeyboardInterrupt
     _write_log(folder.path / LOG, trained)
     full = config.adapter.name == "none"
-    model = trained.model if full else merge_adapter(trained.model, starting_model(experiment, spec))
-    _export(experiment, spec, model, folder.path / MODEL)
+    model = trained.model if full else merge_adapter(trained.model, starting_model(experiment, spec), trained.state)
+    _export(experiment, spec, model, folder.path / MODEL, trained.state if full else None)
     shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     folder.finish(
         budget=budget_text(config.train),
@@ -123,7 +123,7 @@ def _run_plan(experiment: Experiment, prepared: Prepared) -> "tuple[Trained, dic
     validation = validation_plan(experiment, prepared.examples, spec, prepared.validation)
     if validation is not None:
         count_rows(experiment, *validation)  # an unusable row fails here, not after hours of training
-    settings = train_settings(config.train, config.seed)
+    settings = train_settings(config)
     make, share = make_trainer(experiment, spec, prepared.examples, plan, settings, validation)
     counts = count_rows(experiment, prepared.examples, plan, share)
     if share is not None:
@@ -147,12 +147,14 @@ def _mean_loss(history: list[dict[str, float]]) -> float | None:
     return round(float(np.mean(tail)), 4) if tail else None
 
 
-def _export(experiment: Experiment, spec: GoalSpec, model: "PreTrainedModel", folder: Path) -> None:
+def _export(
+    experiment: Experiment, spec: GoalSpec, model: "PreTrainedModel", folder: Path, state: dict[str, Any] | None
+) -> None:
     """Write model, tokenizer with the goal in its chat template, and goal.json; the folder appears whole."""
     partial = Path(tempfile.mkdtemp(prefix=".model-", suffix=PARTIAL, dir=folder.parent))
     try:
         prompter = experiment.prompter(spec)
-        export_model(model, prompter.tokenizer, partial, prompter.template)
+        export_model(model, prompter.tokenizer, partial, prompter.template, state)
         spec.save(partial)
         partial.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)

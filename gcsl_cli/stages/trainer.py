@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gcsl_cli.configs.schema import AdapterConfig, TrainConfig
+from gcsl_cli.configs.choices import Strategy
+from gcsl_cli.configs.schema import AdapterConfig, Config
 from gcsl_cli.goals.control_tokens import extend_model
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import control_tokens
@@ -36,9 +37,14 @@ WARM_UP_STEPS = 2
 log = logging.getLogger("gcsl")
 
 
-def starting_model(experiment: Experiment, spec: GoalSpec, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
-    """The pretrained model, with embeddings for the goal's control tokens if its wording has them."""
-    model = load_model(experiment.base_path, dtype)
+def starting_model(
+    experiment: Experiment, spec: GoalSpec, dtype: "torch.dtype | None" = None, place: str | None = None
+) -> "PreTrainedModel":
+    """The pretrained model, with embeddings for the goal's control tokens if its wording has them.
+
+    Without a `place`, it is on the best device.
+    """
+    model = load_model(experiment.base_path, dtype, place)
     if spec.wording == "token":
         tokenizer = experiment.prompter(spec).tokenizer
         extend_model(model, tokenizer, spec.texts, spec.words, untie=experiment.config.adapter.name != "none")
@@ -76,26 +82,33 @@ def base_dtype(*, frozen: bool, bf16: bool) -> "torch.dtype | None":
     return torch.bfloat16 if bf16 and frozen else None
 
 
-def train_settings(config: TrainConfig, seed: int) -> "TrainSettings":
+def train_settings(config: Config) -> "TrainSettings":
     """The trainer's settings."""
     from gcsl_cli.training.loop import TrainSettings
 
+    train = config.train
     return TrainSettings(
-        learning_rate=config.learning_rate,
-        lr_schedule=config.lr_schedule,
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=train_in_bf16(str(config.precision)),
-        gradient_checkpointing=config.gradient_checkpointing,
-        checkpoint_every=config.checkpoint_every,
-        keep_checkpoints=config.keep_checkpoints,
-        log_every=config.log_every,
-        validate_every=config.validate_every,
-        report_to=list(config.report_to),
-        seed=seed,
-        accumulation=batching(config).passes // ranks.count(),
+        learning_rate=train.learning_rate,
+        lr_schedule=train.lr_schedule,
+        warmup_steps=train.warmup_steps,
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        bf16=train_in_bf16(str(train.precision)),
+        gradient_checkpointing=train.gradient_checkpointing,
+        checkpoint_every=train.checkpoint_every,
+        keep_checkpoints=train.keep_checkpoints,
+        log_every=train.log_every,
+        validate_every=train.validate_every,
+        report_to=list(train.report_to),
+        seed=config.seed,
+        accumulation=batching(train).passes // ranks.count(),
+        fsdp=dict(config.distributed.fsdp) if _sharded(config) else None,
     )
+
+
+def _sharded(config: Config) -> bool:
+    """Return True if every process has only a part of the model."""
+    return config.distributed.strategy is Strategy.fsdp2 and ranks.count() > 1
 
 
 def make_trainer(
@@ -109,7 +122,9 @@ def make_trainer(
     """The method's trainer over the planned examples, and the share of `possible_share`."""
     config, goal = experiment.config, experiment.config.goal
     adapter = peft_config(config.adapter, control_ids(experiment, spec))
-    model = starting_model(experiment, spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16))
+    # accelerate shards from the CPU, so that no GPU ever has the whole model.
+    place = "cpu" if _sharded(config) else None
+    model = starting_model(experiment, spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16), place)
     share = possible_share(experiment, model, examples, plan)
     held_out = None if validation is None else validation[0].planned(validation[1])
     reference = partial(load_model, experiment.base_path, base_dtype(frozen=True, bf16=settings.bf16))
@@ -132,7 +147,7 @@ def measured_speed(experiment: Experiment, spec: GoalSpec, examples: Examples, p
     from gcsl_cli.training.loop import train_plan
 
     config = experiment.config
-    settings = replace(train_settings(config.train, config.seed), report_to=[], checkpoint_every=plan.steps + 1)
+    settings = replace(train_settings(config), report_to=[], checkpoint_every=plan.steps + 1)
     make, _ = make_trainer(experiment, spec, examples, plan, settings)
     watch = _Stopwatch()
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
+from gcsl_cli.errors import RunError
 from gcsl_cli.runs.files import write_json
 
 MARK = "complete.json"
@@ -36,6 +37,21 @@ def keep_newest(folder: Path, count: int) -> None:
     """Remove all but the newest `count` checkpoints."""
     for checkpoint in _all(folder)[:-count]:
         shutil.rmtree(checkpoint)
+
+
+def check_strategy(checkpoint: Path, *, sharded: bool) -> None:
+    """Check that a checkpoint was written with the strategy that resumes it: `sharded` is True for FSDP2.
+
+    Raises:
+        RunError: its optimizer state is in the form of the other strategy.
+    """
+    if any(checkpoint.glob("pytorch_model_fsdp*")) == sharded:
+        return
+    written, here = ("ddp, or in one process,", "fsdp2") if sharded else ("fsdp2", "ddp or in one process")
+    raise RunError(
+        f"{checkpoint}: was written with distributed.strategy={written} and cannot be resumed with {here}. Use the "
+        "same strategy, with any number of processes, or force=true to start again."
+    )
 
 
 def _all(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from gcsl_cli.errors import TrainingError
 from gcsl_cli.models.loading import device
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.progress import Progress
-from gcsl_cli.training.checkpoints import keep_newest, mark_complete, newest_complete
+from gcsl_cli.training.checkpoints import check_strategy, keep_newest, mark_complete, newest_complete
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.trl_internals import head_on_supervised_positions
 
@@ -51,6 +51,8 @@ class TrainSettings:
     seed: int
     accumulation: int
     """Micro-batches per optimizer step in each process."""
+    fsdp: Mapping[str, Any] | None = None
+    """Options of accelerate's FSDP plugin; `None`: every process has a copy of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Trained:
     """Result of training: the model, a log entry per step, and whether Ctrl-C ended it."""
 
     model: "PreTrainedModel"
+    state: dict[str, Any] | None
+    """The trained weights, gathered on the CPU of the leader, if the model is sharded."""
     history: list[dict[str, float]]
     interrupted: bool
     seconds: float
@@ -71,6 +75,7 @@ def train_plan(
 
     Raises:
         TrainingError: the loss is not finite.
+        RunError: that checkpoint is of a sharded model and this run is not, or the other way round.
     """
     started = time.monotonic()
     watch = PlanCallback(folder, settings, plan, progress)
@@ -78,6 +83,7 @@ def train_plan(
     trainer.remove_callback(PrinterCallback)
     checkpoint = ranks.agree(newest_complete(folder) if ranks.leads() else None)
     if checkpoint is not None:
+        check_strategy(checkpoint, sharded=settings.fsdp is not None)
         log.info("resuming from %s", checkpoint.name)
     with _stop_at_step_end(watch), head_on_supervised_positions():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -85,17 +91,33 @@ def train_plan(
             trainer.evaluate()
     history = list(trainer.state.log_history)
     model, seconds = trainer.accelerator.unwrap_model(trainer.model), time.monotonic() - started
-    return Trained(model, history, watch.interrupted, seconds, settings.bf16)
+    state = None if settings.fsdp is None or watch.interrupted else _gathered(model)
+    return Trained(model, state, history, watch.interrupted, seconds, settings.bf16)
 
 
-def merge_adapter(trained: "PreTrainedModel", base: "PreTrainedModel") -> "PreTrainedModel":
-    """Merge the adapter of `trained` into `base`, which may have a higher precision than the model trained on."""
+def _gathered(model: "PreTrainedModel") -> dict[str, Any]:
+    """Gather the trained weights of a sharded model on the leader's CPU; all processes have to call this."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    state = get_model_state_dict(model, options=options)
+    # Gathered weights no longer show that they are the same; files name tied weights once.
+    return {name: weight for name, weight in state.items() if name not in model.all_tied_weights_keys}
+
+
+def merge_adapter(
+    trained: "PreTrainedModel", base: "PreTrainedModel", state: dict[str, Any] | None = None
+) -> "PreTrainedModel":
+    """Merge the adapter of `trained` into `base`, which may have a higher precision than the model trained on.
+
+    `state`: its weights, if `trained` has only a part of them.
+    """
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
     config = trained.peft_config["default"]
     fresh = get_peft_model(base, config)
-    state = get_peft_model_state_dict(trained, save_embedding_layers=False)
-    set_peft_model_state_dict(fresh, state)
+    adapter = get_peft_model_state_dict(trained, state_dict=state, save_embedding_layers=False)
+    set_peft_model_state_dict(fresh, adapter)
     return fresh.merge_and_unload()
 
 
@@ -116,6 +138,8 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
         "bf16": settings.bf16,
         "use_cpu": device() == "cpu",
         "gradient_checkpointing": settings.gradient_checkpointing,
+        "fsdp": settings.fsdp is not None,
+        "fsdp_config": None if settings.fsdp is None else dict(settings.fsdp),
         "max_length": None,  # rows are already truncated, and counted
         "remove_unused_columns": False,
         "logging_steps": 1,  # every step is logged, so that a resumed log equals an uninterrupted one

@@ -17,6 +17,7 @@ from tests.commands import gcsl
 
 Lines = Callable[[Path], list[str]]
 LORA = ["adapter=lora", "adapter.r=4"]
+SHARDED = "distributed.strategy=fsdp2"
 VARIANTS = {
     "full": ["adapter=none"],
     "lora": LORA,
@@ -34,6 +35,9 @@ VARIANTS = {
     ],
     "checkpointing": [*LORA, "train.gradient_checkpointing=true"],
     "dpo": [*LORA, "method=dpo", "goal=none"],
+    "sharded lora": [*LORA, SHARDED],
+    "sharded full": ["adapter=none", SHARDED],
+    "sharded control tokens": [*LORA, "goal.wording=token", SHARDED],
 }
 
 
@@ -103,8 +107,8 @@ def test_killed_on_two_processes_finished_on_one(given: Lines, tmp_path: Path) -
     assert gcsl(*lines).code == 0
     whole = ["run=" + str(tmp_path / "whole")]
     assert gcsl(*lines, *whole).code == 0
-    outcome = [flat(outputs.losses(tmp_path / name)) for name in ("run", "whole")]
-    np.testing.assert_allclose(*outcome, atol=1e-6)
+    resumed, uninterrupted = (flat(outputs.losses(tmp_path / name)) for name in ("run", "whole"))
+    np.testing.assert_allclose(resumed, uninterrupted, atol=1e-6)
 
 
 def follower(launcher: int) -> int:

@@ -8,7 +8,8 @@ from gcsl_cli.runs import ranks
 def test_alone() -> None:
     assert (ranks.count(), ranks.rank(), ranks.leads()) == (1, 0, True)
     assert ranks.agree("x") == "x"
-    assert ranks.anywhere(True) and not ranks.anywhere(False)
+    assert ranks.anywhere(True)
+    assert not ranks.anywhere(False)
     ranks.follow({})
     ranks.dismiss()
 

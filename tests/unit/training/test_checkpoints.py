@@ -1,12 +1,13 @@
 """Complete checkpoints are used; incomplete ones are removed."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
-from gcsl_cli.errors import StorageError
-from gcsl_cli.training.checkpoints import MARK, keep_newest, mark_complete, newest_complete
+from gcsl_cli.errors import RunError, StorageError
+from gcsl_cli.training.checkpoints import MARK, check_strategy, keep_newest, mark_complete, newest_complete
 
 
 def checkpoint(folder: Path, step: int, *, marked: bool = True) -> Path:
@@ -101,3 +102,22 @@ def test_full_disk_leaves_the_checkpoint_unmarked(tmp_path: Path, monkeypatch: p
 
     assert names(cut_off) == ["inner", "model.safetensors"]
     assert newest_complete(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("files", "sharded", "refused"),
+    [
+        (["optimizer.pt"], False, None),
+        (["optimizer.bin", "pytorch_model_fsdp.bin"], True, None),
+        (["optimizer.bin", "pytorch_model_fsdp.bin"], False, "written with distributed.strategy=fsdp2 and cannot"),
+        (["optimizer.pt"], True, "cannot be resumed with fsdp2"),
+    ],
+)
+def test_a_checkpoint_is_resumed_by_its_own_strategy(
+    tmp_path: Path, files: list[str], sharded: bool, refused: str | None
+) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+
+    with pytest.raises(RunError, match=refused) if refused else contextlib.nullcontext():
+        check_strategy(tmp_path, sharded=sharded)
