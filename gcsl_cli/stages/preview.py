@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 TOKENS_PER_SECOND = 200
 BYTES_PER_PARAMETER = 16
 """Of a trained parameter: float32 weight, gradient and the two moments of Adam."""
+SEARCHED = 100
+"""Planned rows among which an example that is pushed down is looked for."""
 EXAMPLES = 3
 COUNTED_STEPS = 200
 """Planned steps that are tokenized; the rest of the plan is extrapolated from them."""
@@ -143,38 +145,41 @@ def _whole_plan(
 
 
 def _examples(experiment: Experiment, prepared: Prepared) -> list[str]:
-    """A few planned examples, under different goals if there are any, with goal and completions marked."""
-    plan, examples = prepared.plan, prepared.examples
+    """A few planned examples, with goal and completions marked: under different goals, and one that is pushed down."""
+    plan, examples, spec = prepared.plan, prepared.examples, prepared.spec
+    tokenizer = examples.prompter.tokenizer
     places = np.arange(len(plan.row))
     if experiment.method.uses_goals:
         places = np.sort(np.unique(plan.goal, return_index=True)[1])
     chosen = places[np.unique(np.linspace(0, len(places) - 1, EXAMPLES).astype(int))]
     index, goals = plan.row[chosen], plan.goal[chosen]
     units = examples.encode(index, goals, np.full(len(goals), np.nan))
-    return [
-        _marked(
-            examples.prompter.tokenizer,
-            prepared.spec,
-            None if np.isnan(goal) else goal,
-            rows,
-            examples.roles(number),
-        )
+    shown = [
+        _marked(tokenizer, spec, goal, rows, examples.roles(number))
         for number, goal, rows in zip(index.tolist(), goals.tolist(), units, strict=True)
     ]
+    first = slice(SEARCHED)
+    units = examples.encode(plan.row[first], plan.goal[first], plan.missed[first])
+    pushed = [(place, row) for place, rows in enumerate(units) for row in rows if row.negative]
+    for place, row in pushed[:1]:
+        shown.append(_marked(tokenizer, spec, float(plan.missed[place]), [row], [""]))
+    return shown
 
 
 def _marked(
     tokenizer: "PreTrainedTokenizerBase",
     spec: GoalSpec,
-    goal: float | None,
+    goal: float,
     rows: Sequence[EncodedRow],
     roles: Sequence[str],
 ) -> str:
+    """Prompt and completions as text; a goal of NaN is none, and a row that is made less likely is `pushed down`."""
     prompt = tokenizer.decode(rows[0].prompt_ids)
-    text = "" if goal is None else spec.text(goal)
+    text = "" if math.isnan(goal) else spec.text(goal)
     marked = prompt.replace(text, f"[goal: {text}]") if text else prompt
-    learned = [tokenizer.decode(row.completion_ids) for row in rows]
-    return marked + "".join(f"[{role}: {completion}]" for role, completion in zip(roles, learned, strict=True))
+    for row, role in zip(rows, roles, strict=True):
+        marked += f"[{'pushed down' if row.negative else role}: {tokenizer.decode(row.completion_ids)}]"
+    return marked
 
 
 def _no_rollouts(*_: Any) -> Any:

@@ -1,6 +1,7 @@
 """All kinds of goals, from graded rows to requests to the trained model, through the real command line."""
 
 import json
+import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -264,8 +265,9 @@ def test_dry_run_shows_file_scores_and_goals(run: Run, runs: Path) -> None:
     assert lines["columns"] == ["prompt=question, completion=answer, score=rating"]
     assert lines["prompts"] == ["40, 40 of them with several grades"]
     assert lines["scores"][0].startswith("1: ")
-    assert len(lines["example"]) == 3
-    assert all("[goal: Give a response" in text and "[supervised: " in text for text in lines["example"])
+    assert ["[supervised: " in text for text in lines["example"]] == [True, True, True, False]
+    assert all("[goal: Give a response" in text for text in lines["example"])
+    assert re.search(r"\[goal: Give .* at least 5 .*\[pushed down: ", lines["example"][-1], re.DOTALL)
     assert sorted(runs.rglob("*")) == before
 
 

@@ -127,6 +127,7 @@ def test_baselines_without_goals(lines: list[str], method: list[str], said: str)
 
     assert json.loads(ended.out)["result"]["facts"]["method"] == method[0].removeprefix("method=")
     assert f"\n{said} " in preview.out
+    assert ("[pushed down: " in preview.out) == ("method=unlikelihood" in method)
 
 
 def test_validation_prompts_can_be_evaluated_instead_of_test_prompts(lines: list[str]) -> None:
