@@ -19,12 +19,15 @@ Lines = Callable[[Path], list[str]]
 LORA = ["adapter=lora", "adapter.r=4"]
 SHARDED = "distributed.strategy=fsdp2"
 VARIANTS = {
-    "full": ["adapter=none"],
-    "lora": LORA,
-    "control tokens": [*LORA, "goal.wording=token"],
+    "full checkpointing": ["adapter=none", "train.gradient_checkpointing=true"],
+    "control tokens and missed goals": [
+        *LORA,
+        "goal.wording=token",
+        "goal.missed.weight=1",
+        "goal.weights=[0.25,1]",
+    ],
     "shared prompts": [*LORA, "goal.placement=after_prompt", "train.shared_prefix=on"],
-    "missed goals": [*LORA, "goal.missed.weight=1", "goal.weights=[0.25,1]"],
-    "tokens per batch": [
+    "tokens per batch and row weights": [
         *LORA,
         "train.micro_batch_size=null",
         "train.tokens_per_batch=300",
@@ -33,9 +36,7 @@ VARIANTS = {
         "goal.pairing_weight=rows",
         "goal.balance=none",
     ],
-    "checkpointing": [*LORA, "train.gradient_checkpointing=true"],
     "dpo": [*LORA, "method=dpo", "goal=none"],
-    "sharded lora": [*LORA, SHARDED],
     "sharded full": ["adapter=none", SHARDED],
     "sharded control tokens": [*LORA, "goal.wording=token", SHARDED],
 }
@@ -53,38 +54,39 @@ def given(rtp: Path, small_run: Lines, tmp_path_factory: pytest.TempPathFactory)
 
     def lines(runs: Path) -> list[str]:
         feedback = ["task.feedback.source=rtp", f"task.feedback.path={path}", "task.feedback.texts=null"]
-        steps = ["train.batch_size=8", "train.micro_batch_size=2", "train.max_steps=4", "train.precision=fp32"]
+        steps = ["train.batch_size=8", "train.micro_batch_size=2", "train.max_steps=3", "train.precision=fp32"]
         return [*small_run(runs), *feedback, *steps, "--json"]
 
     return lines
 
 
-@pytest.fixture(scope="module")
-def two(given: Lines, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs for each variant, all trained by the same two processes."""
-    folder = tmp_path_factory.mktemp("two")
-    commands = folder / "commands.json"
-    lines = [["train", *given(folder / name), *more, f"run={folder / name / 'run'}"] for name, more in VARIANTS.items()]
-    commands.write_text(json.dumps(lines), encoding="utf-8")
+def test_two_processes_train_what_one_trains(given: Lines, tmp_path: Path) -> None:
+    """All variants in one test, because starting the processes takes longer than training."""
+
+    def lines(processes: int) -> list[list[str]]:
+        runs = [tmp_path / str(processes) / name for name in VARIANTS]
+        return [
+            ["train", *given(run), *more, f"run={run / 'run'}"]
+            for run, more in zip(runs, VARIANTS.values(), strict=True)
+        ]
+
+    commands = tmp_path / "commands.json"
+    commands.write_text(json.dumps(lines(2)), encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*launcher, "-m", "tests.ranks", str(commands)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder
 
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_two_processes_train_what_one_trains(two: Path, given: Lines, tmp_path: Path, variant: str) -> None:
-    ended = gcsl("train", *given(tmp_path), *VARIANTS[variant], f"run={tmp_path / 'run'}")
-    assert ended.code == 0, ended.err
-
-    one, other = tmp_path / "run", two / variant / "run"
-    assert outputs.only(other, "manifest.json").exists()
-    assert (one / "plan.parquet").read_bytes() == (other / "plan.parquet").read_bytes()
-    np.testing.assert_allclose(flat(outputs.losses(other)), flat(outputs.losses(one)), atol=1e-6)
-    ours, theirs = outputs.weights(one / "model"), outputs.weights(other / "model")
-    assert ours.keys() == theirs.keys()
-    for name, weight in ours.items():
-        np.testing.assert_allclose(theirs[name], weight, atol=1e-7)
+    for variant, command in zip(VARIANTS, lines(1), strict=True):
+        ended = gcsl(*command)
+        assert ended.code == 0, ended.err
+        one, two = (tmp_path / processes / variant / "run" for processes in "12")
+        assert (one / "plan.parquet").read_bytes() == (two / "plan.parquet").read_bytes(), variant
+        assert json.loads((two / "manifest.json").read_text(encoding="utf-8"))["processes"] == 2
+        np.testing.assert_allclose(flat(outputs.losses(two)), flat(outputs.losses(one)), atol=1e-6, err_msg=variant)
+        ours, theirs = outputs.weights(one / "model"), outputs.weights(two / "model")
+        assert ours.keys() == theirs.keys(), variant
+        for name, weight in ours.items():
+            np.testing.assert_allclose(theirs[name], weight, atol=1e-7, err_msg=f"{variant}: {name}")
 
 
 def flat(losses: list[tuple[float, ...]]) -> list[float]:
