@@ -29,6 +29,7 @@ PACKAGES = (
 # feature, module, how to install it
 OPTIONAL = (
     ("parallel runs (hydra/launcher=joblib)", "hydra_plugins.hydra_joblib_launcher", 'pip install "gcsl-cli[joblib]"'),
+    ("4-bit training (adapter=qlora)", "bitsandbytes", 'pip install "gcsl-cli[qlora]"'),
     ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     ("development (make check)", "pytest", 'pip install "gcsl-cli[dev]"'),
     ("Weights & Biases (train.report_to=[wandb])", "wandb", "pip install wandb"),

@@ -33,7 +33,7 @@ def explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
         return 1, (
             f"Out of memory ({text}). Use smaller batches (train.micro_batch_size, generation.batch_size), "
-            "train.gradient_checkpointing=true, adapter=lora or a smaller model."
+            "train.gradient_checkpointing=true, adapter=lora or qlora, or a smaller model."
         )
     if any(sign in str(error) for sign in LOST_CONNECTION):
         return 1, (

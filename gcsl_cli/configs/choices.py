@@ -105,5 +105,15 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Attention(StrEnum):
+    """Attention implementation of training, as transformers names it; `auto` is its choice."""
+
+    auto = "auto"
+    sdpa = "sdpa"
+    eager = "eager"
+    flash_attention_2 = "flash_attention_2"
+    flex_attention = "flex_attention"
+
+
 AFTER_PROMPT = (Placement.after_prompt, Placement.assistant_prefix)
 """Placements with which the goals of one row share the prompt in front of them."""

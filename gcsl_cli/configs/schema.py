@@ -9,6 +9,7 @@ from typing import Any
 
 from gcsl_cli.configs.choices import (
     AFTER_PROMPT,
+    Attention,
     Balance,
     EvaluationSplit,
     Formulation,
@@ -86,7 +87,7 @@ class ModelConfig:
 
 @dataclass
 class AdapterConfig:
-    """Full fine-tuning (`none`) or LoRA."""
+    """Full fine-tuning (`none`), LoRA, or LoRA on a 4-bit base (`qlora`)."""
 
     name: str = "none"
     learning_rate: float = 1e-4
@@ -95,6 +96,21 @@ class AdapterConfig:
     alpha: int = 32
     dropout: float = 0.0
     target_modules: Any = "all-linear"
+    use_dora: bool = False
+    use_rslora: bool = False
+    init: str = "default"
+    double_quant: bool = True
+    compute_dtype: Precision = Precision.auto
+
+    @property
+    def quantized(self) -> bool:
+        """True if the base is held in 4 bits during training."""
+        return self.name == "qlora"
+
+    @property
+    def changes_base(self) -> bool:
+        """True if the initialization moves a part of the base's weights into the adapter."""
+        return self.name != "none" and self.init.startswith(("pissa", "olora"))
 
     @property
     def drops(self) -> bool:
@@ -133,7 +149,8 @@ class TrainConfig:
     max_grad_norm: float = 1.0
     max_length: int | None = 512
     precision: Precision = Precision.auto
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Any = "auto"
+    attention: Attention = Attention.auto
     checkpoint_every: int = 200
     keep_checkpoints: int = 1
     log_every: int = 10
@@ -149,6 +166,13 @@ class DistributedConfig:
     strategy: Strategy = Strategy.ddp
     processes: Any = None
     fsdp: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ExportConfig:
+    """What a trained model is saved as."""
+
+    merged: bool = True
 
 
 @dataclass
@@ -194,6 +218,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     distributed: DistributedConfig = field(default_factory=DistributedConfig)

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from gcsl_cli.configs import ranges
+from gcsl_cli.configs.adapter_checks import adapter_problems
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
 from gcsl_cli.configs.schema import Config
@@ -22,7 +23,7 @@ SCHEDULES = (
     "inverse_sqrt",
 )
 BUDGETS = ("epochs", "tokens", "supervised_tokens", "seconds")
-ADAPTERS = ("none", "lora")
+CHECKPOINTING = ("auto", True, False)
 COUNTS = (
     "goal.tokens",
     "adapter.r",
@@ -78,7 +79,7 @@ def _problems(config: Config) -> Iterator[str]:
     for in_range, paths in ((ranges.count, COUNTS), (ranges.not_negative, NOT_NEGATIVE), (ranges.positive, POSITIVE)):
         for path in paths:
             yield from in_range(path, attrgetter(path)(config))
-    train, generation, adapter = config.train, config.generation, config.adapter
+    train, generation = config.train, config.generation
     micro = train.micro_batch_size
     if micro is not None and train.batch_size % micro:
         divisors = [number for number in range(1, train.batch_size + 1) if train.batch_size % number == 0]
@@ -86,15 +87,14 @@ def _problems(config: Config) -> Iterator[str]:
             f"train.micro_batch_size={micro}: does not divide train.batch_size={train.batch_size}. "
             f"Use one of {listed(map(str, divisors))}."
         )
-    if adapter.name not in ADAPTERS:
-        yield f"adapter.name={adapter.name}: no such adapter. Allowed: {listed(ADAPTERS)}."
+    if train.gradient_checkpointing not in CHECKPOINTING:
+        yield f"train.gradient_checkpointing={train.gradient_checkpointing}: expected auto, true or false."
+    yield from adapter_problems(config)
     if train.lr_schedule not in SCHEDULES:
         near = did_you_mean(train.lr_schedule, SCHEDULES)
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
     if not 0 < generation.top_p <= 1:
         yield f"generation.top_p={generation.top_p}: must be above 0 and at most 1. 1 samples from all tokens."
-    if not 0 <= adapter.dropout < 1:
-        yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
     yield from goal_problems(config.goal)
     yield from _token_rate(config)
     budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(train.budget, name)) is not None]

@@ -88,6 +88,8 @@ class Method(ABC):
     """Trains under goals, so the `goal` config group applies."""
     plans_batches: ClassVar[bool] = False
     """The plan composes its micro-batches, so rows can share prompts and micro-batches can be sized in tokens."""
+    uses_reference: ClassVar[bool] = False
+    """Compares the policy with a reference model, which under an adapter is the model without it."""
     relative_cost: ClassVar[float] = 1.0
     """Compute per token relative to supervised fine-tuning."""
 

@@ -99,6 +99,7 @@ class DPO(Method):
     max_pairs: int | None = None
     beta: float = 0.1
 
+    uses_reference: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 4 / 3
     """Supervised training is one forward pass and a backward pass of twice its cost; the reference adds a forward."""
 

@@ -93,6 +93,7 @@ class KTO(Method):
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
 
+    uses_reference: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 2.0
     """Beside DPO's reference pass, both models make a pass to estimate the KL divergence."""
 

@@ -11,7 +11,7 @@ from gcsl_cli.runs.files import storage_errors
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
@@ -23,6 +23,10 @@ def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
     path = resolve(uri, sha256=sha256, revision=revision)
     if path.suffix == ".gguf":
         return converted_folder(path, sha256)
+    if is_adapter(path):
+        raise ArtifactError(
+            f"{path}: an adapter, without the model it belongs to. Train it with export.merged=true for a whole model."
+        )
     if not (path / "config.json").is_file():
         raise ArtifactError(f"{path}: no config.json; expected a model folder with safetensors and a tokenizer.")
     return path
@@ -46,8 +50,22 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_model(folder: Path, dtype: "torch.dtype | None" = None, place: str | None = None) -> "PreTrainedModel":
-    """Load a causal language model in evaluation mode; `dtype` defaults to float32, `place` to the best device.
+def load_model(
+    folder: Path,
+    dtype: "torch.dtype | None" = None,
+    *,
+    on: str | None = None,
+    attention: str | None = None,
+    quantization: "BitsAndBytesConfig | None" = None,
+) -> "PreTrainedModel":
+    """Load a causal language model in evaluation mode.
+
+    Args:
+        folder: the model folder.
+        dtype: of the weights; `None`: float32.
+        on: the device; `None`: the best one.
+        attention: the attention implementation; `None`: the default of transformers for this model.
+        quantization: how linear layers are quantized; `None`: they are not.
 
     Raises:
         ArtifactError: the weights are not safetensors or do not match the config.
@@ -57,7 +75,14 @@ def load_model(folder: Path, dtype: "torch.dtype | None" = None, place: str | No
     from transformers import AutoModelForCausalLM
 
     try:
-        options = {"dtype": dtype or torch.float32, "use_safetensors": True, "trust_remote_code": False}
+        options: dict[str, Any] = {
+            "dtype": dtype or torch.float32,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+            "attn_implementation": attention,
+        }
+        if quantization is not None:
+            options |= {"quantization_config": quantization, "device_map": {"": on or device()}}
         model, report = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: the weights cannot be loaded ({first_line(error)}).") from error
@@ -65,7 +90,37 @@ def load_model(folder: Path, dtype: "torch.dtype | None" = None, place: str | No
     missing = sorted(report["missing_keys"])
     if missing:
         raise ArtifactError(f"{folder}: {len(missing)} weights of the config are missing, starting with {missing[0]}.")
-    return model.to(place or device()).eval()
+    if quantization is None:
+        model = model.to(on or device())
+    return model.eval()
+
+
+def is_adapter(folder: Path) -> bool:
+    """Return True if a folder holds a PEFT adapter instead of a model."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def with_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
+    """Merge the PEFT adapter in `folder` into its base model, which is changed in place.
+
+    Raises:
+        ArtifactError: the adapter cannot be read or is not one of this model.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        return PeftModel.from_pretrained(model, folder).merge_and_unload().eval()
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ArtifactError(f"{folder}: the adapter cannot be loaded ({first_line(error)}).") from error
+
+
+def stored_dtype(folder: Path) -> "torch.dtype":
+    """Return the dtype in which a model was saved; float32 if its config does not say."""
+    import torch
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype or torch.float32
 
 
 def device() -> str:
@@ -123,10 +178,12 @@ def export_model(
 ) -> None:
     """Save model and tokenizer for plain `transformers`; `chat_template` replaces the tokenizer's own.
 
-    `state`: the weights, if `model` has only a part of them.
+    Of a PEFT model, only the adapter is saved. `state`: the weights, if `model` has only a part of them.
     """
+    # PEFT would look on the Hub to find out whether it should save the embeddings too.
+    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
     with storage_errors(folder):
-        model.save_pretrained(folder, state_dict=state)
+        model.save_pretrained(folder, state_dict=state, **options)
         tokenizer.save_pretrained(folder)
         if chat_template is not None:
             (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")

@@ -14,16 +14,32 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.control_tokens import add_tokens
 from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, no_goal_spec
 from gcsl_cli.methods.base import Method
-from gcsl_cli.models.loading import context_length, inference_dtype, load_model, load_tokenizer, model_folder
+from gcsl_cli.models.loading import (
+    context_length,
+    inference_dtype,
+    is_adapter,
+    load_model,
+    load_tokenizer,
+    model_folder,
+    with_adapter,
+)
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.tasks.base import Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # Settings of how training runs that do not change its result.
-HOW_NOT_WHAT = {"checkpoint_every", "keep_checkpoints", "log_every", "validate_every", "report_to"}
+HOW_NOT_WHAT = {
+    "attention",
+    "gradient_checkpointing",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "log_every",
+    "validate_every",
+    "report_to",
+}
 
 
 class Experiment:
@@ -73,6 +89,7 @@ class Experiment:
             "goal": goal if self.method.uses_goals else None,
             "adapter": plain(config.adapter),
             "train": train,
+            "export": plain(config.export),
             "prompt": self.prompt_keys,
             "seed": config.seed,
         }
@@ -112,11 +129,26 @@ class Experiment:
         return load_tokenizer(self.base_path)
 
     @cached_property
-    def context(self) -> int | None:
-        """Context length of the model in tokens; `None` where its config sets no limit."""
+    def model_config(self) -> "PreTrainedConfig":
+        """The pretrained model's config."""
         from transformers import AutoConfig
 
-        return context_length(AutoConfig.from_pretrained(self.base_path, trust_remote_code=False))
+        return AutoConfig.from_pretrained(self.base_path, trust_remote_code=False)
+
+    @cached_property
+    def context(self) -> int | None:
+        """Context length of the model in tokens; `None` where its config sets no limit."""
+        return context_length(self.model_config)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of parameters of the model, counted without allocating them."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(self.model_config)
+        return sum(parameter.numel() for parameter in model.parameters())
 
     @cached_property
     def base_model(self) -> "PreTrainedModel":
@@ -126,7 +158,10 @@ class Experiment:
     @cached_property
     def policy(self) -> "PreTrainedModel":
         """The trained model."""
-        return load_model(self.training.path / "model", inference_dtype())
+        folder = self.training.path / "model"
+        if is_adapter(folder):
+            return with_adapter(load_model(self.base_path, inference_dtype()), folder)
+        return load_model(folder, inference_dtype())
 
     @cached_property
     def spec(self) -> GoalSpec:

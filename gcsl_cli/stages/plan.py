@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gcsl_cli.configs.choices import AFTER_PROMPT, SharedPrefix
+from gcsl_cli.configs.choices import AFTER_PROMPT, Attention, SharedPrefix
 from gcsl_cli.configs.schema import TrainConfig
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
@@ -180,7 +180,8 @@ def possible_share(experiment: Experiment, model: "PreTrainedModel", examples: E
     from gcsl_cli.training.shared_prefix import enable_flex_attention, why_not_shared
 
     attention = attention_of(model.config)
-    enable_flex_attention(model)
+    if config.train.attention is Attention.auto:
+        enable_flex_attention(model)
     reason = why_not_shared(model, examples.planned(plan, limit), experiment.tokenizer.pad_token_id)
     if reason is None:
         return limit

@@ -28,7 +28,7 @@ from gcsl_cli.stages.plan import (
     savings_text,
 )
 from gcsl_cli.stages.prepare import Prepared, describe
-from gcsl_cli.stages.trainer import base_dtype
+from gcsl_cli.stages.trainer import base_dtype, check_setup
 from gcsl_cli.training.drawing import passed_pairs, planned_pairs
 from gcsl_cli.training.plan import Budget, Plan
 
@@ -51,6 +51,7 @@ log = logging.getLogger("gcsl")
 def run(config: Config, stage: str) -> dict[str, Any]:
     """Describe what the stage would do: rows, levels, plan, examples, time and memory. Nothing is written."""
     experiment = Experiment(config)
+    check_setup(experiment)
     rows = experiment.rows = _feedback(experiment)
     tests = evaluation_prompts(experiment)
     experiment.plain_prompter.all_prompt_ids([prompt.text for prompt in tests], None, config.generation.max_new_tokens)
@@ -195,16 +196,4 @@ def _memory(experiment: Experiment) -> str:
     else:
         frozen = base_dtype(frozen=True, bf16=train_in_bf16(str(experiment.config.train.precision)))
         size, kept = (frozen or torch.float32).itemsize, "frozen weights"
-    return f"about {_parameters(experiment) * size / 2**30:.1f} GiB of {kept}, plus the activations of a batch"
-
-
-def _parameters(experiment: Experiment) -> int:
-    """Number of parameters of the model, counted without allocating them."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(experiment.base_path, trust_remote_code=False)
-        )
-    return sum(parameter.numel() for parameter in model.parameters())
+    return f"about {experiment.parameters * size / 2**30:.1f} GiB of {kept}, plus the activations of a batch"

@@ -16,10 +16,11 @@ from gcsl_cli.runs.files import PARTIAL, storage_errors, write_text
 from gcsl_cli.runs.folders import Folder
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.export import model_to_save
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.plan import budget_text, count_rows, savings_text, validation_plan
 from gcsl_cli.stages.prepare import Prepared, fill
-from gcsl_cli.stages.trainer import make_trainer, starting_model, train_settings
+from gcsl_cli.stages.trainer import check_setup, make_trainer, train_settings
 from gcsl_cli.training.reporters import check_reporters
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
     if not force and folder.done():
         return True
     check_reporters(experiment.config.train.report_to)
+    check_setup(experiment)
     rows = ensure_feedback(experiment)
     with folder.working(force) as todo:
         if todo:
@@ -89,22 +91,18 @@ def take_part(config: Config) -> None:
 
 
 def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
-    from gcsl_cli.training.loop import merge_adapter
-
-    config, plan, spec = experiment.config, prepared.plan, prepared.spec
+    spec = prepared.spec
     with ranks.together(TRAINING):
         trained, counts = _run_plan(experiment, prepared)
     if trained.interrupted:
         raise KeyboardInterrupt
     _write_log(folder.path / LOG, trained)
-    full = config.adapter.name == "none"
-    model = trained.model if full else merge_adapter(trained.model, starting_model(experiment, spec), trained.state)
-    _export(experiment, spec, model, folder.path / MODEL, trained.state if full else None)
+    _export(experiment, spec, *model_to_save(experiment, spec, trained), folder.path / MODEL)
     shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     folder.finish(
-        budget=budget_text(config.train),
+        budget=budget_text(experiment.config.train),
         **counts,
-        steps=plan.steps,
+        steps=prepared.plan.steps,
         training_loss=_mean_loss(trained.history),
         validation_loss=next((entry["eval_loss"] for entry in reversed(trained.history) if "eval_loss" in entry), None),
         training_seconds=round(trained.seconds, 1),
@@ -119,11 +117,11 @@ def _run_plan(experiment: Experiment, prepared: Prepared) -> "tuple[Trained, dic
     """The part of training that all processes do; counts of the plan's rows and tokens come second."""
     from gcsl_cli.training.loop import train_plan
 
-    config, plan, spec, path = experiment.config, prepared.plan, prepared.spec, experiment.training.path
+    plan, spec, path = prepared.plan, prepared.spec, experiment.training.path
     validation = validation_plan(experiment, prepared.examples, spec, prepared.validation)
     if validation is not None:
         count_rows(experiment, *validation)  # an unusable row fails here, not after hours of training
-    settings = train_settings(config)
+    settings = train_settings(experiment)
     make, share = make_trainer(experiment, spec, prepared.examples, plan, settings, validation)
     counts = count_rows(experiment, prepared.examples, plan, share)
     if share is not None:
@@ -148,7 +146,7 @@ def _mean_loss(history: list[dict[str, float]]) -> float | None:
 
 
 def _export(
-    experiment: Experiment, spec: GoalSpec, model: "PreTrainedModel", folder: Path, state: dict[str, Any] | None
+    experiment: Experiment, spec: GoalSpec, model: "PreTrainedModel", state: dict[str, Any] | None, folder: Path
 ) -> None:
     """Write model, tokenizer with the goal in its chat template, and goal.json; the folder appears whole."""
     partial = Path(tempfile.mkdtemp(prefix=".model-", suffix=PARTIAL, dir=folder.parent))

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.configs.choices import Strategy
+from gcsl_cli.configs.choices import Attention, Precision, Strategy
 from gcsl_cli.configs.schema import AdapterConfig, Config
 from gcsl_cli.goals.control_tokens import extend_model
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import control_tokens
 from gcsl_cli.methods.base import TrainerInputs
-from gcsl_cli.models.loading import load_model, train_in_bf16
+from gcsl_cli.models.attention import check_attention
+from gcsl_cli.models.loading import device, load_model, train_in_bf16
+from gcsl_cli.models.quantization import check_bitsandbytes, check_unquantized, nf4
 from gcsl_cli.runs import ranks
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.plan import batching, possible_share
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from gcsl_cli.training.loop import MakeTrainer, TrainSettings
 
+CHECKPOINTED_FROM = 1_000_000_000
+"""Parameters from which `train.gradient_checkpointing=auto` is on."""
 TRIAL_STEPS = 8
 WARM_UP_STEPS = 2
 """Steps of the trial that are not timed: the first ones allocate memory."""
@@ -37,14 +41,52 @@ WARM_UP_STEPS = 2
 log = logging.getLogger("gcsl")
 
 
+def check_setup(experiment: Experiment) -> None:
+    """Reject what this machine or this model cannot train, before any work starts.
+
+    Raises:
+        ConfigError: the base is quantized, or the device or the model does not support a setting.
+        DependencyError: a setting needs a package that is not installed.
+    """
+    config = experiment.config
+    if config.adapter.quantized:
+        check_bitsandbytes()
+    check_unquantized(experiment.base_path, config.adapter.name)
+    if attention := _attention(experiment):
+        bf16 = train_in_bf16(str(config.train.precision))
+        check_attention(experiment.model_config, attention, device=device(), bf16=bf16)
+
+
+def trained_base(experiment: Experiment, spec: GoalSpec, *, bf16: bool) -> "PreTrainedModel":
+    """The model that training starts from: in bfloat16 or 4 bits where its weights are frozen."""
+    import torch
+
+    config = experiment.config
+    quantization = None
+    if config.adapter.quantized:
+        chosen = config.adapter.compute_dtype
+        compute_bf16 = bf16 if chosen is Precision.auto else train_in_bf16(str(chosen))
+        compute = torch.bfloat16 if compute_bf16 else torch.float32
+        quantization = nf4(compute, double=config.adapter.double_quant)
+    dtype = base_dtype(frozen=config.adapter.name != "none", bf16=bf16)
+    loading = {"attention": _attention(experiment), "quantization": quantization}
+    # accelerate shards from the CPU, so that no GPU ever has the whole model.
+    return starting_model(experiment, spec, dtype, on="cpu" if _sharded(config) else None, **loading)
+
+
+def _attention(experiment: Experiment) -> str | None:
+    chosen = experiment.config.train.attention
+    return None if chosen is Attention.auto else str(chosen)
+
+
 def starting_model(
-    experiment: Experiment, spec: GoalSpec, dtype: "torch.dtype | None" = None, place: str | None = None
+    experiment: Experiment, spec: GoalSpec, dtype: "torch.dtype | None" = None, **loading: Any
 ) -> "PreTrainedModel":
     """The pretrained model, with embeddings for the goal's control tokens if its wording has them.
 
-    Without a `place`, it is on the best device.
+    `loading` are options of `load_model`.
     """
-    model = load_model(experiment.base_path, dtype, place)
+    model = load_model(experiment.base_path, dtype, **loading)
     if spec.wording == "token":
         tokenizer = experiment.prompter(spec).tokenizer
         extend_model(model, tokenizer, spec.texts, spec.words, untie=experiment.config.adapter.name != "none")
@@ -70,6 +112,9 @@ def peft_config(adapter: AdapterConfig, trained_tokens: Sequence[int] = ()) -> "
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
         target_modules=adapter.target_modules if isinstance(adapter.target_modules, str) else [*adapter.target_modules],
+        use_dora=adapter.use_dora,
+        use_rslora=adapter.use_rslora,
+        init_lora_weights=True if adapter.init == "default" else adapter.init,
         task_type="CAUSAL_LM",
         trainable_token_indices={"embed_tokens": list(trained_tokens)} if trained_tokens else None,
     )
@@ -82,27 +127,33 @@ def base_dtype(*, frozen: bool, bf16: bool) -> "torch.dtype | None":
     return torch.bfloat16 if bf16 and frozen else None
 
 
-def train_settings(config: Config) -> "TrainSettings":
+def checkpointing(experiment: Experiment) -> bool:
+    """Whether activations are recomputed in the backward pass."""
+    chosen = experiment.config.train.gradient_checkpointing
+    return experiment.parameters >= CHECKPOINTED_FROM if chosen == "auto" else bool(chosen)
+
+
+def train_settings(experiment: Experiment) -> "TrainSettings":
     """The trainer's settings."""
     from gcsl_cli.training.loop import TrainSettings
 
-    train = config.train
+    config = experiment.config.train
     return TrainSettings(
-        learning_rate=train.learning_rate,
-        lr_schedule=train.lr_schedule,
-        warmup_steps=train.warmup_steps,
-        weight_decay=train.weight_decay,
-        max_grad_norm=train.max_grad_norm,
-        bf16=train_in_bf16(str(train.precision)),
-        gradient_checkpointing=train.gradient_checkpointing,
-        checkpoint_every=train.checkpoint_every,
-        keep_checkpoints=train.keep_checkpoints,
-        log_every=train.log_every,
-        validate_every=train.validate_every,
-        report_to=list(train.report_to),
-        seed=config.seed,
-        accumulation=batching(train).passes // ranks.count(),
-        fsdp=dict(config.distributed.fsdp) if _sharded(config) else None,
+        learning_rate=config.learning_rate,
+        lr_schedule=config.lr_schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=train_in_bf16(str(config.precision)),
+        gradient_checkpointing=checkpointing(experiment),
+        checkpoint_every=config.checkpoint_every,
+        keep_checkpoints=config.keep_checkpoints,
+        log_every=config.log_every,
+        validate_every=config.validate_every,
+        report_to=list(config.report_to),
+        seed=experiment.config.seed,
+        accumulation=batching(config).passes // ranks.count(),
+        fsdp=dict(experiment.config.distributed.fsdp) if _sharded(experiment.config) else None,
     )
 
 
@@ -122,12 +173,11 @@ def make_trainer(
     """The method's trainer over the planned examples, and the share of `possible_share`."""
     config, goal = experiment.config, experiment.config.goal
     adapter = peft_config(config.adapter, control_ids(experiment, spec))
-    # accelerate shards from the CPU, so that no GPU ever has the whole model.
-    place = "cpu" if _sharded(config) else None
-    model = starting_model(experiment, spec, base_dtype(frozen=adapter is not None, bf16=settings.bf16), place)
+    model = trained_base(experiment, spec, bf16=settings.bf16)
     share = possible_share(experiment, model, examples, plan)
     held_out = None if validation is None else validation[0].planned(validation[1])
-    reference = partial(load_model, experiment.base_path, base_dtype(frozen=True, bf16=settings.bf16))
+    frozen = base_dtype(frozen=True, bf16=settings.bf16)
+    reference = partial(load_model, experiment.base_path, frozen, attention=_attention(experiment))
     inputs = TrainerInputs(
         model=model,
         tokenizer=experiment.tokenizer,
@@ -146,8 +196,7 @@ def measured_speed(experiment: Experiment, spec: GoalSpec, examples: Examples, p
     """Processed tokens per second over the first steps of `plan`, which are trained and thrown away."""
     from gcsl_cli.training.loop import train_plan
 
-    config = experiment.config
-    settings = replace(train_settings(config), report_to=[], checkpoint_every=plan.steps + 1)
+    settings = replace(train_settings(experiment), report_to=[], checkpoint_every=plan.steps + 1)
     make, _ = make_trainer(experiment, spec, examples, plan, settings)
     watch = _Stopwatch()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,58 @@
+"""Check the adapter and what is exported of it."""
+
+import re
+from collections.abc import Iterator
+
+from gcsl_cli.configs.choices import Wording
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.errors import did_you_mean, listed
+
+ADAPTERS = ("none", "lora", "qlora")
+INITS = ("default", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N")
+"""PEFT's initializations that need nothing but the base's weights."""
+
+
+def adapter_problems(config: Config) -> Iterator[str]:
+    """Yield a message for each setting of the adapter or the export that cannot be used, with the fix."""
+    adapter = config.adapter
+    if adapter.name not in ADAPTERS:
+        yield f"adapter.name={adapter.name}: no such adapter. Allowed: {listed(ADAPTERS)}."
+    if not 0 <= adapter.dropout < 1:
+        yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
+    yield from _initialization(config)
+    if not config.export.merged:
+        yield from _adapter_alone(config)
+
+
+def _initialization(config: Config) -> Iterator[str]:
+    adapter, setting = config.adapter, f"adapter.init={config.adapter.init}"
+    if adapter.init not in INITS[:-1] and not re.fullmatch(r"pissa_niter_\d+", adapter.init):
+        near = did_you_mean(adapter.init, INITS)
+        yield f"{setting}: no such initialization.{near} Allowed: {listed(INITS)}, with a number for N."
+    if adapter.init == "orthogonal" and adapter.r % 2:
+        yield f"{setting} with adapter.r={adapter.r}: the rank must be even. Use adapter.r={adapter.r + 1}."
+    if not adapter.changes_base:
+        return
+    if adapter.quantized:
+        yield f"{setting} with adapter=qlora: it changes weights that are in 4 bits. Use adapter=lora or another init."
+    if config.method.uses_reference:
+        yield (
+            f"{setting} with method={config.method.name}: the reference model is the base without its adapter, and "
+            f"{adapter.init} moves a part of the base into the adapter. Use adapter.init=default."
+        )
+
+
+def _adapter_alone(config: Config) -> Iterator[str]:
+    adapter = config.adapter
+    if adapter.name == "none":
+        yield "export.merged=false with adapter=none: full fine-tuning has no adapter to save. Use adapter=lora."
+    if adapter.changes_base:
+        yield (
+            f"export.merged=false with adapter.init={adapter.init}: such an adapter fits only the base that it has "
+            "changed. Use export.merged=true or adapter.init=default."
+        )
+    if config.method.uses_goals and config.goal.wording is Wording.token:
+        yield (
+            "export.merged=false with goal.wording=token: control tokens are new rows of the base's embeddings, which "
+            "an adapter does not hold. Use export.merged=true, or goal.wording=language."
+        )
