@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console.setup()
     experiment = Experiment(load([*arguments.overrides, "goal.placement=after_prompt", "adapter=none"]))
-    bench = Bench(experiment, train_settings(experiment.config))
+    bench = Bench(experiment, train_settings(experiment))
     if arguments.memory:
         group = groups("200/15/12/5", 4, experiment)
         bench.arms(group)[arguments.memory](4 if arguments.memory == "shared" else 6)

@@ -45,7 +45,7 @@ def main() -> None:
     row_examples = RowExamples(rows, experiment.prompter(spec), experiment.config.train.max_length)
     plan = make_plan(experiment, row_examples, spec, levels, Budget(steps=arguments.steps))
     batches = row_examples.planned(plan)
-    settings = train_settings(experiment.config)
+    settings = train_settings(experiment)
 
     def ours(folder: Path) -> tuple[float, list[float]]:
         model = load_model(experiment.base_path)

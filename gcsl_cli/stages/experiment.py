@@ -141,14 +141,18 @@ class Experiment:
         return context_length(self.model_config)
 
     @cached_property
-    def parameters(self) -> int:
-        """Number of parameters of the model, counted without allocating them."""
+    def skeleton(self) -> "PreTrainedModel":
+        """The model without its weights."""
         import torch
         from transformers import AutoModelForCausalLM
 
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(self.model_config)
-        return sum(parameter.numel() for parameter in model.parameters())
+            return AutoModelForCausalLM.from_config(self.model_config)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the model."""
+        return sum(parameter.numel() for parameter in self.skeleton.parameters())
 
     @cached_property
     def base_model(self) -> "PreTrainedModel":

@@ -11,12 +11,12 @@ import numpy as np
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows, read_feedback
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.models.loading import train_in_bf16
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, check_splits, evaluation_prompts
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
+from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
 from gcsl_cli.stages.plan import (
     budget_text,
     count_rows,
@@ -28,7 +28,7 @@ from gcsl_cli.stages.plan import (
     savings_text,
 )
 from gcsl_cli.stages.prepare import Prepared, describe
-from gcsl_cli.stages.trainer import base_dtype, check_setup
+from gcsl_cli.stages.trainer import check_setup
 from gcsl_cli.training.drawing import passed_pairs, planned_pairs
 from gcsl_cli.training.plan import Budget, Plan
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 # Measured on 2 CPU cores with SmolLM2-135M; a GPU is far quicker, a larger model slower.
 TOKENS_PER_SECOND = 200
-BYTES_PER_PARAMETER = 16
-"""Of a trained parameter: float32 weight, gradient and the two moments of Adam."""
 SEARCHED = 100
 """Planned rows among which an example that is pushed down is looked for."""
 EXAMPLES = 3
@@ -60,7 +58,6 @@ def run(config: Config, stage: str) -> dict[str, Any]:
         *experiment.task.overview(),
         *(_training_lines(experiment, rows) if len(rows) else _rollout_lines(experiment)),
         *_sampling_lines(experiment, stage, len(tests)),
-        ["memory", _memory(experiment)],
     ]
     return {"stage": stage, "status": "dry run", "run": str(experiment.training.path), "summary": summary}
 
@@ -79,7 +76,10 @@ def _feedback(experiment: Experiment) -> FeedbackRows:
 
 def _rollout_lines(experiment: Experiment) -> list[list[str]]:
     count = experiment.task.rollouts_planned()
-    return [["feedback", f"not made yet: {count} completions of the base model, then graded"]]
+    return [
+        ["feedback", f"not made yet: {count} completions of the base model, then graded"],
+        *memory_lines(experiment, assumed_batch(experiment)),
+    ]
 
 
 def _sampling_lines(experiment: Experiment, stage: str, prompts: int) -> list[list[str]]:
@@ -107,7 +107,8 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     budget = plan_budget(config.train, TOKENS_PER_SECOND)
     plan = make_plan(experiment, examples, spec, levels, replace(budget, steps=min(budget.steps, COUNTED_STEPS)))
     prepared = Prepared(train, rows.of_split("validation"), spec, examples, plan)
-    counts = count_rows(experiment, examples, plan, planned_share(experiment))
+    share = planned_share(experiment)
+    counts = count_rows(experiment, examples, plan, share)
     pairs = planned_pairs(*drawing(experiment, examples, spec, levels))
     steps, tokens = _whole_plan(budget, pairs, config.train.batch_size, plan, counts)
     counted = f" (in the first {plan.steps} steps)" if steps > plan.steps else ""
@@ -125,6 +126,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
             "time",
             f"about {duration} of training at {TOKENS_PER_SECOND} tokens/s (2 CPU cores, 135M parameters)",
         ],
+        *memory_lines(experiment, largest_batch(experiment, examples, plan, share)),
         *[["example", text] for text in _examples(experiment, prepared)],
         *[["advice", line] for line in advice(train, spec, levels, plan)],
     ]
@@ -185,15 +187,3 @@ def _marked(
 
 def _no_rollouts(*_: Any) -> Any:
     raise AssertionError("this task plans no rollouts")
-
-
-def _memory(experiment: Experiment) -> str:
-    """Memory that training holds from step to step."""
-    import torch
-
-    if experiment.config.adapter.name == "none":
-        size, kept = BYTES_PER_PARAMETER, "weights, gradients and moments"
-    else:
-        frozen = base_dtype(frozen=True, bf16=train_in_bf16(str(experiment.config.train.precision)))
-        size, kept = (frozen or torch.float32).itemsize, "frozen weights"
-    return f"about {experiment.parameters * size / 2**30:.1f} GiB of {kept}, plus the activations of a batch"
