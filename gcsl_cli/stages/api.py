@@ -53,7 +53,8 @@ class TrainResult:
 
     Attributes:
         run: The run folder.
-        model: A `transformers` model folder whose chat template asks for the best goal.
+        model: A `transformers` model folder whose chat template asks for the best goal; an adapter folder of PEFT if
+            `export.merged` is false.
         log: `log.jsonl`: loss, gradient norm and learning rate of every step.
         steps: Optimizer steps.
         tokens: Tokens processed, without padding.

@@ -1,5 +1,6 @@
 """Adapters through the real command line: saved alone, and trained on a base in 4 bits."""
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,3 +60,25 @@ def test_four_bits_while_training_and_none_in_the_export(
     assert {name: weight.dtype for name, weight in after.items()} == {n: weight.dtype for n, weight in before.items()}
     assert max(float(np.abs(before[name] - after[name]).max()) for name in moved) < 0.05, "not rounded to 4 bits"
     assert "tokens_written_out" in json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("dry", ["false", "true"])
+def test_what_this_machine_cannot_train_is_refused_before_any_work(
+    tmp_path: Path, small_run: Lines, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, dry: str
+) -> None:
+    """A missing package, and a model that is quantized already; no feedback is sampled."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name))
+    quantized = tmp_path / "quantized"
+    quantized.mkdir()
+    config = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
+    saved = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (quantized / "config.json").write_text(json.dumps(config | {"quantization_config": saved}), encoding="utf-8")
+    lines = [*small_run(tmp_path / "runs"), f"dry_run={dry}"]
+    missing = gcsl("train", *lines, "adapter=qlora")
+    full = gcsl("train", *lines, "adapter=none", f"model.uri={quantized}")
+
+    assert (missing.code, full.code) == (2, 2)
+    assert 'pip install "gcsl-cli[qlora]"' in missing.err
+    assert "is quantized (bitsandbytes), and quantized weights cannot be fine-tuned in full" in full.err
+    assert not list(tmp_path.rglob("*.parquet"))
