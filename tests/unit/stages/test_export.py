@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from gcsl_cli.configs.choices import Attention
 from gcsl_cli.configs.schema import AdapterConfig, ExportConfig
 from gcsl_cli.errors import ArtifactError
 from gcsl_cli.models.loading import export_model, load_model, load_tokenizer, model_folder, with_adapter
@@ -22,13 +23,10 @@ SPEC = toy_spec()
 ADAPTERS: dict[str, dict[str, Any]] = {
     "none": {"name": "none"},
     "lora": {},
-    "dora": {"use_dora": True},
-    "rslora": {"use_rslora": True},
-    "gaussian": {"init": "gaussian"},
+    "dora": {"use_dora": True, "use_rslora": True},
     "orthogonal": {"init": "orthogonal"},
     "olora": {"init": "olora"},
-    "pissa": {"init": "pissa"},
-    "fast pissa": {"init": "pissa_niter_1"},
+    "pissa": {"init": "pissa_niter_1"},
     "qlora": {"name": "qlora"},
 }
 
@@ -47,7 +45,7 @@ def experiment(base: Path, adapter: AdapterConfig, *, merged: bool = True, uri: 
         adapter=adapter,
         export=ExportConfig(merged),
         model=SimpleNamespace(uri=uri or str(base)),
-        train=SimpleNamespace(attention=trainer.Attention.auto),
+        train=SimpleNamespace(attention=Attention.auto),
     )
     return SimpleNamespace(config=config, base_path=base)
 
@@ -55,7 +53,8 @@ def experiment(base: Path, adapter: AdapterConfig, *, merged: bool = True, uri: 
 def adapter(name: str) -> AdapterConfig:
     if name == "qlora":
         pytest.importorskip("bitsandbytes")
-    return AdapterConfig(**({"name": "lora", "r": 4, "alpha": 32} | ADAPTERS[name]))
+    settings: dict[str, Any] = {"name": "lora", "r": 4, "alpha": 32} | ADAPTERS[name]
+    return AdapterConfig(**settings)
 
 
 def trained(base: Path, config: AdapterConfig) -> "PreTrainedModel":
