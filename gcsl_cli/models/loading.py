@@ -11,7 +11,7 @@ from gcsl_cli.runs.files import storage_errors
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
@@ -23,13 +23,28 @@ def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
     path = resolve(uri, sha256=sha256, revision=revision)
     if path.suffix == ".gguf":
         return converted_folder(path, sha256)
-    if is_adapter(path):
-        raise ArtifactError(
-            f"{path}: an adapter, without the model it belongs to. Train it with export.merged=true for a whole model."
-        )
     if not (path / "config.json").is_file():
+        if is_adapter(path):
+            raise ArtifactError(
+                f"{path}: an adapter, without the model it belongs to. Train it with export.merged=true for a whole "
+                "model."
+            )
         raise ArtifactError(f"{path}: no config.json; expected a model folder with safetensors and a tokenizer.")
     return path
+
+
+def load_config(folder: Path) -> "PreTrainedConfig":
+    """Load the config of a model folder.
+
+    Raises:
+        ArtifactError: it cannot be read, or names an architecture that transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{folder}: the config cannot be loaded ({first_line(error)}).") from error
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -115,12 +130,11 @@ def with_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
         raise ArtifactError(f"{folder}: the adapter cannot be loaded ({first_line(error)}).") from error
 
 
-def stored_dtype(folder: Path) -> "torch.dtype":
+def stored_dtype(config: "PreTrainedConfig") -> "torch.dtype":
     """Return the dtype in which a model was saved; float32 if its config does not say."""
     import torch
-    from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype or torch.float32
+    return getattr(config, "dtype", None) or torch.float32
 
 
 def device() -> str:

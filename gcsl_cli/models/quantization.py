@@ -9,7 +9,7 @@ from gcsl_cli.models.loading import device
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig, PreTrainedConfig
 
 
 def nf4(compute_dtype: "torch.dtype", *, double: bool) -> "BitsAndBytesConfig":
@@ -48,15 +48,13 @@ def check_bitsandbytes() -> None:
         )
 
 
-def check_unquantized(folder: Path, adapter: str) -> None:
+def check_unquantized(config: "PreTrainedConfig", folder: Path, adapter: str) -> None:
     """Reject a base model that was saved quantized.
 
     Raises:
         ConfigError: its config says so.
     """
-    from transformers import AutoConfig
-
-    saved = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "quantization_config", None)
+    saved = getattr(config, "quantization_config", None)
     if saved is None:
         return
     kind = saved.get("quant_method") if isinstance(saved, dict) else getattr(saved, "quant_method", None)

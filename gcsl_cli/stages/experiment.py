@@ -18,6 +18,7 @@ from gcsl_cli.models.loading import (
     context_length,
     inference_dtype,
     is_adapter,
+    load_config,
     load_model,
     load_tokenizer,
     model_folder,
@@ -131,9 +132,7 @@ class Experiment:
     @cached_property
     def model_config(self) -> "PreTrainedConfig":
         """The pretrained model's config."""
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(self.base_path, trust_remote_code=False)
+        return load_config(self.base_path)
 
     @cached_property
     def context(self) -> int | None:

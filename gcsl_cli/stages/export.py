@@ -27,7 +27,7 @@ def model_to_save(
     if not experiment.config.export.merged:
         model.peft_config["default"].base_model_name_or_path = _base_name(experiment)
         return model, state
-    dtype = stored_dtype(experiment.base_path)
+    dtype = stored_dtype(experiment.model_config)
     if adapter.name == "none" and state is not None:
         return model, {name: weight.to(dtype) for name, weight in state.items()}
     if adapter.name == "none":

@@ -51,7 +51,7 @@ def check_setup(experiment: Experiment) -> None:
     config = experiment.config
     if config.adapter.quantized:
         check_bitsandbytes()
-    check_unquantized(experiment.base_path, config.adapter.name)
+    check_unquantized(experiment.model_config, experiment.base_path, config.adapter.name)
     if attention := _attention(experiment):
         bf16 = train_in_bf16(str(config.train.precision))
         check_attention(experiment.model_config, attention, device=device(), bf16=bf16)

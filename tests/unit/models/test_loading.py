@@ -16,6 +16,7 @@ from gcsl_cli.models.loading import (
     context_length,
     end_tokens,
     export_model,
+    load_config,
     load_model,
     load_tokenizer,
     model_folder,
@@ -121,6 +122,13 @@ def test_tokenizer_without_a_pad_token_uses_eos(tiny_model: Path, tmp_path: Path
     tokenizer.save_pretrained(tmp_path)
 
     assert load_tokenizer(tmp_path).pad_token == "<|end|>"
+
+
+def test_folder_with_an_unknown_architecture_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "nope"}', encoding="utf-8")
+
+    with pytest.raises(ArtifactError, match="the config cannot be loaded"):
+        load_config(tmp_path)
 
 
 def test_folder_without_a_tokenizer_is_rejected(tiny_model: Path, tmp_path: Path) -> None:

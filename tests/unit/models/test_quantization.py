@@ -12,7 +12,7 @@ import torch
 
 from gcsl_cli.errors import ConfigError, DependencyError
 from gcsl_cli.models import quantization
-from gcsl_cli.models.loading import load_model
+from gcsl_cli.models.loading import load_config, load_model
 from gcsl_cli.models.quantization import check_bitsandbytes, check_unquantized, nf4
 
 
@@ -45,13 +45,13 @@ def test_devices_that_bitsandbytes_does_not_support_are_refused(
 def test_models_that_are_quantized_already_are_refused(
     tiny_model: Path, tmp_path: Path, adapter: str, why: str
 ) -> None:
-    check_unquantized(tiny_model, adapter)
+    check_unquantized(load_config(tiny_model), tiny_model, adapter)
     config = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
     saved = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": saved}), encoding="utf-8")
 
     with pytest.raises(ConfigError, match=rf"adapter={adapter}: .* is quantized \(bitsandbytes\), and .*{why}"):
-        check_unquantized(tmp_path, adapter)
+        check_unquantized(load_config(tmp_path), tmp_path, adapter)
 
 
 def test_linear_layers_are_in_four_bits(tiny_model: Path) -> None:

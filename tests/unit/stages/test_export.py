@@ -10,7 +10,7 @@ import torch
 from gcsl_cli.configs.choices import Attention
 from gcsl_cli.configs.schema import AdapterConfig, ExportConfig
 from gcsl_cli.errors import ArtifactError
-from gcsl_cli.models.loading import export_model, load_model, load_tokenizer, model_folder, with_adapter
+from gcsl_cli.models.loading import export_model, load_config, load_model, load_tokenizer, model_folder, with_adapter
 from gcsl_cli.stages import trainer
 from gcsl_cli.stages.export import model_to_save
 from gcsl_cli.stages.trainer import peft_config
@@ -47,7 +47,7 @@ def experiment(base: Path, adapter: AdapterConfig, *, merged: bool = True, uri: 
         model=SimpleNamespace(uri=uri or str(base)),
         train=SimpleNamespace(attention=Attention.auto),
     )
-    return SimpleNamespace(config=config, base_path=base)
+    return SimpleNamespace(config=config, base_path=base, model_config=load_config(base))
 
 
 def adapter(name: str) -> AdapterConfig:
