@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from gcsl_cli.configs.choices import Wording
+from gcsl_cli.configs.choices import Strategy, Wording
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import did_you_mean, listed
 
@@ -20,6 +20,12 @@ def adapter_problems(config: Config) -> Iterator[str]:
     if not 0 <= adapter.dropout < 1:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
     yield from _initialization(config)
+    if config.distributed.strategy is Strategy.fsdp2 and (adapter.quantized or adapter.changes_base):
+        setting = "adapter=qlora" if adapter.quantized else f"adapter.init={adapter.init}"
+        yield (
+            f"{setting} with distributed.strategy=fsdp2: it cannot be sharded. Use adapter=lora with "
+            "adapter.init=default, or distributed=ddp."
+        )
     if not config.export.merged:
         yield from _adapter_alone(config)
 

@@ -14,28 +14,30 @@ from gcsl_cli.stages.trainer import starting_model
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from gcsl_cli.training.loop import Trained
-
 
 def model_to_save(
-    experiment: Experiment, spec: GoalSpec, trained: "Trained"
-) -> "tuple[PreTrainedModel, dict[str, Any] | None]":
-    """The trained model as it is saved, and its weights if the model has only a part of them; it may be changed."""
+    experiment: Experiment, spec: GoalSpec, trained: "PreTrainedModel", state: dict[str, Any] | None = None
+) -> "PreTrainedModel":
+    """The trained model as it is saved; it may be changed in place.
+
+    `state`: the trained weights, if the model is sharded. If that model is returned, they are to be saved in its place.
+    """
     from gcsl_cli.training.loop import merge_adapter
 
-    adapter, model, state = experiment.config.adapter, trained.model, trained.state
+    adapter = experiment.config.adapter
     if not experiment.config.export.merged:
-        model.peft_config["default"].base_model_name_or_path = _base_name(experiment)
-        return model, state
+        trained.peft_config["default"].base_model_name_or_path = _base_name(experiment)
+        return trained
     dtype = stored_dtype(experiment.model_config)
     if adapter.name == "none" and state is not None:
-        return model, {name: weight.to(dtype) for name, weight in state.items()}
+        state.update({name: weight.to(dtype) for name, weight in state.items()})
+        return trained
     if adapter.name == "none":
-        return model.to(device="cpu", dtype=dtype), None
+        return trained.to(device="cpu", dtype=dtype)
     if adapter.changes_base:
         # The adapter took a part of the base, so it only fits what is left of it.
-        return model.to("cpu").merge_and_unload().to(dtype), None
-    return merge_adapter(model, starting_model(experiment, spec, dtype, on="cpu"), state), None
+        return trained.to("cpu").merge_and_unload().to(dtype)
+    return merge_adapter(trained, starting_model(experiment, spec, dtype, on="cpu"), state)
 
 
 def _base_name(experiment: Experiment) -> str:

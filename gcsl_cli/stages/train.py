@@ -97,7 +97,8 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     if trained.interrupted:
         raise KeyboardInterrupt
     _write_log(folder.path / LOG, trained)
-    _export(experiment, spec, *model_to_save(experiment, spec, trained), folder.path / MODEL)
+    model = model_to_save(experiment, spec, trained.model, trained.state)
+    _export(experiment, spec, model, trained.state if model is trained.model else None, folder.path / MODEL)
     shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     folder.finish(
         budget=budget_text(experiment.config.train),

@@ -25,6 +25,11 @@ pytestmark = pytest.mark.usefixtures("remembered_composition")
         ("adapter=none export.merged=false", "full fine-tuning has no adapter to save. Use adapter=lora"),
         ("adapter.init=pissa export.merged=false", "fits only the base that it has changed"),
         ("goal.wording=token export.merged=false", "control tokens are new rows of the base's embeddings"),
+        (
+            "adapter=qlora distributed.strategy=fsdp2",
+            "adapter=qlora with distributed.strategy=fsdp2",
+        ),
+        ("adapter.init=pissa distributed.strategy=fsdp2", "Use adapter=lora with adapter.init=default"),
         ("train.gradient_checkpointing=maybe", "train.gradient_checkpointing=maybe: expected auto, true or false"),
     ],
 )

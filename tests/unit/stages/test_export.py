@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gcsl_cli.configs.choices import Attention
-from gcsl_cli.configs.schema import AdapterConfig, ExportConfig
+from gcsl_cli.configs.schema import AdapterConfig, DistributedConfig, ExportConfig
 from gcsl_cli.errors import ArtifactError
 from gcsl_cli.models.loading import export_model, load_config, load_model, load_tokenizer, model_folder, with_adapter
 from gcsl_cli.stages import trainer
@@ -46,6 +46,7 @@ def experiment(base: Path, adapter: AdapterConfig, *, merged: bool = True, uri: 
         export=ExportConfig(merged),
         model=SimpleNamespace(uri=uri or str(base)),
         train=SimpleNamespace(attention=Attention.auto),
+        distributed=DistributedConfig(),
     )
     return SimpleNamespace(config=config, base_path=base, model_config=load_config(base))
 
