@@ -5,7 +5,7 @@ import traceback
 
 from gcsl_cli.cli.console import debug
 from gcsl_cli.errors import GcslError, first_line
-from gcsl_cli.runs.files import DISK_FULL, disk_full
+from gcsl_cli.runs.files import disk_full, is_disk_full
 
 INTERRUPTED = 130
 INTERRUPTED_MESSAGE = "Interrupted. Finished work is saved; run the same command to resume."
@@ -24,8 +24,7 @@ def explain(error: BaseException) -> tuple[int, str]:
     for cause in _chain(error):
         if isinstance(cause, GcslError):
             return cause.exit_code, str(cause)
-        # safetensors and torch mention a full disk only in the text.
-        if (isinstance(cause, OSError) and cause.errno in DISK_FULL) or "No space left on device" in str(cause):
+        if is_disk_full(cause):
             full = disk_full(getattr(cause, "filename", None) or "the run folder")
             return full.exit_code, str(full)
     name = type(error).__name__

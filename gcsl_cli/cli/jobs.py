@@ -21,9 +21,9 @@ from typing import Any, cast
 from gcsl_cli.cli import console
 from gcsl_cli.cli.failures import explain
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.errors import GcslError
+from gcsl_cli.errors import GcslError, first_line
 from gcsl_cli.runs import ranks
-from gcsl_cli.runs.files import read_json, storage_errors, write_text
+from gcsl_cli.runs.files import make_folder, read_json, storage_errors, write_text
 
 FOLDER = "GCSL_OUTCOMES"
 FAILED = "failed"
@@ -58,6 +58,8 @@ def run_jobs(stage: str, members: Sequence[Sequence[str]], arguments: Sequence[s
         code, message = 1, "The job ended without a result. See the output above for the cause."
         try:
             run_hydra(arguments)
+        except (TypeError, ValueError) as error:  # of the launcher: a job never raises
+            code, message = 2, f"{first_line(error)}. Check the values of hydra.launcher and hydra.sweeper."
         except Exception as error:  # noqa: BLE001
             code, message = explain(error)
         written = [Outcome(**read_json(path)) for path in folder.glob("job-*.json")]
@@ -71,8 +73,8 @@ def run_jobs(stage: str, members: Sequence[Sequence[str]], arguments: Sequence[s
 @contextlib.contextmanager
 def _outcomes_folder(hydra_dir: Path) -> Iterator[Path]:
     """Create the folder for outcomes, next to Hydra's files: jobs on other machines see it, unlike a local /tmp."""
+    make_folder(hydra_dir)
     with storage_errors(hydra_dir):
-        hydra_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="outcomes-", dir=hydra_dir)).absolute()
     before = os.environ.get(FOLDER)
     os.environ[FOLDER] = str(folder)

@@ -24,7 +24,7 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
     composer = Composer(options.config_dir)
     if options.only_shows:
         # It is enough that the config composes: missing or invalid values are no reason not to show it.
-        composer.compose(lines)
+        options.check_package(composer.compose(lines))
         run_hydra(arguments)
         return 0
     multirun = options.multirun or any(line.replace(" ", "").upper() == "HYDRA.MODE=MULTIRUN" for line in lines)

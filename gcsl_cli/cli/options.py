@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CFG = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -50,6 +53,21 @@ class Options:
         if (self.resolve or self.package is not None) and self.cfg is None:
             name = "--resolve" if self.resolve else "--package"
             raise ConfigError(f"{name} only works with --cfg. Add --cfg job, or drop {name}.")
+
+    def check_package(self, config: "DictConfig") -> None:
+        """Raise `ConfigError` unless `--package` names a node of the config that `--cfg` shows."""
+        if self.package is None or self.package == "_global_":
+            return
+        from omegaconf import OmegaConf
+
+        from gcsl_cli.configs import config_errors
+
+        shown = {"job": config.keys() - {"hydra"}, "hydra": {"hydra"}, "all": config.keys()}[str(self.cfg)]
+        with config_errors():
+            node = OmegaConf.select(config, self.package)
+        if self.package.partition(".")[0] not in shown or node is None:
+            names = sorted(map(str, shown))
+            raise ConfigError(f"--package {self.package}: not a node with a value. Nodes: {listed(names)}.")
 
 
 def refuse_unknown(arguments: Sequence[str], context: Any) -> list[str]:

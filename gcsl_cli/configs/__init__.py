@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gcsl_cli.configs.compose import Composer, finish, without_hydra
+from gcsl_cli.configs.hydra_errors import config_errors
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.validate import validate
 
-__all__ = ["Composer", "finish", "load", "validate", "without_hydra"]
+__all__ = ["Composer", "config_errors", "finish", "load", "validate", "without_hydra"]
 
 
 def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:

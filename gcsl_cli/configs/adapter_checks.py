@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from gcsl_cli.configs.choices import Strategy, Wording
-from gcsl_cli.configs.schema import Config
+from gcsl_cli.configs.goal_checks import shown
+from gcsl_cli.configs.schema import AdapterConfig, Config
 from gcsl_cli.errors import did_you_mean, listed
 
 ADAPTERS = ("none", "lora", "qlora")
@@ -19,6 +20,7 @@ def adapter_problems(config: Config) -> Iterator[str]:
         yield f"adapter.name={adapter.name}: no such adapter. Allowed: {listed(ADAPTERS)}."
     if not 0 <= adapter.dropout < 1:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
+    yield from _target_modules(adapter)
     yield from _initialization(config)
     if config.distributed.strategy is Strategy.fsdp2 and (adapter.quantized or adapter.changes_base):
         setting = "adapter=qlora" if adapter.quantized else f"adapter.init={adapter.init}"
@@ -28,6 +30,16 @@ def adapter_problems(config: Config) -> Iterator[str]:
         )
     if not config.export.merged:
         yield from _adapter_alone(config)
+
+
+def _target_modules(adapter: AdapterConfig) -> Iterator[str]:
+    modules = adapter.target_modules
+    names = modules if isinstance(modules, list) else [modules]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        yield (
+            f"adapter.target_modules={shown(modules)}: expected all-linear, a list of module names or a regular "
+            "expression. Example: adapter.target_modules=[q_proj,v_proj]"
+        )
 
 
 def _initialization(config: Config) -> Iterator[str]:

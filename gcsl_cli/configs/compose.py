@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gcsl_cli.configs import hydra_internals, overrides, search_path
-from gcsl_cli.configs.hydra_errors import message_for, missing_value
+from gcsl_cli.configs.hydra_errors import config_errors, message_for, missing_value
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.target_classes import check_targets, dataclass_of, typed
 from gcsl_cli.configs.validate import validate
@@ -29,6 +29,10 @@ class Composer:
         Raises:
             ConfigError: an invalid override, or a mistake in a config file.
         """
+        with config_errors():
+            return self._compose(lines)
+
+    def _compose(self, lines: Sequence[str]) -> DictConfig:
         parsed = overrides.parse(lines, self.groups)
         overrides.check_sweeps(parsed)
         choices, values = self._sorted(parsed)
@@ -41,7 +45,7 @@ class Composer:
         for name in TYPED:
             check_named(config, name)
         check_targets(config, lines)
-        type_nodes(config)
+        type_nodes(config, lines)
         for override in values[len(targets) :]:
             overrides.check_key(override, config, self.groups)
             self._apply(override, config)
@@ -55,6 +59,7 @@ class Composer:
         represents all runs.
         """
         parsed = overrides.parse(lines, self.groups)
+        overrides.check_runs([override for override in parsed if override.key_or_group in self.groups])
         choices, _ = self._sorted(parsed)
         fixed = [choice.input_line for choice in choices if not choice.is_sweep_override()]
         sweeper = self._load(fixed, multirun=True).hydra.sweeper
@@ -69,7 +74,9 @@ class Composer:
                     f"{override.input_line}: Hydra's default sweeper takes lists (a,b,c), choice(...) and range(...). "
                     "An interval needs another sweeper, such as hydra/sweeper=optuna."
                 )
-        members = hydra_internals.combinations([*overrides.parse(params, self.groups), *swept])
+        swept = [*overrides.parse(params, self.groups), *swept]
+        overrides.check_runs(swept)
+        members = hydra_internals.combinations(swept)
         return [hydra_lines + member for member in members]
 
     def _sorted(self, parsed: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -97,17 +104,13 @@ class Composer:
                 )
 
     def _load(self, lines: list[str], *, multirun: bool) -> DictConfig:
-        from hydra.errors import HydraException
         from hydra.types import RunMode
-        from yaml import YAMLError
 
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-        try:
+        with config_errors(ValueError, OSError):
             loaded = self.loader.load_configuration(
                 search_path.ROOT_CONFIG, lines, mode, validate_sweep_overrides=False
             )
-        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise ConfigError(message_for(error, None)) from error
         return cast(DictConfig, loaded)
 
     def _apply(self, override: Any, config: DictConfig) -> None:
@@ -132,6 +135,8 @@ def _each(override: Any) -> list[Any]:
 
 TYPED = {"task": None, "method": "gcsl_cli.methods.base.Method"}
 """Nodes whose schema is the dataclass named by their `_target_`, and the base class that it must have."""
+ROLLOUTS = "feedback"
+"""Key of a task that samples the base model."""
 
 
 def check_named(config: DictConfig, name: str) -> DictConfig:
@@ -146,8 +151,10 @@ def check_named(config: DictConfig, name: str) -> DictConfig:
     return node
 
 
-def type_nodes(config: DictConfig) -> None:
+def type_nodes(config: DictConfig, lines: Sequence[str]) -> None:
     """Replace the untyped nodes by their dataclasses, which reject unknown keys and wrong types from here on.
+
+    A debug config (`debug=tiny` among `lines`) limits rollouts; from a task that has none, their key is removed.
 
     Raises:
         ConfigError: a key or a value that the dataclass does not have.
@@ -157,6 +164,8 @@ def type_nodes(config: DictConfig) -> None:
         if OmegaConf.get_type(node) is not dict:
             continue
         found = dataclass_of(f"{name}._target_", str(node._target_), base)
+        if any(line.startswith("debug=") for line in lines) and ROLLOUTS not in found.__dataclass_fields__:
+            node = OmegaConf.masked_copy(node, [key for key in node if key != ROLLOUTS])
         try:
             checked = typed(node)
         except OmegaConfBaseException as error:
@@ -182,15 +191,13 @@ def finish(config: DictConfig, lines: Sequence[str]) -> Config:
     Raises:
         ConfigError: a value that is missing, of the wrong type or out of range.
     """
-    check_targets(config, lines)
-    if any(OmegaConf.get_type(config, name) is dict for name in TYPED):
-        type_nodes(config)
-    try:
+    with config_errors(config=config):
+        check_targets(config, lines)
+        if any(OmegaConf.get_type(config, name) is dict for name in TYPED):
+            type_nodes(config, lines)
         for path in sorted(OmegaConf.missing_keys(config)):
             raise ConfigError(missing_value(path))
         filled = OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise ConfigError(message_for(error, config)) from error
     assert isinstance(filled, Config)
     _check_goal_is_used(filled, lines)
     validate(filled)

@@ -9,11 +9,14 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.configs.choices import Balance, Formulation, LevelRule, LevelScope, Pairing, PairingWeight, Wording
 from gcsl_cli.configs.schema import GoalConfig, LevelsConfig
 
+MOST_TOKENS = 100
+
 
 def goal_problems(goal: GoalConfig) -> Iterator[str]:
     """Yield one message per problem with the goal config, each with the fix."""
     yield from _levels(goal.levels)
     yield from _combinations(goal)
+    yield from _sentences(goal)
     yield from _missed(goal)
 
 
@@ -87,6 +90,23 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
         yield f"goal.weights={shown(goal.weights)}: must be finite numbers of at least 0."
     if goal.weights is not None and not any(goal.weights):
         yield f"goal.weights={shown(goal.weights)}: at least one must be above 0. null weighs all levels the same."
+
+
+def _sentences(goal: GoalConfig) -> Iterator[str]:
+    if goal.tokens > MOST_TOKENS:
+        yield f"goal.tokens={goal.tokens}: must be at most {MOST_TOKENS} per level. Leave it out for one."
+    sentences = goal.sentences
+    if sentences is None:
+        return
+    if not sentences:
+        yield "goal.sentences=[]: give one sentence per level, worst first, or null for the task's own."
+    if not all(sentence.strip() for sentence in sentences):
+        yield f"goal.sentences={shown(sentences)}: a sentence is empty. Each level needs a sentence of its own."
+    if len(set(sentences)) < len(sentences):
+        yield (
+            f"goal.sentences={shown(sentences)}: a sentence occurs twice, so its levels cannot be told apart. Each "
+            "level needs a sentence of its own."
+        )
 
 
 def _missed(goal: GoalConfig) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Turn errors of Hydra and OmegaConf into gcsl's messages: the value, what is allowed, the fix."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Union, get_args, get_origin
 
@@ -8,7 +10,24 @@ from omegaconf import DictConfig, OmegaConf, errors
 
 from gcsl_cli.configs.hydra_internals import declared_type
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.errors import did_you_mean, listed
+from gcsl_cli.errors import ConfigError, did_you_mean, listed
+
+
+@contextmanager
+def config_errors(*others: type[Exception], config: DictConfig | None = None) -> Iterator[None]:
+    """Turn what Hydra, OmegaConf and the YAML reader raise for a faulty config, and `others`, into a `ConfigError`."""
+    from hydra.errors import HydraException
+    from yaml import YAMLError
+
+    try:
+        yield
+    except RecursionError as error:
+        raise ConfigError(
+            "A config file includes itself (in its defaults, by an anchor or by an interpolation), or is nested too "
+            "deeply. Check the files of --config-dir."
+        ) from error
+    except (HydraException, errors.OmegaConfBaseException, YAMLError, *others) as error:
+        raise ConfigError(message_for(error, config)) from error
 
 
 def message_for(error: BaseException, config: DictConfig | None, override: Any = None, prefix: str = "") -> str:

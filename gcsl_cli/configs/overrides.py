@@ -1,5 +1,6 @@
 """Check override lines: their syntax, the groups and options, and the keys that they name."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,10 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcsl_cli.configs.hydra_internals import child, is_empty
 from gcsl_cli.configs.search_path import conf_dir
-from gcsl_cli.errors import ConfigError, did_you_mean, listed
+from gcsl_cli.errors import ConfigError, did_you_mean, first_line, listed
 
 # The one group whose keys have another name: files in conf/trainer/ set the node `train`.
 NODES = {"trainer": "train"}
+MOST_RUNS = 10_000
+"""Largest number of runs in a multirun."""
 
 
 def parse(lines: Sequence[str], groups: dict[str, list[str]]) -> list[Any]:
@@ -26,12 +29,16 @@ def parse(lines: Sequence[str], groups: dict[str, list[str]]) -> list[Any]:
     parser = OverridesParser.create()
     parsed: list[Any] = []
     for line in lines:
+        if line.lstrip("+~").startswith(("=", "@")):
+            raise ConfigError(f"{line!r} is not an override: the key is missing. Write key=value. Example: seed=1")
         try:
             parsed.extend(parser.parse_overrides([line]))
         except HydraException as error:
             raise ConfigError(_not_an_override(line, groups)) from error
         if line.rstrip().endswith("=") and not line.startswith("~"):
-            raise ConfigError(f"{line}: the value is missing. Write {line}VALUE, or {line}null for no value.")
+            key = line.rstrip("= ").lstrip("+")
+            choices = f" Available: {listed(groups[key])}." if key in groups else ""
+            raise ConfigError(f"{line}: the value is missing. Write {key}={'NAME' if choices else 'VALUE'}.{choices}")
     return parsed
 
 
@@ -45,6 +52,31 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
         f"{line!r} is not a valid key=value pair. Put values with spaces, commas, colons, braces or equals signs "
         f"in quotes: '{key.strip()}=\"{value}\"'."
     )
+
+
+def check_runs(parsed: Sequence[Any]) -> None:
+    """Raise `ConfigError` unless the sweeps of a multirun have between one and `MOST_RUNS` combinations."""
+    from hydra.core.override_parser.types import Glob, RangeSweep
+    from hydra.errors import HydraException
+
+    runs = 1
+    for override in parsed:
+        if not override.is_discrete_sweep():
+            continue
+        value = override.value()
+        if isinstance(value, Glob):
+            raise ConfigError(f"{override.input_line}: glob(...) is not supported. List the values: KEY=a,b,c.")
+        try:
+            # A range may be endless.
+            values = value.range() if isinstance(value, RangeSweep) else override.sweep_string_iterator()
+            count = sum(1 for _ in itertools.islice(values, MOST_RUNS + 1))
+        except (HydraException, ValueError, ArithmeticError) as error:
+            raise ConfigError(f"{override.input_line}: {first_line(error)}. List the values: KEY=a,b,c.") from error
+        if not count:
+            raise ConfigError(f"{override.input_line}: has no values, so there is nothing to run.")
+        runs *= count
+        if runs > MOST_RUNS:
+            raise ConfigError(f"{override.input_line}: more than {MOST_RUNS} runs. Sweep over fewer values.")
 
 
 def check_sweeps(parsed: Sequence[Any]) -> None:

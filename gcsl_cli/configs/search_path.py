@@ -23,6 +23,8 @@ def group_options(folder: Path) -> dict[str, list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("*.yaml")):
+        if not path.is_file():
+            continue
         parts = path.relative_to(folder).with_suffix("").parts
         depth = 2 if parts[0] == "hydra" else 1
         if len(parts) > depth:

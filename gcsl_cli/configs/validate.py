@@ -1,7 +1,9 @@
 """Check all values that can be checked without data, so that a typo costs a second and not a run."""
 
 import math
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
@@ -11,6 +13,7 @@ from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
+from gcsl_cli.runs.folders import flatten
 
 # The members of transformers.SchedulerType (transformers 5) that need no further arguments.
 SCHEDULES = (
@@ -50,10 +53,6 @@ COUNTS = (
     "evaluation.bootstrap",
 )
 NOT_NEGATIVE = (
-    "seed",
-    "generation.seed",
-    "evaluation.seed",
-    "generation.guidance",
     "train.warmup_steps",
     "train.weight_decay",
     "train.max_grad_norm",
@@ -65,8 +64,8 @@ POSITIVE = (
     "train.budget.seconds",
     "train.learning_rate",
     "train.control_token_learning_rate",
-    "generation.temperature",
 )
+MOST_GUIDANCE = 1000
 
 
 def validate(config: Config) -> None:
@@ -79,13 +78,18 @@ def _problems(config: Config) -> Iterator[str]:
     for in_range, paths in ((ranges.count, COUNTS), (ranges.not_negative, NOT_NEGATIVE), (ranges.positive, POSITIVE)):
         for path in paths:
             yield from in_range(path, attrgetter(path)(config))
+    yield from _by_name(config)
+    yield from ranges.folder("run", config.run)
+    yield from ranges.folder("runs_dir", config.runs_dir)
+    for path in ("task.name", "method.name", "model.name"):
+        yield from ranges.name(path, str(getattr(getattr(config, path.partition(".")[0]), "name", path)))
     train, generation = config.train, config.generation
     micro = train.micro_batch_size
     if micro is not None and train.batch_size % micro:
-        divisors = [number for number in range(1, train.batch_size + 1) if train.batch_size % number == 0]
+        divisor = next(number for number in range(micro, 0, -1) if train.batch_size % number == 0)
         yield (
             f"train.micro_batch_size={micro}: does not divide train.batch_size={train.batch_size}. "
-            f"Use one of {listed(map(str, divisors))}."
+            f"Use a divisor, such as {divisor}."
         )
     if train.gradient_checkpointing not in CHECKPOINTING:
         yield f"train.gradient_checkpointing={train.gradient_checkpointing}: expected auto, true or false."
@@ -93,8 +97,9 @@ def _problems(config: Config) -> Iterator[str]:
     if train.lr_schedule not in SCHEDULES:
         near = did_you_mean(train.lr_schedule, SCHEDULES)
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
-    if not 0 < generation.top_p <= 1:
-        yield f"generation.top_p={generation.top_p}: must be above 0 and at most 1. 1 samples from all tokens."
+    yield from ranges.top_p("generation.top_p", generation.top_p)
+    yield from ranges.temperature("generation.temperature", generation.temperature)
+    yield from ranges.between("generation.guidance", generation.guidance, 0, MOST_GUIDANCE, "0 is no guidance.")
     yield from goal_problems(config.goal)
     yield from _token_rate(config)
     budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(train.budget, name)) is not None]
@@ -115,6 +120,16 @@ def _problems(config: Config) -> Iterator[str]:
             "ask for. Leave it out, or choose a goal (method=gcsl goal=threshold)."
         )
     yield from _targets(config)
+
+
+def _by_name(config: Config) -> Iterator[str]:
+    """Check seeds and checksums wherever they are, also in the keys of a task."""
+    for path, value in flatten(asdict(config)).items():
+        name = path.rpartition(".")[2]
+        if name == "seed" and isinstance(value, int):
+            yield from ranges.seed(path, value)
+        if name.endswith("sha256"):
+            yield from ranges.sha256(path, value)
 
 
 def _token_rate(config: Config) -> Iterator[str]:
@@ -190,9 +205,8 @@ def _targets(config: Config) -> Iterator[str]:
         near = did_you_mean(str(against), ["worst", "best", "none"])
         yield f"generation.against={against}: expected worst, none, or a level.{near}"
     levels = config.evaluation.levels
-    if levels == "all":
-        return
-    if not isinstance(levels, list) or not levels or not all(_is_target(level) for level in levels):
+    listed_levels = isinstance(levels, list) and levels and all(_is_target(level) for level in levels)
+    if levels != "all" and not listed_levels:
         yield (
             f"evaluation.levels={shown(levels)}: expected all, or a list of best, worst and scores. "
             "Example: evaluation.levels=[worst,best]"
@@ -205,4 +219,4 @@ def _targets(config: Config) -> Iterator[str]:
 def _is_target(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    return value in ("best", "worst") or (isinstance(value, int | float) and math.isfinite(value))
+    return value in ("best", "worst") or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)

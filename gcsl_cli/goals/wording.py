@@ -84,6 +84,8 @@ def check_template(template: str, per: str, rule: str) -> None:
     for _, name, format_spec, conversion in parts:
         if rule == "raw" and name == "level" and not format_spec:
             raise ConfigError(f"{key}: raw scores need a number of digits, for example {{level:.2f}}.")
+        if re.search(r"\d{3}", format_spec or ""):
+            raise ConfigError(f"{key}: {{{name}:{format_spec}}}: a width or precision has at most two digits.")
         if conversion:
             raise ConfigError(f"{key}: {{{name}!{conversion}}}: remove the !{conversion}.")
 
@@ -115,6 +117,20 @@ def fill_template(template: str, grades: Sequence[float], scale: Scale) -> tuple
         raise ConfigError(
             f"goal.template={template!r}: a format does not suit its value ({error}). {{level:.2f}} gives two decimals."
         ) from error
+
+
+def check_distinct(phrases: Sequence[str], source: str) -> None:
+    """Reject phrases that do not tell levels apart; `source` is the key that they come from.
+
+    Raises:
+        ConfigError: a phrase is blank, or two levels have the same one.
+    """
+    for phrase in phrases:
+        if not phrase.strip() or phrases.count(phrase) > 1:
+            raise ConfigError(
+                f"{source} words {phrases.count(phrase)} of {len(phrases)} levels as {phrase!r}. Each level needs a "
+                "phrase of its own."
+            )
 
 
 def pick_sentences(sentences: Sequence[str], count: int) -> tuple[str, ...]:

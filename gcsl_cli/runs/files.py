@@ -14,7 +14,25 @@ from gcsl_cli.errors import RunError, StorageError
 
 PARTIAL = ".part"
 """Suffix of files and folders that are still being written. Their names also start with a dot."""
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_TEXTS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "iostream error",
+    "unexpected pos",
+)
+"""What safetensors and torch say of a file that they could not write; their errors have no number."""
+UNUSABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
 
 
 def disk_full(path: Path | str) -> StorageError:
@@ -27,18 +45,41 @@ def disk_full(path: Path | str) -> StorageError:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing write permission into a `StorageError` that names `path`."""
+    """Turn a full disk, or a path that cannot be written, into a `StorageError` that names `path`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in DISK_FULL:
+    except Exception as error:
+        if is_disk_full(error):
             raise disk_full(path) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise StorageError(
-                f"Cannot write {path}: {error.strerror}. Choose a folder that you can write to "
-                "(runs_dir=PATH for runs, the environment variable GCSL_CACHE for the cache)."
-            ) from error
+        if isinstance(error, OSError) and error.errno in UNUSABLE:
+            raise unusable(path, error) from error
         raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return True if a file could not be written for lack of space."""
+    numbered = isinstance(error, OSError) and error.errno in DISK_FULL
+    return numbered or any(text in str(error) for text in DISK_FULL_TEXTS)
+
+
+def unusable(path: Path, error: OSError) -> StorageError:
+    """Return the error for a path that cannot be written."""
+    return StorageError(
+        f"Cannot write {path}: {error.strerror}. Choose a folder that you can write to (runs_dir=PATH or run=PATH for "
+        "runs, the environment variable GCSL_CACHE for the cache, --output for a comparison)."
+    )
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents if they are missing.
+
+    Raises:
+        StorageError: it cannot be created there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_full(path) if is_disk_full(error) else unusable(path, error) from error
 
 
 @contextmanager
@@ -51,8 +92,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     # Renaming over a device such as /dev/null would remove it for the whole machine.
     if path.exists() and not path.is_file():
         raise StorageError(f"Cannot write {path}: it exists and is not a file. Choose another path.")
+    make_folder(path.parent)
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
         os.close(handle)
         temporary = Path(name)

@@ -19,7 +19,7 @@ from typing import Any
 
 from gcsl_cli import __version__
 from gcsl_cli.errors import RunError
-from gcsl_cli.runs.files import is_partial, read_json, remove_partial, storage_errors, write_json
+from gcsl_cli.runs.files import is_partial, make_folder, read_json, remove_partial, write_json
 from gcsl_cli.runs.locks import locked
 from gcsl_cli.runs.provenance import provenance
 
@@ -89,8 +89,7 @@ class Folder:
 
         With `force`, the folder is emptied first, so that the work is done again.
         """
-        with storage_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with locked(self.path / ".lock", f"using {self.path}"):
             if force:
                 self.manifest()

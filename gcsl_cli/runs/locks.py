@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gcsl_cli.runs.files import storage_errors
+from gcsl_cli.runs.files import make_folder, storage_errors
 
 log = logging.getLogger("gcsl")
 
@@ -21,8 +21,8 @@ def locked(path: Path, work: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    make_folder(path.parent)
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)

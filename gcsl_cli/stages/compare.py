@@ -40,7 +40,8 @@ def run(
     tasks = sorted({row.evaluations[0].result["task"] for row in rows})
     if len(tasks) > 1:
         raise ConfigError(f"The runs belong to several tasks: {', '.join(tasks)}. Compare one task at a time.")
-    result = compare(rows, _baseline(rows, baseline), resamples=RESAMPLES, seed=seed)
+    chosen = _baseline(rows, baseline)
+    result = compare(rows, chosen, resamples=RESAMPLES, seed=seed)
     result |= {"left_out": problems, **{key: provenance()[key] for key in ("command", "commit")}}
     folder = output or _folder(rows)
     write_reports(result, folder)
@@ -60,10 +61,12 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
 
     composer = Composer(config_dir)
     members = composer.members(lines)
-    configs = [finish(without_hydra(composer.compose(member)), member) for member in members]
+    composed = [composer.compose(member) for member in members]
     if all(line.partition("=")[0] in BROAD for line in lines):
-        found, missing = matching([str(Path(config.runs_dir) / config.task.name) for config in configs])
+        # These configs may lack a mandatory value, such as the path of a file: all runs of the task are wanted.
+        found, missing = matching([str(Path(config.runs_dir) / config.task.name) for config in composed])
         return [*folders, *found], Wanted(), problems + missing
+    configs = [finish(without_hydra(config), member) for config, member in zip(composed, members, strict=True)]
     for member, config in zip(members, configs, strict=True):
         folder = Experiment(config).training.path
         if (folder / "manifest.json").exists():
@@ -80,21 +83,17 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
     return list(dict.fromkeys(folders)), wanted, problems
 
 
-def _baseline(rows: Sequence[Row], name: str | None) -> Row | None:
-    """The row with that label, by default the base model or else the first row; None if there is no such row."""
+def _baseline(rows: Sequence[Row], name: str | None) -> Row:
+    """The row with that label, by default the base model or else the first row; without such a row, `ConfigError`."""
     if name is None:
         return next((row for row in rows if row.label == BASE), rows[0])
     found = [row for row in rows if row.label == name]
     if found:
         return found[0]
     labels = [row.label for row in rows]
-    log.warning(
-        "--baseline %s: not among the rows.%s The rows are: %s.",
-        repr(name),
-        did_you_mean(name, labels),
-        "; ".join(labels),
+    raise ConfigError(
+        f"--baseline {name!r}: not among the rows.{did_you_mean(name, labels)} The rows are: {'; '.join(labels)}."
     )
-    return None
 
 
 def _nothing(problems: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from gcsl_cli.data.records import FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.control_tokens import add_tokens
 from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, no_goal_spec
+from gcsl_cli.goals.wording import check_template
 from gcsl_cli.methods.base import Method
 from gcsl_cli.models.loading import (
     context_length,
@@ -25,6 +26,7 @@ from gcsl_cli.models.loading import (
     with_adapter,
 )
 from gcsl_cli.models.prompting import Prompter
+from gcsl_cli.runs.files import make_folder
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.tasks.base import Task
 
@@ -53,7 +55,8 @@ class Experiment:
         """Check settings that would otherwise fail only after feedback has been made.
 
         Raises:
-            ConfigError: the task has an unknown prompt format, or an instruction without a place for the prompt.
+            ConfigError: the task has an unknown prompt format, an instruction without a place for the prompt, or the
+                template of the goals is unusable.
         """
         self.config = config
         self.task: Task = config.task
@@ -61,6 +64,8 @@ class Experiment:
         _check_prompts(self.task)
         if self.method.uses_goals:
             _check_placement(self.task, str(config.goal.placement))
+            if config.goal.template is not None:
+                check_template(config.goal.template, str(config.goal.levels.per), str(config.goal.levels.by))
         self.root = Path(config.runs_dir) / self.task.name
         self.rows: FeedbackRows | None = None
         """The feedback, once a stage has read or made it."""
@@ -98,6 +103,15 @@ class Experiment:
         name = f"{label.replace(' ', '-')}-{config.model.name}-s{config.seed}-{hash_}"
         path = Path(config.run) if config.run else self.root / name
         return Folder(path, "training", keys, parent)
+
+    def make_named_folder(self) -> None:
+        """Make the folder that `run` names, so that an unusable path fails before hours are spent on feedback.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        if self.config.run:
+            make_folder(self.training.path)
 
     @cached_property
     def base(self) -> Folder:

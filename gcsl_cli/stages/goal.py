@@ -14,6 +14,7 @@ from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
 from gcsl_cli.goals.wording import (
     RAW_TEMPLATE,
+    check_distinct,
     check_template,
     default_template,
     fill_template,
@@ -131,14 +132,18 @@ def _phrases(goal: GoalConfig, task: Task, levels: Levels, scale: Scale) -> tupl
     wording = str(goal.wording)
     given = goal.sentences or (task.sentences if wording != "number" else [])
     if given and goal.template is None:
-        return pick_sentences(given, len(levels.values))
+        sentences = pick_sentences(given, len(levels.values))
+        check_distinct(sentences, "goal.sentences" if goal.sentences else "task.sentences")
+        return sentences
     of_task = task.templates.get(str(goal.formulation)) if wording != "number" and levels.per == "dataset" else None
     template = (
         goal.template or of_task or default_template(wording, str(goal.formulation), levels.per, levels.rule, scale)
     )
     check_template(template, levels.per, levels.rule)
     grades = levels.values if levels.per == "prompt" else [scale.grade(level) for level in levels.values]
-    return fill_template(template, list(grades), scale)
+    phrases = fill_template(template, list(grades), scale)
+    check_distinct(phrases, f"goal.template={template!r}")
+    return phrases
 
 
 def _separator(goal: GoalConfig) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gcsl_cli.configs.choices import AFTER_PROMPT
 from gcsl_cli.data.records import FeedbackRows
+from gcsl_cli.errors import ConfigError
 from gcsl_cli.generation.likelihood import row_log_probs
 from gcsl_cli.metrics.bootstrap import interval
 from gcsl_cli.metrics.discrimination import goal_discrimination
@@ -18,6 +19,26 @@ from gcsl_cli.stages.feedback import ensure_feedback
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+def check_cut(experiment: Experiment) -> None:
+    """Check that `evaluation.discrimination_cut` separates good rows from poor ones.
+
+    Raises:
+        ConfigError: all held-out rows are on the same side of it.
+    """
+    config, feedback = experiment.config.evaluation, ensure_feedback(experiment)
+    held_out = feedback.of_split("validation")
+    if config.discrimination_cut is None or not config.discrimination_rows or not len(held_out):
+        return
+    scale = experiment.task.grade_scale(feedback)
+    good = held_out.scores >= scale.score(config.discrimination_cut)
+    if good.all() or not good.any():
+        low, high = sorted(scale.grade(float(score)) for score in (held_out.scores.min(), held_out.scores.max()))
+        raise ConfigError(
+            f"evaluation.discrimination_cut={config.discrimination_cut:g}: all held-out rows are on one side of it; "
+            f"their grades run from {low:g} to {high:g}. Choose a cut between them, or null for the median."
+        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, check_splits, evaluation_prompts
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
+from gcsl_cli.stages.held_out import check_cut
 from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
 from gcsl_cli.stages.plan import (
     budget_text,
@@ -51,6 +52,8 @@ def run(config: Config, stage: str) -> dict[str, Any]:
     experiment = Experiment(config)
     check_setup(experiment)
     rows = experiment.rows = _feedback(experiment)
+    if stage == "evaluate" and len(rows):
+        check_cut(experiment)
     tests = evaluation_prompts(experiment)
     experiment.plain_prompter.all_prompt_ids([prompt.text for prompt in tests], None, config.generation.max_new_tokens)
     summary = [

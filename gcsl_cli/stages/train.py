@@ -76,6 +76,7 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
         return True
     check_reporters(experiment.config.train.report_to)
     check_setup(experiment)
+    experiment.make_named_folder()
     rows = ensure_feedback(experiment)
     with folder.working(force) as todo:
         if todo:

@@ -1,6 +1,7 @@
 """From a config to a trainer: the model as training starts from it, optimizer settings, and a measured speed."""
 
 import logging
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.configs.choices import Attention, Precision, Strategy
+from gcsl_cli.configs.goal_checks import shown
 from gcsl_cli.configs.schema import AdapterConfig, Config
+from gcsl_cli.errors import ConfigError, listed
 from gcsl_cli.goals.control_tokens import extend_model
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import control_tokens
@@ -45,7 +48,8 @@ def check_setup(experiment: Experiment) -> None:
     """Reject what this machine or this model cannot train, before any work starts.
 
     Raises:
-        ConfigError: the base is quantized, or the device or the model does not support a setting.
+        ConfigError: the base is quantized, or the device or the model does not support a setting, or the model has no
+            module of an adapter's name.
         DependencyError: a setting needs a package that is not installed.
     """
     config = experiment.config
@@ -55,6 +59,7 @@ def check_setup(experiment: Experiment) -> None:
     if attention := _attention(experiment):
         bf16 = train_in_bf16(str(config.train.precision))
         check_attention(experiment.model_config, attention, device=device(), bf16=bf16)
+    _check_modules(experiment)
 
 
 def trained_base(experiment: Experiment, spec: GoalSpec, *, bf16: bool) -> "PreTrainedModel":
@@ -118,6 +123,33 @@ def peft_config(adapter: AdapterConfig, trained_tokens: Sequence[int] = ()) -> "
         task_type="CAUSAL_LM",
         trainable_token_indices={"embed_tokens": list(trained_tokens)} if trained_tokens else None,
     )
+
+
+def _check_modules(experiment: Experiment) -> None:
+    """Check that the model has the modules that the adapter is for.
+
+    Raises:
+        ConfigError: it does not have one of them.
+    """
+    adapter, wanted = experiment.config.adapter, experiment.config.adapter.target_modules
+    if adapter.name == "none" or wanted == "all-linear":
+        return
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = (torch.nn.Linear, torch.nn.Embedding, Conv1D)
+    modules = [name for name, module in experiment.skeleton.named_modules() if isinstance(module, kinds)]
+    for pattern in [wanted] if isinstance(wanted, str) else [rf"(.*\.)?{re.escape(name)}" for name in wanted]:
+        try:
+            found = any(re.fullmatch(pattern, module) for module in modules)
+        except re.error as error:
+            raise ConfigError(f"adapter.target_modules={wanted}: not a regular expression ({error}).") from error
+        if not found:
+            names = sorted({module.rpartition(".")[2] for module in modules})
+            raise ConfigError(
+                f"adapter.target_modules={shown(wanted)}: the model has no such module. It has {listed(names)}. "
+                "all-linear takes all that are linear."
+            )
 
 
 def base_dtype(*, frozen: bool, bf16: bool) -> "torch.dtype | None":

@@ -4,13 +4,13 @@ A task subclasses `Task` as a dataclass. Its fields are the keys of its YAML, ch
 names its class. It may also implement `GradingTask`, `RankingTask`, or both.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
@@ -42,21 +42,10 @@ class RolloutSettings:
             ConfigError: a value is out of range.
         """
         settings = RolloutSettings(**{item.name: getattr(config, item.name) for item in fields(RolloutSettings)})
-        in_range = {
-            "samples": settings.samples >= 1,
-            "max_new_tokens": settings.max_new_tokens >= 1,
-            "temperature": 0 < settings.temperature < math.inf,
-            "top_p": 0 < settings.top_p <= 1,
-            "batch_size": settings.batch_size >= 1,
-            "shard_prompts": settings.shard_prompts >= 1,
-            "seed": settings.seed >= 0,
-        }
-        for name, valid in in_range.items():
-            if not valid:
-                raise ConfigError(
-                    f"task.feedback.{name}={getattr(settings, name)}: out of range. Counts must be at least 1, "
-                    "temperature above 0, top_p above 0 and at most 1, seed at least 0. Omit it to use the default."
-                )
+        special = {"temperature": ranges.temperature, "top_p": ranges.top_p, "seed": ranges.seed}
+        for name, value in asdict(settings).items():
+            for problem in special.get(name, ranges.count)(f"task.feedback.{name}", value):
+                raise ConfigError(problem)
         return settings
 
 

@@ -80,6 +80,12 @@ def test_scores_that_are_all_equal(tmp_path: Path, small_run: Lines) -> None:
         ("task.feedback.source=dreams", r"task\.feedback\.source=dreams.*rollouts, rtp"),
         ("train.batch_size=1000", r"batch"),
         ("goal.sentences=[one]", r"sentences"),
+        ("goal.template='{level:.0f}'", r"goal\.template='{level:\.0f}' words 2 of 3 levels as '0'"),
+        ("goal.template='{levl}'", r"goal\.template='{levl}': .* Did you mean level\?"),
+        ("evaluation.discrimination_cut=-1", r"all held-out rows are on one side of it; their grades run from 0\."),
+        ("adapter.target_modules=[q_proj,nope]", r"the model has no such module\. It has down_proj, .* v_proj"),
+        ("adapter.target_modules='(('", r"not a regular expression"),
+        ("run=/proc/x", r"Cannot write /proc/x"),
     ],
 )
 def test_a_value_that_does_not_fit_the_data(

@@ -146,7 +146,7 @@ def test_speed_is_a_part_of_the_score(
         ("task.sandbox.kind=chroot", "no such sandbox"),
         ("task.sandbox.memory_mib=1", "too small"),
         ("task.feedback.per_problem=0", "must be at least 1"),
-        ("task.feedback.temperature=0", "out of range"),
+        ("task.feedback.temperature=0", "must be a number from 0.001 to 1000"),
         ("goal.target=2", "the scale of share of tests passed runs from 0 to 1"),
         ("task.problems=none.jsonl", "none.jsonl"),
     ],

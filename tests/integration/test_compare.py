@@ -89,9 +89,9 @@ def test_what_is_half_done_or_broken_is_said_and_the_rest_is_compared(
 def test_a_baseline_that_is_not_there(lines: list[str], runs: Path) -> None:
     ended = gcsl("compare", str(runs), "--baseline", "sft al", "--json")
 
-    assert ended.code == 0
-    assert "--baseline 'sft al': not among the rows. Did you mean sft all?" in ended.err
-    assert json.loads(ended.out)["baseline"] is None
+    document = json.loads(ended.out)
+    assert (ended.code, document["exit_code"]) == (2, 2)
+    assert "--baseline 'sft al': not among the rows. Did you mean sft all? The rows are: base; " in document["message"]
 
 
 def test_a_chosen_baseline(lines: list[str], runs: Path) -> None:
@@ -106,6 +106,7 @@ def test_a_chosen_baseline(lines: list[str], runs: Path) -> None:
     [
         (["nothing*"], "There is nothing to compare. Left out: nothing*: matches nothing."),
         (["task=toxicity", "runs_dir=nowhere"], "There is nothing to compare."),
+        (["task=feedback"], "There is nothing to compare."),  # without task.path
         (["task=toxicty"], "Did you mean toxicity?"),
         (["--format", "tabel"], "--format tabel: expected table, markdown, csv, latex. Did you mean table?"),
     ],

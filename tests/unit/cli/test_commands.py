@@ -184,6 +184,11 @@ def test_debug_shows_the_traceback(stage: Callable[[Stage], None], run: Run, mon
         (["train", "seed=0,1"], "add -m"),
         (["train", "-m", "goal=threshold,treshold"], "goal=treshold: no such option."),
         (["train", "--config-dir", "nowhere"], "--config-dir nowhere: no such folder."),
+        (["train", "--cfg", "job", "-p", "nope"], "--package nope: not a node with a value. Nodes: adapter, "),
+        (["train", "--cfg", "job", "-p", "run"], "--package run: not a node with a value."),
+        (["train", "--cfg", "hydra", "-p", "train"], "--package train: not a node with a value. Nodes: hydra."),
+        (["train", "-m", "seed=range(0)"], "seed=range(0): has no values"),
+        (["train", "hydra.run.dir=/proc/x"], "Cannot write /proc/x: "),
     ],
 )
 def test_bad_usage(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
@@ -282,6 +287,21 @@ def test_an_interrupt_ends_a_multirun(stage: Callable[[Stage], None], run: Run) 
     stage(interrupt)
     assert train(run, "-m", "seed=0,1").code == 130
     assert seeds == [0]
+
+
+def test_a_launcher_that_cannot_start(stage: Callable[[Stage], None], run: Run) -> None:
+    """It is a mistake in its values, not a failure of the jobs."""
+    ended = train(run, "-m", "--json", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=0,1")
+    jobs = json.loads(ended.out)["jobs"]
+    assert (ended.code, [job["exit_code"] for job in jobs]) == (2, [2, 2])
+    assert "n_jobs == 0 in Parallel has no meaning. Check the values of hydra.launcher" in jobs[0]["message"]
+
+
+def test_a_runs_folder_that_links_to_itself(stage: Callable[[Stage], None], run: Run) -> None:
+    Path("loop").symlink_to("loop")
+    ended = train(run, "runs_dir=loop")
+    assert (ended.code, ended.out) == (2, "")
+    assert "Cannot write loop/.hydra: Too many levels of symbolic links" in ended.err
 
 
 def test_an_unwritable_runs_folder(stage: Callable[[Stage], None], run: Run) -> None:

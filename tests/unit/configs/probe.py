@@ -13,12 +13,14 @@ from gcsl_cli.errors import ConfigError
 class Scorer:
     name: str = "one"
     cut: float = 0.5
+    texts_sha256: str | None = None
 
 
 @dataclass
 class Feedback:
     samples: int = 4
     path: str | None = None
+    seed: int = 0
 
 
 @dataclass

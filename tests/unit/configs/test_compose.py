@@ -1,12 +1,16 @@
 """Composing the real conf/ with a small test task: what is accepted, and the messages for what is not."""
 
+import json
+import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from gcsl_cli import configs
 from gcsl_cli.configs.choices import LevelRule, Pairing
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.search_path import conf_dir, group_options
 from gcsl_cli.errors import ConfigError
 from tests.unit.configs.probe import PROBE, Feedback, ProbeTask, Scorer, refused, write
@@ -57,7 +61,9 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
         ("~seed", "a key cannot be removed"),
         ("goal={a: 1}", "goal takes the name of one option"),
         ("trainer@train=default", "Write trainer=NAME"),
-        ("train.learning_rate=", "the value is missing"),
+        ("train.learning_rate=", "train.learning_rate=: the value is missing. Write train.learning_rate=VALUE."),
+        ("method=", "method=: the value is missing. Write method=NAME. Available: dpo, gcsl,"),
+        ("=1", "'=1' is not an override: the key is missing."),
         ("a b", "'a b' is not an override: write key=value."),
         ("x", "'x' is not an override: write key=value."),
         ("threshold", "Did you mean goal=threshold?"),
@@ -136,11 +142,65 @@ def test_a_module_that_cannot_be_imported_says_why(folder: Path, monkeypatch: py
             "A YAML file is not valid",
         ),
         ("trainer/mine.yaml", "defaults: [nowhere]\n", ["trainer=mine"], "trainer/nowhere"),
+        ("trainer/mine.yaml", "defaults: [mine]\n", ["trainer=mine"], "A config file includes itself"),
+        ("trainer/mine.yaml", "# @package train\nbudget: &a {epochs: *a}\n", ["trainer=mine"], "includes itself"),
+        ("trainer/mine.yaml", "# @package _global_\ntask: ${task}\n", ["trainer=mine"], "ecursive interpolation"),
+        ("trainer/mine.yaml", "x: " + "{a: " * 3000 + "}" * 3000, ["trainer=mine"], "nested too deeply"),
+        ("trainer/mine.yaml", "5\n", ["trainer=mine"], "Invalid loaded object type: int."),
+        ("trainer/mine.yaml/inner", "", ["trainer=mine"], "trainer=mine: no such option."),
     ],
 )
 def test_mistakes_in_a_users_file(folder: Path, name: str, text: str, overrides: list[str], said: str) -> None:
     write(folder, name, text)
     assert said in refused(folder, *overrides)
+
+
+def test_a_users_experiment_sets_every_key_of_the_root(folder: Path) -> None:
+    """The root config has defaults for them, which must not come last."""
+    values = {"seed": 5, "run": "mine", "runs_dir": "theirs", "force": True, "dry_run": True, "allow_custom_code": True}
+    assert set(values) == {field.name for field in fields(Config)} - {*group_options(conf_dir()), "train"}
+    text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+    write(folder, "experiment/mine.yaml", f"# @package _global_\n{text}")
+    config = configs.load(["task=probe", "experiment=mine"], folder)
+
+    assert {key: getattr(config, key) for key in values} == values
+    assert configs.load(["task=probe", "experiment=mine", "seed=6"], folder).seed == 6
+
+
+@pytest.mark.parametrize("task", group_options(conf_dir())["task"])
+def test_debug_fits_every_task(task: str) -> None:
+    config = configs.load([f"task={task}", *["task.path=somewhere"] * (task == "feedback"), "debug=tiny"])
+
+    assert config.train.max_steps == 4
+    if hasattr(config.task, "feedback"):
+        assert config.task.feedback.samples == 2
+
+
+def test_debug_does_not_hide_a_mistake(folder: Path) -> None:
+    assert "task.feedback.samples: no such key" in refused(folder, "debug=tiny", "task.feedback.samples=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=range(0)", "seed=range(0): has no values"),
+        ("seed=range(0,1e9)", "more than 10000 runs"),
+        ("seed=shuffle(range(0,1e9))", "more than 10000 runs"),
+        ("goal=range(0,1e9)", "more than 10000 runs"),
+        ("seed=range(0,1,0)", "must not be zero"),
+        ("seed=range(0,1.5,0)", "Invalid range values"),
+        ("goal=glob(*)", "glob(...) is not supported"),
+    ],
+)
+def test_sweeps_without_an_end_or_a_beginning(folder: Path, override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        configs.Composer(folder).members(["task=probe", override])
+
+
+def test_combinations_are_counted_before_they_are_listed(folder: Path) -> None:
+    sweeps = [f"{key}=range(1,1000)" for key in ("seed", "generation.seed", "evaluation.seed")]
+    with pytest.raises(ConfigError, match="more than 10000 runs"):
+        configs.Composer(folder).members(["task=probe", *sweeps])
 
 
 def test_a_missing_folder() -> None:

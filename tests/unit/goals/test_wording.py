@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale, short_numbers
 from gcsl_cli.goals.wording import (
+    check_distinct,
     check_template,
     control_tokens,
     default_template,
@@ -144,3 +145,23 @@ def test_picked_sentences_are_distinct_ordered_and_include_both_ends(available: 
 
     assert picked == sorted(set(picked))
     assert (len(picked), picked[0], picked[-1]) == (count, sentences[0], sentences[-1])
+
+
+@pytest.mark.parametrize("template", ["{level:>100}", "{level:.999f}", "{index:0123456}"])
+def test_enormous_widths_are_refused(template: str) -> None:
+    with pytest.raises(ConfigError, match="a width or precision has at most two digits"):
+        check_template(template, "dataset", "fixed")
+
+
+@pytest.mark.parametrize(
+    ("phrases", "said"),
+    [
+        (("", "a"), r"goal\.template words 1 of 2 levels as ''"),
+        (("a", " "), "words 1 of 2 levels as ' '"),
+        (("0", "0", "1"), "words 2 of 3 levels as '0'"),
+    ],
+)
+def test_levels_that_cannot_be_told_apart_are_refused(phrases: tuple[str, ...], said: str) -> None:
+    check_distinct(("a", "b"), "goal.template")
+    with pytest.raises(ConfigError, match=said):
+        check_distinct(phrases, "goal.template")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,16 @@ import pytest
 
 from gcsl_cli.data.records import GOAL_ROWS, write_table
 from gcsl_cli.errors import RunError, StorageError
-from gcsl_cli.runs.files import read_json, remove_partial, storage_errors, whole_file, write_json, write_text
+from gcsl_cli.runs.files import (
+    make_folder,
+    read_json,
+    remove_partial,
+    storage_errors,
+    whole_file,
+    write_json,
+    write_text,
+)
+from gcsl_cli.runs.locks import locked
 
 FULL = Path("/dev/full")
 
@@ -68,7 +78,7 @@ def test_a_block_that_fails_leaves_everything_as_it_was(tmp_path: Path, error: B
     assert names(tmp_path) == ["text.txt"]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, number: int) -> None:
     path = tmp_path / "text.txt"
 
@@ -121,9 +131,7 @@ def test_a_device_or_a_folder_is_not_renamed_over(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(
-        StorageError, match=r"Cannot write .*text\.txt: (File exists|Not a directory)\. Choose a folder"
-    ):
+    with pytest.raises(StorageError, match=r"Cannot write .*/file: (File exists|Not a directory)\. Choose a folder"):
         write_text(tmp_path / "file" / "text.txt", "text")
     with pytest.raises(StorageError, match="Cannot write"):
         write_text(tmp_path / "file" / "deeper" / "text.txt", "text")
@@ -142,7 +150,41 @@ def test_only_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> N
     assert names(tmp_path / "shards") == ["00000.parquet"]
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_that_only_the_text_of_an_error_tells(tmp_path: Path) -> None:
+    """torch and safetensors raise errors without a number."""
+    import torch
+    from safetensors.torch import save_file
+
+    weights = {"a": torch.zeros(99)}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for write in (lambda path: torch.save(weights, path), lambda path: save_file(weights, path)):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (9, limit[1]))
+            with pytest.raises(StorageError, match="The disk is full"), storage_errors(tmp_path):
+                write(tmp_path / "weights")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+@pytest.mark.parametrize("path", ["loop", "loop/x", "file", "file/x", "n" * 256, "/proc/x"])
+def test_a_folder_that_cannot_be_made(tmp_path: Path, path: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="Cannot write .*Choose a folder that you can write to"):
+        make_folder(tmp_path / path)
+
+
+def test_a_folder_in_place_of_a_lock(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with (
+        pytest.raises(StorageError, match=r"Cannot write .*\.lock: Is a directory"),
+        locked(tmp_path / ".lock", "busy"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG])
 def test_a_folder_without_write_permission(tmp_path: Path, number: int) -> None:
     with pytest.raises(StorageError, match=r"Cannot write .*runs_dir=PATH.*GCSL_CACHE"), storage_errors(tmp_path):
         raise OSError(number, os.strerror(number))

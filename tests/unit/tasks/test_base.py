@@ -40,7 +40,7 @@ def test_the_smallest_settings_are_valid() -> None:
     ],
 )
 def test_invalid_settings_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=rf"task\.feedback\.{name}={value}: out of range"):
+    with pytest.raises(ConfigError, match=rf"task\.feedback\.{name}={value}: must be"):
         RolloutSettings.of(RolloutSettings(**FINE | {name: value}))
 
 
