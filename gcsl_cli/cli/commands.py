@@ -14,8 +14,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from gcsl_cli import COMMAND, __version__
-from gcsl_cli.cli import console
-from gcsl_cli.cli.failures import INTERRUPTED, INTERRUPTED_MESSAGE, explain
+from gcsl_cli.cli import console, stopping
+from gcsl_cli.cli.failures import explain
 from gcsl_cli.cli.help import CompareCommand, Group, StageCommand
 from gcsl_cli.cli.options import Options, refuse_unknown
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
@@ -36,6 +36,8 @@ STAGES = {
     "evaluate": "Measure against the base model; run missing stages first.",
 }
 FORMATS = ("table", "markdown", "csv", "latex")
+INTERRUPTED = 130
+"""What Typer turns an interrupt into."""
 
 Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="One run per combination of a,b,c values.")]
 Cfg = Annotated[str | None, typer.Option("--cfg", "-c", metavar="job|hydra|all", help="Print the config and exit.")]
@@ -146,25 +148,22 @@ def main(argv: list[str] | None = None) -> NoReturn:
     # Jobs read the command from here: Hydra replaces sys.argv, and a job may run in another process.
     os.environ[COMMAND] = shlex.join(["gcsl", *arguments])
     console.setup()
-    try:
-        code = app(arguments, prog_name="gcsl", standalone_mode=False)
-        sys.stdout.flush()
-        if code == INTERRUPTED:  # Typer turns an interrupt into an exit code
-            code = _interrupted()
-    except BrokenPipeError:
-        # Redirect stdout to null, so that Python does not fail when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except (KeyboardInterrupt, typer.Abort):
-        code = _interrupted()
-    except Exception as error:  # noqa: BLE001
-        code = _failed(error, as_json="--json" in arguments)
+    as_json = "--json" in arguments
+    with stopping.sigterm_as_ctrl_c():
+        try:
+            code = app(arguments, prog_name="gcsl", standalone_mode=False)
+            sys.stdout.flush()
+            if code == INTERRUPTED:
+                code = stopping.report(as_json=as_json)
+        except BrokenPipeError:
+            # Redirect stdout to null, so that Python does not fail when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        except (KeyboardInterrupt, typer.Abort):
+            code = stopping.report(as_json=as_json)
+        except Exception as error:  # noqa: BLE001
+            code = _failed(error, as_json=as_json)
     sys.exit(code or 0)
-
-
-def _interrupted() -> int:
-    sys.stderr.write(f"\n{INTERRUPTED_MESSAGE}\n")
-    return INTERRUPTED
 
 
 def _failed(error: Exception, *, as_json: bool) -> int:

@@ -7,8 +7,6 @@ from gcsl_cli.cli.console import debug
 from gcsl_cli.errors import GcslError, first_line
 from gcsl_cli.runs.files import disk_full, is_disk_full
 
-INTERRUPTED = 130
-INTERRUPTED_MESSAGE = "Interrupted. Finished work is saved; run the same command to resume."
 LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
 """What torch's backends, gloo and NCCL, say when another process of the run has ended."""
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")

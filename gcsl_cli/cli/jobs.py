@@ -7,6 +7,7 @@ it writes its outcome to a file in the folder named by the environment variable 
 """
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -21,12 +22,13 @@ from typing import Any, cast
 from gcsl_cli.cli import console
 from gcsl_cli.cli.failures import explain
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.errors import GcslError, first_line
+from gcsl_cli.errors import GcslError, StorageError, first_line
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import make_folder, read_json, storage_errors, write_text
 
 FOLDER = "GCSL_OUTCOMES"
 FAILED = "failed"
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass
@@ -52,12 +54,12 @@ def run_jobs(stage: str, members: Sequence[Sequence[str]], arguments: Sequence[s
     Raises:
         StorageError: `hydra_dir` is not writable.
     """
-    with _outcomes_folder(hydra_dir) as folder:
+    with _outcomes_folder(hydra_dir) as (folder, overrides):
         request = {"stage": stage, "jobs": len(members), "process": os.getpid()}
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         code, message = 1, "The job ended without a result. See the output above for the cause."
         try:
-            run_hydra(arguments)
+            run_hydra([*arguments, *overrides])
         except (TypeError, ValueError) as error:  # of the launcher: a job never raises
             code, message = 2, f"{first_line(error)}. Check the values of hydra.launcher and hydra.sweeper."
         except Exception as error:  # noqa: BLE001
@@ -71,20 +73,37 @@ def run_jobs(stage: str, members: Sequence[Sequence[str]], arguments: Sequence[s
 
 
 @contextlib.contextmanager
-def _outcomes_folder(hydra_dir: Path) -> Iterator[Path]:
-    """Create the folder for outcomes, next to Hydra's files: jobs on other machines see it, unlike a local /tmp."""
-    make_folder(hydra_dir)
-    with storage_errors(hydra_dir):
-        folder = Path(tempfile.mkdtemp(prefix="outcomes-", dir=hydra_dir)).absolute()
-    before = os.environ.get(FOLDER)
-    os.environ[FOLDER] = str(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.environ.pop(FOLDER)
-        if before is not None:
-            os.environ[FOLDER] = before
+def _outcomes_folder(hydra_dir: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Create the folder for outcomes, next to Hydra's files: jobs on other machines see it, unlike a local /tmp.
+
+    Only where nothing can be written, and finished runs can still be looked at, both are in a temporary folder, which
+    the overrides that are yielded tell Hydra.
+    """
+    with contextlib.ExitStack() as stack:
+        overrides: list[str] = []
+        try:
+            folder = _new_folder(hydra_dir)
+        except StorageError as error:
+            if getattr(error.__cause__, "errno", None) not in READ_ONLY:
+                raise
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="gcsl-"))
+            folder = _new_folder(Path(temporary))
+            overrides = [f"{key}='{temporary}'" for key in ("hydra.run.dir", "hydra.sweep.dir")]
+        before = os.environ.get(FOLDER)
+        os.environ[FOLDER] = str(folder)
+        try:
+            yield folder, overrides
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.environ.pop(FOLDER)
+            if before is not None:
+                os.environ[FOLDER] = before
+
+
+def _new_folder(parent: Path) -> Path:
+    make_folder(parent)
+    with storage_errors(parent):
+        return Path(tempfile.mkdtemp(prefix="outcomes-", dir=parent)).absolute()
 
 
 def run_hydra(arguments: Sequence[str]) -> None:

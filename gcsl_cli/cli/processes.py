@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gcsl_cli.cli import console
-from gcsl_cli.cli.failures import INTERRUPTED, LOST_CONNECTION, explain
+from gcsl_cli.cli import console, stopping
+from gcsl_cli.cli.failures import LOST_CONNECTION, explain
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import TrainingError
 from gcsl_cli.runs import ranks
@@ -45,7 +45,7 @@ def run_in_processes(stage: str, config: Config, processes: int, folder: Path) -
     """Run a stage in so many processes and return the leader's result; `folder` is for the files of this call.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint has been saved.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been saved.
         WorkerError: the leader failed, with its exit code and message.
         TrainingError: a process ended without a message.
     """
@@ -55,12 +55,14 @@ def run_in_processes(stage: str, config: Config, processes: int, folder: Path) -
     with tempfile.TemporaryDirectory(prefix="processes-", dir=folder) as name:
         outcome = Path(name) / OUTCOME
         (Path(name) / REQUEST).write_bytes(pickle.dumps(Request(stage, config)))
-        handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {which: signal.getsignal(which) for which in stopping.MESSAGES}
         try:
             _launch(["-m", "gcsl_cli.cli.processes", name], processes)
         except SignalException as stopped:
-            raise KeyboardInterrupt from stopped
+            _restore(handlers)
+            _stop(stopped.sigval)
         except ChildFailedError as failed:
+            _restore(handlers)
             _raise_failure(failed, outcome, processes)
         finally:
             _restore(handlers)
@@ -112,11 +114,21 @@ def _restore(handlers: dict[signal.Signals, Any]) -> None:
             signal.signal(which, handler)
 
 
+def _stop(signum: int) -> NoReturn:
+    """Let a signal that the processes have dealt with take its effect here."""
+    signal.raise_signal(signum)
+    raise KeyboardInterrupt  # where the signal is ignored
+
+
 def _raise_failure(failed: "ChildFailedError", outcome: Path, processes: int) -> NoReturn:
     code = read_json(outcome)["code"] if outcome.exists() else 0
-    killed = [(rank, -failure.exitcode) for rank, failure in failed.failures.items() if failure.exitcode < 0]
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt from failed
+    killed = [
+        (rank, -failure.exitcode)
+        for rank, failure in failed.failures.items()
+        if failure.exitcode < 0 and -failure.exitcode not in stopping.MESSAGES
+    ]
+    if code - 128 in stopping.MESSAGES and not killed:
+        _stop(code - 128)
     if code and not killed:
         raise WorkerError(read_json(outcome)["message"], code) from failed
     if killed:
@@ -142,9 +154,10 @@ def main(folder: Path) -> int:
     console.setup()
     outcome: dict[str, Any] = {"code": 0}
     try:
-        outcome["result"] = run_here(request.stage, request.config)
+        with stopping.sigterm_as_ctrl_c():
+            outcome["result"] = run_here(request.stage, request.config)
     except KeyboardInterrupt:
-        outcome["code"] = INTERRUPTED
+        outcome["code"] = stopping.exit_code()
     except (Exception, SystemExit) as error:  # noqa: BLE001
         outcome["code"], outcome["message"] = explain(error)
         if not ranks.leads() and not any(sign in str(error) for sign in LOST_CONNECTION):

@@ -156,7 +156,7 @@ def write_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Any]) -> 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table to a Parquet file atomically."""
     with whole_file(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
@@ -166,7 +166,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         DataError: the file is missing, truncated, not Parquet, or its columns do not match.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:

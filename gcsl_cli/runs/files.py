@@ -1,6 +1,7 @@
 """Write files atomically, read JSON back, and explain disk errors."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -99,12 +100,23 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            sync(temporary)
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def checksum(path: Path) -> str:
+    """Compute the SHA-256 of a file as hexadecimal digits, without loading the whole file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_partial(path: Path) -> bool:

@@ -11,15 +11,15 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gcsl_cli import __version__
-from gcsl_cli.errors import RunError
-from gcsl_cli.runs.files import is_partial, make_folder, read_json, remove_partial, write_json
+from gcsl_cli.errors import RunError, StorageError
+from gcsl_cli.runs.files import checksum, is_partial, make_folder, read_json, remove_partial, write_json
 from gcsl_cli.runs.locks import locked
 from gcsl_cli.runs.provenance import provenance
 
@@ -87,10 +87,18 @@ class Folder:
     def working(self, force: bool = False) -> Iterator[bool]:
         """Hold the folder's lock during the block, and yield True if there is work to do, False if it is finished.
 
-        With `force`, the folder is emptied first, so that the work is done again.
+        With `force`, the folder is emptied first, so that the work is done again. Finished work can be read where
+        nothing can be written, and so without a lock.
         """
-        make_folder(self.path)
-        with locked(self.path / ".lock", f"using {self.path}"):
+        with ExitStack() as lock:
+            try:
+                make_folder(self.path)
+                lock.enter_context(locked(self.path / ".lock", f"using {self.path}"))
+            except StorageError:
+                if force or not self.done():
+                    raise
+                yield False
+                return
             if force:
                 self.manifest()
                 # Mark it as unfinished before emptying it: a process killed in between must not leave a finished run.
@@ -104,10 +112,27 @@ class Folder:
             self._started = time.monotonic()
             yield todo
 
-    def finish(self, **facts: Any) -> None:
-        """Mark the work as finished and record `facts` about it in the manifest."""
+    def finish(self, *files: str, **facts: Any) -> None:
+        """Mark the work as finished; record `facts` about it and the checksums of `files`, or of folders of files."""
         seconds = round(time.monotonic() - self._started, 2)
-        self._write({"finished": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds, **facts})
+        paths = [path for name in files for path in [self.path / name, *sorted((self.path / name).rglob("*"))]]
+        sums = {path.relative_to(self.path).as_posix(): checksum(path) for path in paths if path.is_file()}
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write({"finished": finished, "seconds": seconds, **facts, "files": sums})
+
+    def verified(self, name: str) -> Path:
+        """Return the path of a file or folder of the finished work, after checking it against the manifest.
+
+        Raises:
+            RunError: a file has changed since it was written, or is missing.
+        """
+        changed = changed_file(self.path, self.manifest(), name)
+        if changed is not None:
+            fix = "Delete it and run the same command again."
+            if self.kind == "training":
+                fix = "Run gcsl train with force=true to train again."
+            raise RunError(f"{changed} is damaged: it is not what was written. {fix}")
+        return self.path / name
 
     def _clear(self) -> None:
         """Remove everything except the lock and the manifest."""
@@ -132,13 +157,23 @@ class Folder:
     def _difference(self, manifest: Mapping[str, Any]) -> str:
         if manifest.get("kind") != self.kind:
             return f"it is a {manifest.get('kind')} folder, not a {self.kind} folder"
-        then, now = flatten(manifest.get("keys") or {}), flatten(json.loads(json.dumps(self.keys, default=str)))
+        then, now = flatten(dict(manifest.get("keys") or {})), flatten(json.loads(json.dumps(self.keys, default=str)))
         different = [
             f"{key} is {then.get(key, 'unset')} there and {now.get(key, 'unset')} here"
             for key in sorted({*then, *now})
             if then.get(key) != now.get(key)
         ]
         return "; ".join(different[:3]) or "it is based on other feedback or another model"
+
+
+def changed_file(folder: Path, manifest: Mapping[str, Any], name: str) -> Path | None:
+    """Return the first file at or below `name` that differs from its checksum in the manifest, or None."""
+    for file, wanted in dict(manifest.get("files") or {}).items():
+        if file == name or file.startswith(f"{name}/"):
+            path = folder / file
+            if not path.is_file() or checksum(path) != wanted:
+                return path
+    return None
 
 
 def flatten(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

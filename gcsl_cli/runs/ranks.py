@@ -89,18 +89,18 @@ def agree(value: T) -> T:
     return agreed
 
 
-def anywhere(sign: bool) -> bool:
-    """Return True if `sign` is true on any rank; all ranks have to call this at the same point."""
+def highest(number: int) -> int:
+    """Return the highest `number` of all ranks; all have to call this at the same point."""
     if count() == 1:
-        return sign
+        return number
     import torch
     import torch.distributed as dist
 
-    box = torch.tensor(int(sign))
+    box = torch.tensor(number)
     dist.all_reduce(box, op=dist.ReduceOp.MAX, group=_control_group())
-    return bool(box)
+    return int(box)
 
 
 def wait_for_all() -> None:
     """Return once every rank has called this."""
-    anywhere(False)
+    highest(0)

@@ -39,13 +39,13 @@ def run(config: Config) -> dict[str, Any]:
     arms = evaluation_arms(experiment)
     folder = _folder(experiment, arms)
     with folder.working(config.force) as todo:
-        if todo:
+        if todo or not (folder.path / METRICS_FILE).exists():
             answers = all_answers(experiment, arms)
             result = _evaluate(experiment, answers)
             write_values(folder.path / VALUES_FILE, {found.arm.name: found.metrics for found in answers})
             _write(folder.path, result)
-            folder.finish()
-        result = read_json(folder.path / METRICS_FILE)
+            folder.finish(METRICS_FILE, VALUES_FILE)
+        result = read_json(folder.verified(METRICS_FILE))
     message = f"This evaluation is finished: {folder.path} (force=true repeats it)."
     return {
         "stage": "evaluate",

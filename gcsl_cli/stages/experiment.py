@@ -175,7 +175,7 @@ class Experiment:
     @cached_property
     def policy(self) -> "PreTrainedModel":
         """The trained model."""
-        folder = self.training.path / "model"
+        folder = self.training.verified("model")
         if is_adapter(folder):
             return with_adapter(load_model(self.base_path, inference_dtype()), folder)
         return load_model(folder, inference_dtype())

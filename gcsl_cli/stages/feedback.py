@@ -43,11 +43,11 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows
             )
             check_splits(rows)
             write_table(folder.path / FILE, rows.table)
-            folder.finish(rows=len(rows), mean_score=float(np.mean(rows.scores)))
+            folder.finish(FILE, rows=len(rows), mean_score=float(np.mean(rows.scores)))
             log.info("%d graded rows in %s", len(rows), folder.path)
             experiment.rows = rows
         else:
-            experiment.rows = read_feedback(folder.path / FILE)
+            experiment.rows = read_feedback(folder.verified(FILE))
     return experiment.rows
 
 

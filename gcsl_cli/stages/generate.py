@@ -76,8 +76,8 @@ def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) ->
         if todo or not (folder.path / FILE).exists():
             rows = _generate(experiment, arm, folder)
             write_generations(folder.path / FILE, rows)
-            folder.finish(completions=len(rows), tokens=sum(row.tokens for row in rows))
-        return read_generations(folder.path / FILE)
+            folder.finish(FILE, completions=len(rows), tokens=sum(row.tokens for row in rows))
+        return read_generations(folder.verified(FILE))
 
 
 def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generation]:

@@ -69,7 +69,7 @@ def _feedback(experiment: Experiment) -> FeedbackRows:
     """The graded rows, read, or made if that needs no model; empty if the policy has to be sampled first."""
     path = experiment.feedback.path / FILE
     if experiment.feedback.done() and path.exists():
-        return read_feedback(path)
+        return read_feedback(experiment.feedback.verified(FILE))
     if experiment.task.rollouts_planned():
         return FeedbackRows.of([])
     rows = experiment.task.graded_rows(_no_rollouts, None)

@@ -12,7 +12,7 @@ from gcsl_cli.configs.schema import Config
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.loading import export_model
 from gcsl_cli.runs import ranks
-from gcsl_cli.runs.files import PARTIAL, storage_errors, write_text
+from gcsl_cli.runs.files import PARTIAL, storage_errors, sync, write_text
 from gcsl_cli.runs.folders import Folder
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
@@ -95,13 +95,12 @@ def _train(experiment: Experiment, prepared: Prepared, folder: Folder) -> None:
     spec = prepared.spec
     with ranks.together(TRAINING):
         trained, counts = _run_plan(experiment, prepared)
-    if trained.interrupted:
-        raise KeyboardInterrupt
     _write_log(folder.path / LOG, trained)
     model = model_to_save(experiment, spec, trained.model, trained.state)
     _export(experiment, spec, model, trained.state if model is trained.model else None, folder.path / MODEL)
     shutil.rmtree(folder.path / CHECKPOINTS, ignore_errors=True)
     folder.finish(
+        MODEL,
         budget=budget_text(experiment.config.train),
         **counts,
         steps=prepared.plan.steps,
@@ -151,11 +150,16 @@ def _export(
     experiment: Experiment, spec: GoalSpec, model: "PreTrainedModel", state: dict[str, Any] | None, folder: Path
 ) -> None:
     """Write model, tokenizer with the goal in its chat template, and goal.json; the folder appears whole."""
-    partial = Path(tempfile.mkdtemp(prefix=".model-", suffix=PARTIAL, dir=folder.parent))
+    with storage_errors(folder):
+        partial = Path(tempfile.mkdtemp(prefix=".model-", suffix=PARTIAL, dir=folder.parent))
     try:
         prompter = experiment.prompter(spec)
         export_model(model, prompter.tokenizer, partial, prompter.template, state)
         spec.save(partial)
+        with storage_errors(folder):
+            for path in partial.rglob("*"):
+                if path.is_file():
+                    sync(path)
         partial.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)

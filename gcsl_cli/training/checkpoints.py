@@ -1,7 +1,8 @@
-"""Detect incomplete checkpoints.
+"""Detect incomplete and damaged checkpoints.
 
-The trainer writes a checkpoint file by file; `complete.json`, written last, lists the files with their sizes. A
-checkpoint without it, or with a file of another size, is incomplete: it is removed and the previous one is used.
+The trainer writes a checkpoint file by file; `complete.json`, written last, lists the files with their checksums:
+    {"files": {"model.safetensors": "5f2c...", "optimizer.pt": "0bd5...", ...}}
+A checkpoint without it, or with a file that differs, is removed and the previous one is used.
 """
 
 import json
@@ -11,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from gcsl_cli.errors import RunError
-from gcsl_cli.runs.files import write_json
+from gcsl_cli.runs.files import checksum, storage_errors, sync, write_json
 
 MARK = "complete.json"
 
@@ -19,17 +20,25 @@ log = logging.getLogger("gcsl")
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Mark a checkpoint as complete."""
-    write_json(checkpoint / MARK, {"files": _sizes(checkpoint)})
+    """Mark a checkpoint as complete, once its files are on the disk."""
+    paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MARK]
+    with storage_errors(checkpoint):
+        for path in paths:
+            sync(path)
+    write_json(checkpoint / MARK, {"files": {str(path.relative_to(checkpoint)): checksum(path) for path in paths}})
 
 
 def newest_complete(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint; remove incomplete ones and log a warning for each."""
-    for checkpoint in reversed(_all(folder)):
-        if _is_complete(checkpoint):
+    """Return the newest complete checkpoint; remove the others that are newer and log a warning for each."""
+    checkpoints = _all(folder)
+    for checkpoint in reversed(checkpoints):
+        fault = _fault(checkpoint)
+        if fault is None:
             return checkpoint
-        log.warning("%s is incomplete (interrupted while writing) and was removed", checkpoint)
+        log.warning("%s is %s and was removed", checkpoint, fault)
         shutil.rmtree(checkpoint)
+    if checkpoints:
+        log.warning("no checkpoint is left: training starts again at the first step")
     return None
 
 
@@ -56,25 +65,27 @@ def check_strategy(checkpoint: Path, *, sharded: bool) -> None:
 
 def _all(folder: Path) -> list[Path]:
     """List checkpoints by step, oldest first."""
-    steps = [(int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _STEP.fullmatch(path.name))]
+    steps = [
+        (int(match[1]), path)
+        for path in folder.glob("checkpoint-*")
+        if (match := _STEP.fullmatch(path.name)) and path.is_dir()
+    ]
     return [path for _, path in sorted(steps)]
 
 
 _STEP = re.compile(r"checkpoint-(\d+)")
 
 
-def _is_complete(checkpoint: Path) -> bool:
+def _fault(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint; None if it can be used."""
     try:
-        listed = dict(json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["files"])
+        files = dict(json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    sizes = _sizes(checkpoint)
-    return bool(listed) and all(sizes.get(name) == size for name, size in listed.items())
-
-
-def _sizes(checkpoint: Path) -> dict[str, int]:
-    return {
-        str(path.relative_to(checkpoint)): path.stat().st_size
-        for path in sorted(checkpoint.rglob("*"))
-        if path.is_file() and path.name != MARK
-    }
+        files = {}
+    if not files:
+        return "incomplete (interrupted while writing)"
+    for name, wanted in files.items():
+        path = checkpoint / name
+        if not path.is_file() or checksum(path) != wanted:
+            return f"damaged ({name} is not what was written)"
+    return None

@@ -1,4 +1,4 @@
-"""Run a batch plan through a TRL trainer: in order, with exact resuming and a clean stop on Ctrl-C."""
+"""Run a batch plan through a TRL trainer: in order, with exact resuming and a clean stop on signals."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from transformers import Trainer, TrainerCallback
@@ -57,13 +57,12 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Result of training: the model, a log entry per step, and whether Ctrl-C ended it."""
+    """Result of training: the model, and a log entry per step."""
 
     model: "PreTrainedModel"
     state: dict[str, Any] | None
     """The trained weights, gathered on the CPU of the leader, if the model is sharded."""
     history: list[dict[str, float]]
-    interrupted: bool
     seconds: float
     bf16: bool
 
@@ -76,6 +75,7 @@ def train_plan(
     Raises:
         TrainingError: the loss is not finite.
         RunError: that checkpoint is of a sharded model and this run is not, or the other way round.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been saved.
     """
     started = time.monotonic()
     watch = PlanCallback(folder, settings, plan, progress)
@@ -87,12 +87,11 @@ def train_plan(
         log.info("resuming from %s", checkpoint.name)
     with _stop_at_step_end(watch), head_on_supervised_positions():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if validated and not watch.interrupted:
+        if validated and watch.stopped_by is None:
             trainer.evaluate()
     history = list(trainer.state.log_history)
     model, seconds = trainer.accelerator.unwrap_model(trainer.model), time.monotonic() - started
-    state = None if settings.fsdp is None or watch.interrupted else _gathered(model)
-    return Trained(model, state, history, watch.interrupted, seconds, settings.bf16)
+    return Trained(model, None if settings.fsdp is None else _gathered(model), history, seconds, settings.bf16)
 
 
 def _gathered(model: "PreTrainedModel") -> dict[str, Any]:
@@ -161,7 +160,7 @@ MAX_ROWS_LISTED = 64
 
 
 class PlanCallback(TrainerCallback):
-    """Report progress, mark checkpoints as complete, and stop at the end of a step after Ctrl-C."""
+    """Report progress, mark checkpoints as complete, and stop at the end of a step after a signal."""
 
     def __init__(self, folder: Path, settings: TrainSettings, plan: Plan, progress: Progress) -> None:
         self.folder = folder
@@ -169,17 +168,18 @@ class PlanCallback(TrainerCallback):
         self.plan = plan
         self.tokens_of_step = np.bincount(plan.step, weights=plan.tokens)
         self.progress = progress
-        self.interrupted = False
+        self.stopped_by: int | None = None
+        """The signal that ends training after the current step."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Advance progress by the steps of the checkpoint that training resumes from."""
         self.progress.advance(float(self.tokens_of_step[: state.global_step].sum()))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Advance progress by the planned tokens of the step; save and stop after Ctrl-C."""
+        """Advance progress by the planned tokens of the step; save and stop after a signal."""
         self.progress.advance(float(self.tokens_of_step[state.global_step - 1]))
-        self.interrupted = ranks.anywhere(self.interrupted)
-        if self.interrupted:
+        self.stopped_by = ranks.highest(self.stopped_by or 0) or None
+        if self.stopped_by is not None:
             control.should_save = True
             control.should_training_stop = True
 
@@ -212,20 +212,34 @@ class PlanCallback(TrainerCallback):
 
 @contextmanager
 def _stop_at_step_end(watch: PlanCallback) -> Iterator[None]:
-    """Let the first Ctrl-C save a checkpoint at the end of the step; the second one stops immediately."""
+    """Let the first Ctrl-C or SIGTERM save a checkpoint at the end of the step; the second one stops immediately.
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if watch.interrupted:
-            raise KeyboardInterrupt
-        watch.interrupted = True
+    Either way, the signal then takes the effect that it has outside the block.
+    """
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if watch.stopped_by is not None:
+            _take_effect(signum, before[signal.Signals(signum)])
+        watch.stopped_by = signum
         log.warning("stopping after this step and saving a checkpoint; press Ctrl-C again to stop immediately")
 
     try:
-        before = signal.signal(signal.SIGINT, interrupt)
+        for signum in before:
+            signal.signal(signum, stop)
     except ValueError:  # not in the main thread, for example under a parallel launcher
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    if watch.stopped_by is not None:
+        _take_effect(watch.stopped_by, signal.getsignal(watch.stopped_by))
+
+
+def _take_effect(signum: int, handler: Any) -> NoReturn:
+    signal.signal(signum, handler)
+    signal.raise_signal(signum)
+    raise KeyboardInterrupt  # where the signal is ignored

@@ -190,7 +190,7 @@ def test_a_checkpoint_that_is_cut_off(tmp_path: Path, small_run: Lines, rtp: Pat
     cut_off(outputs.training(runs) / "checkpoints/checkpoint-4/optimizer.pt")
     ended = gcsl("train", *small_run(runs), *lines)
     assert ended.code == 0, ended.err
-    assert "checkpoint-4 is incomplete (interrupted while writing) and was removed" in ended.err
+    assert "checkpoint-4 is damaged (optimizer.pt is not what was written) and was removed" in ended.err
     assert "resuming from checkpoint-2" in ended.err
     assert gcsl("train", *small_run(whole), *lines).code == 0
     outputs.assert_same_training(outputs.training(runs), outputs.training(whole))

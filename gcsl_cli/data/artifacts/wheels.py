@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gcsl_cli.data.artifacts.archive import BrokenArchiveError, leaves_archive, unpack
-from gcsl_cli.data.artifacts.cache import Manifest, cache_dir, checksum, read_manifest
+from gcsl_cli.data.artifacts.cache import Manifest, cache_dir, read_manifest
 from gcsl_cli.data.artifacts.pip_download import BrokenDownloadError, UnavailableError, download_wheel
 from gcsl_cli.errors import ArtifactError, ConfigError
-from gcsl_cli.runs.files import storage_errors
+from gcsl_cli.runs.files import checksum, storage_errors
 from gcsl_cli.runs.locks import locked
 
 _URI = re.compile(

@@ -10,7 +10,7 @@ from gcsl_cli.errors import GcslError
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, read_values
 from gcsl_cli.runs.files import read_json
-from gcsl_cli.runs.folders import FORMAT_VERSION, MANIFEST
+from gcsl_cli.runs.folders import FORMAT_VERSION, MANIFEST, changed_file
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,21 @@ def _read_run(folder: Path) -> Run:
     if not evaluations:
         raise UnusableError("; ".join(reasons) or "not evaluated yet; run gcsl evaluate with its overrides.")
     evaluations.sort(key=lambda evaluation: evaluation.finished, reverse=True)
-    return Run(folder, manifest, tuple(evaluations))
+    run = Run(folder, manifest, tuple(evaluations))
+    try:
+        _ = run.seed, run.keys["method"]["label"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnusableError(f"{MANIFEST} is not what gcsl wrote (its keys are {manifest.get('keys')!r}).") from error
+    return run
 
 
 def _read_evaluation(folder: Path) -> Evaluation:
     manifest = _read(folder / MANIFEST)
     if not manifest.get("finished"):
         raise UnusableError("its evaluation is not finished; run gcsl evaluate again to resume it.")
+    for name in (METRICS_FILE, VALUES_FILE):
+        if changed_file(folder, manifest, name):
+            raise UnusableError(f"{name} is damaged; delete it and run gcsl evaluate again.")
     result = _read(folder / METRICS_FILE)
     version = result.get("format_version")
     if version != RESULT_VERSION:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from gcsl_cli import __version__
+from gcsl_cli.__main__ import main as start
 from gcsl_cli.cli import commands as cli
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import DataError, TrainingError
@@ -155,6 +157,37 @@ def test_failures_of_a_stage(
     assert (ended.code, ended.out) == (code, "")
     assert said in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_an_interrupt_as_json(stage: Callable[[Stage], None], run: Run) -> None:
+    stage(fail_with(KeyboardInterrupt()))
+    ended = train(run, "--json")
+    message = "Interrupted. Finished work is saved; run the same command to resume."
+    assert json.loads(ended.out) == {"status": "interrupted", "message": message, "exit_code": 130}
+
+
+def test_sigterm_is_like_ctrl_c(stage: Callable[[Stage], None], run: Run) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stage(lambda config: signal.raise_signal(signal.SIGTERM) or done(config))
+    ended = train(run)
+    assert (ended.code, ended.out) == (143, "")
+    assert ended.err.endswith("Terminated. Finished work is saved; run the same command to resume.\n")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_command_is_imported(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sent: signal.Signals, code: int
+) -> None:
+    class Importing(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            signal.raise_signal(sent)
+
+    monkeypatch.setitem(sys.modules, "gcsl_cli.cli.commands", Importing("gcsl_cli.cli.commands"))
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert ended.value.code == code
+    assert capsys.readouterr().err.endswith("Finished work is saved; run the same command to resume.\n")
 
 
 def test_a_failure_as_json(stage: Callable[[Stage], None], run: Run) -> None:

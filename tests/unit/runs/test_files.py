@@ -171,7 +171,7 @@ def test_a_full_disk_that_only_the_text_of_an_error_tells(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_made(tmp_path: Path, path: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="Cannot write .*Choose a folder that you can write to"):
+    with pytest.raises(StorageError, match=r"Cannot write .*Choose a folder that you can write to"):
         make_folder(tmp_path / path)
 
 

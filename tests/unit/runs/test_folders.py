@@ -13,6 +13,7 @@ from filelock import FileLock
 from gcsl_cli.errors import RunError, StorageError
 from gcsl_cli.runs import folders as runs
 from gcsl_cli.runs.folders import Folder, identity
+from tests.disks import make_read_only
 
 KEYS = {"seed": 0, "goal": {"levels": [0.25, 0.5], "placement": "before_prompt"}}
 
@@ -244,3 +245,45 @@ def test_keys_that_json_cannot_represent_are_written_as_text(tmp_path: Path) -> 
     assert manifest(folder)["keys"] == {"path": "a/b"}
     assert Folder(tmp_path / "run", "training", {"path": Path("a/b")}).done()
     assert runs.FORMAT_VERSION == 2
+
+
+def test_finished_work_can_be_read_where_nothing_can_be_written(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(folder)
+    make_read_only(folder.path, monkeypatch)
+
+    assert do(folder) is False
+    with pytest.raises(StorageError, match="Cannot write"):
+        do(folder, force=True)
+
+
+def test_unfinished_work_cannot_go_on_where_nothing_can_be_written(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.path.mkdir()
+    make_read_only(folder.path, monkeypatch)
+
+    with pytest.raises(StorageError, match=r"Cannot write .*Read-only file system"):
+        do(folder)
+
+
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_changed_files_are_found_when_they_are_read_again(tmp_path: Path, kind: str) -> None:
+    folder = Folder(tmp_path / "run", kind, KEYS)
+    with folder.working():
+        (folder.path / "model/deep").mkdir(parents=True)
+        for name in ("model/config.json", "model/deep/weights", "metrics.json", "notes.txt"):
+            (folder.path / name).write_text("0123", encoding="utf-8")
+        folder.finish("model", "metrics.json")
+    assert folder.verified("model") == folder.path / "model"
+
+    (folder.path / "notes.txt").write_text("0124", encoding="utf-8")
+    (folder.path / "model/deep/weights").write_text("0124", encoding="utf-8")
+
+    assert folder.verified("metrics.json") == folder.path / "metrics.json"
+    with pytest.raises(RunError, match=r"model/deep/weights is damaged: .* (force=true|Delete it)"):
+        folder.verified("model")
+    (folder.path / "metrics.json").unlink()
+    with pytest.raises(RunError, match=r"metrics\.json is damaged"):
+        folder.verified("metrics.json")

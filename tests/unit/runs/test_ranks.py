@@ -8,8 +8,7 @@ from gcsl_cli.runs import ranks
 def test_alone() -> None:
     assert (ranks.count(), ranks.rank(), ranks.leads()) == (1, 0, True)
     assert ranks.agree("x") == "x"
-    assert ranks.anywhere(True)
-    assert not ranks.anywhere(False)
+    assert ranks.highest(2) == 2
     ranks.follow({})
     ranks.dismiss()
 

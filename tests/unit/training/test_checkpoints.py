@@ -40,7 +40,9 @@ def test_folder_without_checkpoints(tmp_path: Path) -> None:
     assert names(tmp_path) == ["checkpoint-best"]
 
 
-@pytest.mark.parametrize("damage", ["unmarked", "truncated", "longer", "missing", "mark cut off", "mark empty"])
+@pytest.mark.parametrize(
+    "damage", ["unmarked", "truncated", "zeroed", "flipped", "missing", "mark cut off", "mark empty"]
+)
 def test_incomplete_checkpoint_is_dropped_for_the_previous_one(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -49,8 +51,10 @@ def test_incomplete_checkpoint_is_dropped_for_the_previous_one(
     weights, mark = broken / "model.safetensors", broken / MARK
     if damage == "truncated":
         weights.write_bytes(weights.read_bytes()[:50])
-    elif damage == "longer":
-        weights.write_bytes(b"x" * 101)
+    elif damage == "zeroed":
+        weights.write_bytes(b"\0" * 100)
+    elif damage == "flipped":
+        (broken / "inner" / "state.json").write_bytes(b"{|")
     elif damage == "missing":
         (broken / "inner" / "state.json").unlink()
     elif damage == "mark cut off":
@@ -60,15 +64,33 @@ def test_incomplete_checkpoint_is_dropped_for_the_previous_one(
 
     assert newest_complete(tmp_path) == before
     assert names(tmp_path) == ["checkpoint-10"]
-    assert "checkpoint-20 is incomplete" in caplog.text
+    kind = "incomplete" if damage == "unmarked" or damage.startswith("mark") else "damaged"
+    assert f"checkpoint-20 is {kind} (" in caplog.text
 
 
 @pytest.mark.parametrize("mark", ["[]", "null", '{"files": ["model.safetensors"]}', "{}"])
-def test_malformed_mark_is_ignored(tmp_path: Path, mark: str) -> None:
+def test_malformed_mark_is_ignored(tmp_path: Path, mark: str, caplog: pytest.LogCaptureFixture) -> None:
     path = checkpoint(tmp_path, 10)
     (path / MARK).write_text(mark, encoding="utf-8")
 
     assert newest_complete(tmp_path) is None
+    assert "no checkpoint is left: training starts again at the first step" in caplog.text
+
+
+def test_a_file_in_place_of_a_checkpoint_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-30").touch()
+    path = checkpoint(tmp_path, 10)
+
+    assert newest_complete(tmp_path) == path
+
+
+def test_files_are_on_the_disk_before_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    path = checkpoint(tmp_path, 10)
+
+    assert synced[:-1] == [path / "inner/state.json", path / "model.safetensors"]
+    assert synced[-1].name.startswith(f".{MARK}")
 
 
 def test_additional_file_is_ignored(tmp_path: Path) -> None:
@@ -97,7 +119,7 @@ def test_full_disk_leaves_the_checkpoint_unmarked(tmp_path: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(StorageError, match=r"disk is full while writing .*complete\.json"):
+        with pytest.raises(StorageError, match=r"disk is full while writing .*checkpoint-20"):
             mark_complete(cut_off)
 
     assert names(cut_off) == ["inner", "model.safetensors"]

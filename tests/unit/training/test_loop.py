@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from gcsl_cli.cli.stopping import sigterm_as_ctrl_c
 from gcsl_cli.errors import TrainingError
 from gcsl_cli.training.checkpoints import newest_complete
 from gcsl_cli.training.loop import PlanCallback, TrainSettings, _stop_at_step_end
@@ -84,7 +85,7 @@ def test_progress_counts_planned_tokens_including_resumed_steps(watch: PlanCallb
 def test_training_stops_after_a_step_only_if_interrupted(watch: PlanCallback) -> None:
     plain, stopped = control(), control()
     watch.on_step_end(None, state(1), plain)
-    watch.interrupted = True
+    watch.stopped_by = signal.SIGINT
     watch.on_step_end(None, state(2), stopped)
 
     assert (plain.should_save, plain.should_training_stop) == (False, False)
@@ -131,11 +132,35 @@ def test_loss_is_logged_at_intervals(watch: PlanCallback, caplog: pytest.LogCapt
     assert caplog.messages == ["step 2 of 3: loss 0.5000"]
 
 
-def test_first_ctrl_c_waits_for_the_step_and_second_stops_immediately(watch: PlanCallback, interrupts: None) -> None:
-    with _stop_at_step_end(watch):
-        signal.raise_signal(signal.SIGINT)
-        assert watch.interrupted
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+def send(watch: PlanCallback, sent: signal.Signals, times: int) -> None:
+    """Send a signal once or twice within a step; only the second one is not survived."""
+    survived = 0
+    try:
+        with _stop_at_step_end(watch):
+            for _ in range(times):
+                signal.raise_signal(sent)
+                survived += 1
+    finally:
+        assert survived == 1
 
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_waits_for_the_step_and_second_stops_immediately(
+    watch: PlanCallback, interrupts: None, sent: signal.Signals
+) -> None:
+    with sigterm_as_ctrl_c():
+        outside = signal.getsignal(sent)
+        for times in (1, 2):
+            watch.stopped_by = None
+            with pytest.raises(KeyboardInterrupt):
+                send(watch, sent, times)
+            assert watch.stopped_by == sent
+
+        assert signal.getsignal(sent) is outside
+
+
+def test_a_signal_that_is_ignored_outside_ends_training_as_well(watch: PlanCallback, interrupts: None) -> None:
+    """Python ignores Ctrl-C in a background process; an unfinished training must not count as finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with pytest.raises(KeyboardInterrupt):
+        send(watch, signal.SIGINT, 1)
