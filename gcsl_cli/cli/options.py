@@ -62,12 +62,12 @@ class Options:
 
         from gcsl_cli.configs import config_errors
 
-        shown = {"job": config.keys() - {"hydra"}, "hydra": {"hydra"}, "all": config.keys()}[str(self.cfg)]
+        names = {str(key) for key in config}
+        shown = {"job": names - {"hydra"}, "hydra": {"hydra"}, "all": names}[str(self.cfg)]
         with config_errors():
             node = OmegaConf.select(config, self.package)
         if self.package.partition(".")[0] not in shown or node is None:
-            names = sorted(map(str, shown))
-            raise ConfigError(f"--package {self.package}: not a node with a value. Nodes: {listed(names)}.")
+            raise ConfigError(f"--package {self.package}: not a node with a value. Nodes: {listed(sorted(shown))}.")
 
 
 def refuse_unknown(arguments: Sequence[str], context: Any) -> list[str]:

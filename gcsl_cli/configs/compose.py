@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -164,8 +165,8 @@ def type_nodes(config: DictConfig, lines: Sequence[str]) -> None:
         if OmegaConf.get_type(node) is not dict:
             continue
         found = dataclass_of(f"{name}._target_", str(node._target_), base)
-        if any(line.startswith("debug=") for line in lines) and ROLLOUTS not in found.__dataclass_fields__:
-            node = OmegaConf.masked_copy(node, [key for key in node if key != ROLLOUTS])
+        if any(line.startswith("debug=") for line in lines) and ROLLOUTS not in {item.name for item in fields(found)}:
+            node = OmegaConf.masked_copy(node, [str(key) for key in node if key != ROLLOUTS])
         try:
             checked = typed(node)
         except OmegaConfBaseException as error:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 from collections.abc import Callable
@@ -217,6 +218,24 @@ def test_a_full_disk(tmp_path: Path, small_run: Lines, rtp: Path, monkeypatch: p
         assert "The disk is full while writing " in ended.err
         assert [path for path in tmp_path.rglob(".*") if path.name not in {".lock", ".hydra"}] == []
     assert gcsl("evaluate", *lines).code == 0
+
+
+@pytest.mark.parametrize("limit", [3_000, 130_000])
+def test_a_full_disk_while_a_checkpoint_is_written(tmp_path: Path, small_run: Lines, rtp: Path, limit: int) -> None:
+    """Weights are written by safetensors, the larger optimizer state by torch; neither gives the error a number."""
+    lines = [*small_run(tmp_path / "runs"), *given(rtp), "adapter=none"]
+    assert gcsl("prepare", *lines).code == 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        ended = gcsl("train", *lines)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    written = {path.name for path in outputs.training(tmp_path / "runs").glob("checkpoints/checkpoint-2/*")}
+
+    assert ended.code == 2, ended.err
+    assert "The disk is full while writing " in ended.err
+    assert ("model.safetensors" in written, "complete.json" in written) == (limit > 10_000, False)
 
 
 def test_no_network_and_nothing_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """One experiment from an empty folder through all four commands, on a tiny random model."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests import outputs
 from tests.commands import gcsl
+from tests.disks import make_read_only
 
 Lines = Callable[[Path], list[str]]
 EXPERIMENT = ["adapter=none", "generation.guidance=2"]
@@ -139,6 +141,49 @@ def test_done_work_is_found(again: Path, small_run: Lines, stage: str, said: str
     assert (ended.code, ended.out.startswith(said)) == (0, True)
     assert str(outputs.training(again)) in ended.out
     assert state(again) == before
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "generate", "evaluate"])
+def test_finished_work_can_be_looked_at_on_a_read_only_disk(
+    runs: Path, small_run: Lines, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    make_read_only(runs, monkeypatch)
+    ended = gcsl(stage, *small_run(runs), *EXPERIMENT)
+
+    assert (ended.code, f"{runs}/toxicity" in ended.out) == (0, True), ended.err
+    if stage == "train":
+        ended = gcsl("train", *small_run(runs), *EXPERIMENT, "force=true")
+        assert ended.code == 2
+        assert "Read-only file system. Choose a folder that you can write to" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("file", "stage", "changed"),
+    [
+        ("threshold-*/model/model.safetensors", "generate", "generation.seed=1"),
+        ("feedback-*/feedback.parquet", "prepare", "seed=1"),
+        ("threshold-*/generations/best-w2-*/generations.parquet", "generate", ""),
+        ("threshold-*/evaluations/*/metrics.json", "evaluate", ""),
+    ],
+)
+def test_a_flipped_bit_in_a_finished_result_is_found(
+    runs: Path, small_run: Lines, tmp_path: Path, file: str, stage: str, changed: str
+) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    path = outputs.only(tmp_path / "runs/toxicity", file)
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 3] ^= 1
+    path.write_bytes(content)
+    lines = [*small_run(tmp_path / "runs"), *EXPERIMENT, *[changed] * bool(changed)]
+    ended = gcsl(stage, *lines)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{path} is damaged: it is not what was written. " in ended.err
+    if "Delete it and run the same command again." in ended.err:
+        path.unlink()
+        assert gcsl(stage, *lines).code == 0
+    else:
+        assert "Run gcsl train with force=true to train again." in ended.err
 
 
 def test_another_seed_is_another_run_on_the_same_feedback(runs: Path, small_run: Lines) -> None:

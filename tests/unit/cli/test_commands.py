@@ -167,8 +167,12 @@ def test_an_interrupt_as_json(stage: Callable[[Stage], None], run: Run) -> None:
 
 
 def test_sigterm_is_like_ctrl_c(stage: Callable[[Stage], None], run: Run) -> None:
+    def terminated(config: Config) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGTERM)
+        return done(config)
+
     before = signal.getsignal(signal.SIGTERM)
-    stage(lambda config: signal.raise_signal(signal.SIGTERM) or done(config))
+    stage(terminated)
     ended = train(run)
     assert (ended.code, ended.out) == (143, "")
     assert ended.err.endswith("Terminated. Finished work is saved; run the same command to resume.\n")

@@ -33,6 +33,16 @@ GENERATIONS = [
 ]
 
 
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    """The Parquet pages have checksums; the bit belongs to a text, which any value could be."""
+    path = tmp_path / "feedback.parquet"
+    write_table(path, FeedbackRows.of(ROWS).table)
+    path.write_bytes(path.read_bytes().replace(b"I wanted to", b"I wanted so", 1))
+
+    with pytest.raises(DataError, match=r"feedback\.parquet: cannot be read as Parquet .* damaged"):
+        read_feedback(path)
+
+
 def test_feedback_round_trip(tmp_path: Path) -> None:
     write_table(tmp_path / "feedback.parquet", FeedbackRows.of(ROWS).table)
 

@@ -47,6 +47,10 @@ def test_evaluations_are_read_newest_first(tmp_path: Path) -> None:
     [
         ("manifest.json", {"finished": None}, "its training is not finished"),
         ("manifest.json", {"format_version": 9}, "made by a different version of gcsl (format 9; this one reads 2)"),
+        ("manifest.json", {"keys": []}, "manifest.json is not what gcsl wrote (its keys are [])."),
+        ("manifest.json", {"keys": {"seed": "x", "method": {"label": "a"}}}, "manifest.json is not what gcsl wrote"),
+        ("manifest.json", {"keys": {"seed": 0}}, "manifest.json is not what gcsl wrote"),
+        ("evaluations/best-1/manifest.json", {"files": {"values.parquet": "0"}}, "values.parquet is damaged"),
         ("evaluations/best-1/manifest.json", {"finished": None}, "best-1: its evaluation is not finished"),
         (
             "evaluations/best-1/metrics.json",
