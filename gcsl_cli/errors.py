@@ -79,7 +79,15 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
+def text_of(error: BaseException) -> str:
+    """The message of an error; empty if the error fails to produce one."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return ""
+
+
 def first_line(error: BaseException, limit: int | None = 200) -> str:
     """The first line of an error's message without its full stop, or the name of its class if it has no message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in text_of(error).splitlines() if line.strip()]
     return lines[0][:limit].rstrip(".") if lines else type(error).__name__

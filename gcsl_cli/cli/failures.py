@@ -4,7 +4,7 @@ import logging
 import traceback
 
 from gcsl_cli.cli.console import debug
-from gcsl_cli.errors import GcslError, first_line
+from gcsl_cli.errors import GcslError, first_line, text_of
 from gcsl_cli.runs.files import disk_full, is_disk_full
 
 LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
@@ -26,8 +26,8 @@ def explain(error: BaseException) -> tuple[int, str]:
             full = disk_full(getattr(cause, "filename", None) or "the run folder")
             return full.exit_code, str(full)
     name = type(error).__name__
-    text = f"{name}: {first_line(error, None)}" if str(error).strip() else name
-    if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+    text = f"{name}: {first_line(error, None)}" if text_of(error).strip() else name
+    if isinstance(error, MemoryError) or any(sign in text_of(error) for sign in OUT_OF_MEMORY):
         return 1, (
             f"Out of memory ({text}). Use smaller batches (train.micro_batch_size, generation.batch_size), "
             "train.gradient_checkpointing=true, adapter=lora or qlora, or a smaller model."

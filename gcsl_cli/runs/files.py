@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gcsl_cli.errors import RunError, StorageError
+from gcsl_cli.errors import RunError, StorageError, text_of
 
 PARTIAL = ".part"
 """Suffix of files and folders that are still being written. Their names also start with a dot."""
@@ -60,7 +60,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def is_disk_full(error: BaseException) -> bool:
     """Return True if a file could not be written for lack of space."""
     numbered = isinstance(error, OSError) and error.errno in DISK_FULL
-    return numbered or any(text in str(error) for text in DISK_FULL_TEXTS)
+    return numbered or any(text in text_of(error) for text in DISK_FULL_TEXTS)
 
 
 def unusable(path: Path, error: OSError) -> StorageError:

@@ -157,7 +157,7 @@ class Folder:
     def _difference(self, manifest: Mapping[str, Any]) -> str:
         if manifest.get("kind") != self.kind:
             return f"it is a {manifest.get('kind')} folder, not a {self.kind} folder"
-        then, now = flatten(dict(manifest.get("keys") or {})), flatten(json.loads(json.dumps(self.keys, default=str)))
+        then, now = flatten(_mapping(manifest, "keys")), flatten(json.loads(json.dumps(self.keys, default=str)))
         different = [
             f"{key} is {then.get(key, 'unset')} there and {now.get(key, 'unset')} here"
             for key in sorted({*then, *now})
@@ -168,12 +168,17 @@ class Folder:
 
 def changed_file(folder: Path, manifest: Mapping[str, Any], name: str) -> Path | None:
     """Return the first file at or below `name` that differs from its checksum in the manifest, or None."""
-    for file, wanted in dict(manifest.get("files") or {}).items():
+    for file, wanted in _mapping(manifest, "files").items():
         if file == name or file.startswith(f"{name}/"):
             path = folder / file
             if not path.is_file() or checksum(path) != wanted:
                 return path
     return None
+
+
+def _mapping(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = manifest.get(key)
+    return value if isinstance(value, Mapping) else {}
 
 
 def flatten(keys: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
