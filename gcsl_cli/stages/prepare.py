@@ -16,7 +16,7 @@ from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
 from gcsl_cli.stages.plan import make_examples, make_plan, plan_budget
-from gcsl_cli.stages.trainer import TRIAL_STEPS, check_adapter, measured_speed
+from gcsl_cli.stages.trainer import TRIAL_STEPS, check_setup, measured_speed
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.plan import Budget, Plan, load_plan
 
@@ -41,7 +41,7 @@ def run(config: Config) -> dict[str, Any]:
     """Run the stage; existing results are reused."""
     experiment = Experiment(config)
     folder = experiment.training
-    check_adapter(experiment)
+    check_setup(experiment)
     experiment.make_named_folder()
     rows = ensure_feedback(experiment, config.force)
     with folder.working(config.force) as todo:
