@@ -53,7 +53,8 @@ class CodeProblem:
 
     def for_grader(self) -> Problem:
         """The tests in the grader's form."""
-        return Problem(self.identity, self.tests, self.entry_point, self.setup)
+        reference = self.prompt + self.reference if self.reference else ""
+        return Problem(self.identity, self.tests, self.entry_point, self.setup, reference=reference)
 
 
 @dataclass(frozen=True)

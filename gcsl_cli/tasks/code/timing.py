@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.tasks.code.problems import CodeProblem
 from gcsl_cli.tasks.code.sandbox.backends import Sandbox
-from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
+from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, grade
 from gcsl_cli.tasks.code.sandbox.limits import MEBIBYTE, Limits
 
 # Inputs per level: ENAMEL's generators alternate between two kinds.
@@ -100,7 +100,8 @@ def timing_problem(problem: CodeProblem, cases: int = CASES) -> Problem:
     tests = tuple(
         f"_case({level}, {case}, {size})" for level, size in enumerate(scaling.sizes) for case in range(cases)
     )
-    return Problem(problem.identity, tests, problem.entry_point, f"{_SETUP}_case = _prepared({texts})\n")
+    setup = f"{_SETUP}_case = _prepared({texts})\n"
+    return Problem(problem.identity, tests, problem.entry_point, setup, reference=scaling.reference)
 
 
 def relative_times(
@@ -192,11 +193,7 @@ class _Rounds:
         for run, verdict in zip(runs, verdicts, strict=True):
             self.seconds[run] = min(self.seconds.get(run, math.inf), verdict.cpu_seconds)
             if not verdict.solved:
-                self.failed.setdefault(run, _described(verdict))
+                self.failed.setdefault(run, verdict.cause)
             if run == self.references[run.identity] and (not verdict.solved or verdict.together):
-                why = "values that are not plain" if verdict.together else _described(verdict)
+                why = "its tests need values that are not plain" if verdict.together else verdict.cause
                 self.untimed.setdefault(run.identity, f"reference: {why}")
-
-
-def _described(verdict: Verdict) -> str:
-    return f"{verdict.error} ({verdict.message})" if verdict.message else verdict.error

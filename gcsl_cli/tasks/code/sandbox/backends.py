@@ -48,8 +48,8 @@ class Sandbox:
 def bubblewrap(limits: Limits, readable: tuple[str, ...] = ()) -> Backend:
     """Run programs in separate namespaces, without capabilities, under a seccomp filter.
 
-    A program sees the system libraries and the interpreter (read-only), an empty temporary folder and its own
-    processes. The network, home folder, environment and repository are not reachable.
+    A program sees the system libraries and the interpreter (read-only) and an empty temporary folder. There is no
+    /proc. The network, home folder, environment and repository are not reachable.
 
     `limits.file_bytes` is the size of the temporary folder; the interpreter inside sets the other limits. `readable`
     are extra read-only folders; those named `site-packages` are added to the import path.
@@ -72,7 +72,8 @@ def bubblewrap(limits: Limits, readable: tuple[str, ...] = ()) -> Backend:
         elif path.is_dir():
             command += ["--ro-bind", str(path), str(path)]
     command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    command += ["--proc", "/proc", "--size", str(limits.file_bytes), "--tmpfs", "/tmp"]
+    # No /proc: its mount table shows paths of this machine, and its memory files are a way into other processes.
+    command += ["--size", str(limits.file_bytes), "--tmpfs", "/tmp"]
     # Bubblewrap's own --dev adds terminals, which programs do not need, and mounts that slow down the start.
     for device in DEVICES:
         command += ["--dev-bind", device, device]

@@ -16,15 +16,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MESSAGE_CHARACTERS = 200
+MESSAGE_CHARACTERS, NAME_CHARACTERS = 200, 80
 # Allocations between garbage collections. At the interpreter's default of 700, imports take 10 % longer.
 GARBAGE = 10_000
 KINDS_BY_ERRNO = {
     **dict.fromkeys((errno.EPERM, errno.EACCES, errno.EROFS), "forbidden"),
     **dict.fromkeys((errno.EFBIG, errno.ENOSPC), "disk"),
     errno.EMFILE: "open files",
-    errno.EAGAIN: "processes",
     errno.ENOMEM: "memory",
+}
+# What a candidate may report about itself. Timeouts, crashes and verdicts on the tests are not for it to tell.
+REPORTED = {
+    *KINDS_BY_ERRNO.values(),
+    *("exception", "syntax", "import", "exit", "processes", "entry point", "outside", "output"),
 }
 
 
@@ -46,6 +50,8 @@ def apply_limits(limits: tuple[float, int, int, int, int]) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
+        # Queued signals and timers are kernel memory.
+        (resource.RLIMIT_SIGPENDING, 256),
     ):
         hard = resource.getrlimit(kind)[1]
         lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -65,24 +71,43 @@ def take_channel() -> tuple[int, int]:
 
 
 def kind_of(error: BaseException) -> str:
-    """Classify an exception: a limit, "syntax", "import", "exit", or the name of its type."""
+    """Classify an exception: a limit, "syntax", "import", "exit", or else "exception"."""
     kinds = ((SyntaxError, "syntax"), (ImportError, "import"), (MemoryError, "memory"), (SystemExit, "exit"))
     for base, kind in kinds:
         if isinstance(error, base):
             return kind
     if isinstance(error, OSError) and error.errno in KINDS_BY_ERRNO:
         return KINDS_BY_ERRNO[error.errno]
+    if isinstance(error, OSError) and error.errno == errno.EAGAIN and _no_process_left():
+        return "processes"
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return "processes"
-    return type.__getattribute__(type(error), "__name__")[:80]
+    return "exception"
+
+
+def _no_process_left() -> bool:
+    """Whether the process limit is reached. EAGAIN alone does not tell: files that are not ready fail with it, too."""
+    try:
+        child = posix.fork()
+    except OSError:
+        return True
+    if not child:
+        posix._exit(0)
+    posix.waitpid(child, 0)
+    return False
+
+
+def shown(text: str, length: int) -> str:
+    """Cut a text that a program chose, and escape what is not printable, such as terminal sequences."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:length])
 
 
 def described(error: BaseException) -> tuple[str, str, str]:
     """Kind, first line of the message, and type name of an exception whose methods may be hostile."""
     try:
-        kind, name = str(kind_of(error)), str(type.__getattribute__(type(error), "__name__"))[:80]
+        kind, name = str(kind_of(error)), str(type.__getattribute__(type(error), "__name__"))[:NAME_CHARACTERS]
     except BaseException:  # noqa: BLE001
-        kind = name = "Exception"
+        kind, name = "exception", "Exception"
     try:
         message = str(error).splitlines()[0][:MESSAGE_CHARACTERS]
     except BaseException:  # noqa: BLE001

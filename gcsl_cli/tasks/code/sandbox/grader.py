@@ -2,7 +2,8 @@ r"""Grade programs against the tests of their problems, in parallel, each in a f
 
 Program("HumanEval/0", "def add(a, b):\n    return a + b\n")
 Problem("HumanEval/0", ("def check(candidate):\n    assert candidate(1, 2) == 3\n",), "add")
-Verdict(passed=1, tests=1, error="", message="", test=-1, cpu_seconds=0.01, wall_seconds=0.02, together=False)
+Verdict(passed=1, tests=1, error="", message="", test=-1, cpu_seconds=0.01, wall_seconds=0.02, together=False,
+        exception="")
 """
 
 import hashlib
@@ -21,7 +22,6 @@ from gcsl_cli.tasks.code.sandbox.worker_client import WorkerClient
 # Programs per worker that may be submitted before the oldest verdict is yielded: enough to keep the other workers busy
 # while one program runs into its limit.
 AHEAD = 128
-BUSY_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,13 @@ class Problem:
     definitions nor can they replace it."""
     together: bool = False
     """Whether tests and candidate have to share a process because they exchange values that are not plain."""
+    reference: str = ""
+    """A correct program. If it exchanges values with the tests that are not plain, all programs share a process with
+    them; without one, the values that the tests pass to the function decide."""
 
     def key(self) -> str:
         """A hash of everything that the tests consist of."""
-        parts = (self.setup, self.entry_point, *self.tests)
+        parts = (self.setup, self.entry_point, *self.tests, self.reference)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -57,10 +60,10 @@ class Problem:
 class Verdict:
     """Result of running a program against its tests.
 
-    `error` tells why the first failed test failed: "" (none failed), "wrong answer", the name of an exception type,
-    "syntax", "import", "entry point" (the program lacks the function), "exit", "crash" (a signal), "outside" (a value
-    that is not plain), or a limit: "timeout", "memory", "processes", "open files", "disk", "output", "forbidden",
-    "killed". If the tests themselves are unusable, it is "tests" or "no tests".
+    `error` tells why the first failed test failed: "" (none failed), "wrong answer", "exception", "syntax", "import",
+    "entry point" (the program lacks the function), "exit", "crash" (a signal), "outside" (a value that is not plain),
+    or a limit: "timeout", "memory", "processes", "open files", "disk", "output", "forbidden", "killed". If the tests
+    themselves are unusable, it is "tests" or "no tests".
     """
 
     passed: int
@@ -74,12 +77,22 @@ class Verdict:
     """CPU time of the candidate's sandbox, including interpreter startup; NaN if unknown."""
     wall_seconds: float
     together: bool
-    """Whether tests and candidate shared a process, so that the candidate could have forged the verdict."""
+    """Whether the candidate could have forged the verdict: it shared a process with the tests, or they executed code
+    (`eval`, `exec`, `pickle`) after it had answered."""
+    exception: str = ""
+    """Name of the exception's type if the error is an exception or a limit that was noticed as one. The program chooses
+    it; it is shortened and printable."""
 
     @property
     def solved(self) -> bool:
         """Whether all tests passed."""
         return not self.error and self.tests > 0 and self.passed == self.tests
+
+    @property
+    def cause(self) -> str:
+        """`error`, the name of an exception, and the message, for people."""
+        name = f" {self.exception}" if self.error == "exception" else ""
+        return f"{self.error}{name} ({self.message})" if self.message else f"{self.error}{name}"
 
 
 def grade(
@@ -94,7 +107,7 @@ def grade(
 
     At most `workers` programs run in parallel, and `programs` may be a generator, which is consumed at most `AHEAD`
     programs per worker in advance. A program that hits the wall limit with little CPU time used, because the machine
-    was busy, is rerun once while no other program runs.
+    was busy, is rerun once while no other program runs; not if its tests took the time.
 
     Raises:
         ConfigError: `workers` is below 1, or a program belongs to an unknown problem.
@@ -134,19 +147,22 @@ class _WorkerPool:
             client.start()
 
     def grade(self, program: Program, problem: Problem) -> Verdict:
-        request = (problem.key(), problem.setup, problem.tests, problem.entry_point, problem.together, program.code)
+        tests = (problem.setup, problem.tests, problem.entry_point, problem.reference, problem.together)
+        request = (problem.key(), *tests, program.code)
         client = self.free.popleft()
         try:
             with self.lock.shared():
-                verdict = Verdict(*client.ask(request))
-            if verdict.error == "timeout" and verdict.cpu_seconds < self.limits.cpu_seconds * BUSY_SHARE:
+                *fields, again = client.ask(request)
+            if again:
                 with self.lock.exclusive():
-                    verdict = Verdict(*client.ask(request))
-            return verdict
+                    *fields, _ = client.ask(request)
+            return Verdict(*fields)
         finally:
             self.free.append(client)
 
     def close(self) -> None:
+        for client in self.clients:
+            client.stop()
         self.executor.shutdown(wait=True, cancel_futures=True)
         for client in self.clients:
             client.close()

@@ -45,8 +45,7 @@ def why_not(sandbox: Sandbox | None = None) -> str:
         return ""
     if verdict.passed:
         return f"task.sandbox.kind={chosen.kind} does not limit the number of processes here"
-    detail = f"{verdict.error} {verdict.message}".strip()
-    return f"task.sandbox.kind={chosen.kind} cannot run a trivial program here ({detail}). {_REMEDY}"
+    return f"task.sandbox.kind={chosen.kind} cannot run a trivial program here: {verdict.cause}. {_REMEDY}"
 
 
 def require(sandbox: Sandbox | None = None) -> None:

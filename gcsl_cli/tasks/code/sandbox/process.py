@@ -9,6 +9,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from gcsl_cli.tasks.code.sandbox.codec import TooLargeError, frame_length, framed
@@ -20,6 +21,8 @@ NAME = "{name}"
 # Parent descriptors are moved to numbers from this one up, so that they cannot collide with those of the child.
 MIN_FD = 20
 CHUNK = 2**18
+ALIVE: "set[Process]" = set()
+"""Sandboxes to kill when this process is told to stop."""
 
 
 class GoneError(Exception):
@@ -79,6 +82,7 @@ class Process:
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
         environment = dict(os.environ) if backend.kind == "docker" else {}
         self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions, setsid=True)
+        ALIVE.add(self)
         for ours, _ in inherited:
             os.close(ours)
         self.buffer = bytearray()
@@ -148,35 +152,37 @@ class Process:
     def kill(self) -> End:
         """Kill everything in the sandbox and wait until it is gone."""
         if self.end is None:
-            self._signal()
+            self.signal()
             _, status, usage = os.wait4(self.pid, 0)
             cpu = usage.ru_utime + usage.ru_stime if self.backend.kind != "docker" else math.nan
             code = os.waitstatus_to_exitcode(status)
             self.end = End(cpu, code if code >= 0 else 128 - code)
+            ALIVE.discard(self)
             for descriptor in (self.stdin, self.stdout):
                 os.close(descriptor)
         return self.end
 
-    def _signal(self) -> None:
+    def signal(self) -> None:
+        """Kill everything in the sandbox without waiting."""
         if self.backend.stop:
             stop = [part.replace(NAME, self.name) for part in self.backend.stop]
             actions = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
             os.waitpid(os.posix_spawnp(stop[0], stop, dict(os.environ), file_actions=actions), 0)
-        first = self._first_process()
         try:
-            if first:
+            if self.backend.reports_pid and self.first_process:
                 # Killing a namespace's first process kills all others in it. Bubblewrap, which waits for it, then exits
                 # and accounts for their CPU time.
-                os.kill(first, signal.SIGKILL)
+                os.kill(self.first_process, signal.SIGKILL)
             else:
                 os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
 
-    def _first_process(self) -> int:
-        """Pid of the sandbox's first process as seen from outside; 0 if there is none."""
+    @cached_property
+    def first_process(self) -> int:
+        """Pid of the sandbox's first process as seen from outside; 0 if there is none or it is not known."""
         if self.info < 0:
-            return 0
+            return self.pid if self.backend.kind == "rlimit" else 0
         text = b""
         while part := os.read(self.info, 4096):
             text += part

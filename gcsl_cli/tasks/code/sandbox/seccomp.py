@@ -1,8 +1,9 @@
 """A seccomp filter (classic BPF) that refuses system calls which programs under test do not need.
 
 Namespaces alone have gaps: virtual sockets reach the host of a virtual machine from any network namespace, shared
-memory is not charged to the process that allocates it, and a nested user namespace exposes kernel code that otherwise
-only root can reach. Refused calls fail with EPERM, which counts as "forbidden".
+memory is not charged to the process that allocates it, nor is what waits in sockets or is spliced into pipes, and a
+nested user namespace exposes kernel code that otherwise only root can reach. Locks and change notifications on system
+files would let programs talk to each other. Refused calls fail with EPERM, which counts as "forbidden".
 """
 
 import errno
@@ -12,6 +13,20 @@ from struct import pack
 # Name: numbers on x86_64 and aarch64 (Linux, arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h)
 REFUSED = {
     "socket": (41, 198),
+    "socketpair": (53, 199),
+    "vmsplice": (278, 75),
+    "io_setup": (206, 0),
+    # aarch64 has inotify_init1 only.
+    "inotify_init": (253, 26),
+    "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262),
+    "flock": (73, 32),
+    "cachestat": (451, 451),
+    "statmount": (457, 457),
+    "listmount": (458, 458),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -56,10 +71,19 @@ REFUSED = {
     "acct": (163, 89),
     "syslog": (103, 116),
     "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "name_to_handle_at": (303, 264),
     "settimeofday": (164, 170),
     "clock_settime": (227, 112),
     "adjtimex": (159, 171),
     "personality": (135, 92),
+}
+# Name: numbers as above, index of an argument, and its refused values
+REFUSED_ARGUMENTS = {
+    # PR_SET_PDEATHSIG: a program that switches it off outlives a grader that is killed.
+    "prctl": ((157, 167), 0, (1,)),
+    # F_SETLEASE and F_NOTIFY
+    "fcntl": ((72, 25), 1, (1024, 1026)),
 }
 CLONE = (56, 220)
 CLONE3 = 435
@@ -70,7 +94,7 @@ MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 X32 = 0x40000000
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _MACHINE, _ARGUMENTS, _ARGUMENT_SIZE = 0, 4, 16, 8
 _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 
 
@@ -80,21 +104,28 @@ def filter_program(machine: str | None = None) -> bytes:
     if machine not in MACHINES:
         return b""
     token, column = MACHINES[machine]
-    refused = sorted(numbers[column] for numbers in REFUSED.values())
-    body = [(_EQUAL, number, "refuse", "") for number in refused]
+    refused = sorted({numbers[column] for numbers in REFUSED.values()})
     steps = [
         (_LOAD, _MACHINE, "", ""),
         (_EQUAL, token, "", "refuse"),
         (_LOAD, _NUMBER, "", ""),
         (_AT_LEAST, X32, "refuse", ""),
-        *body,
+        *[(_EQUAL, number, "refuse", "") for number in refused],
         # The filter cannot read clone3's flags, which are in memory. ENOSYS makes the C library fall back to clone.
         (_EQUAL, CLONE3, "missing", ""),
+        *[(_EQUAL, numbers[column], name, "") for name, (numbers, _, _) in REFUSED_ARGUMENTS.items()],
         (_EQUAL, CLONE[column], "", "allow"),
-        (_LOAD, _FIRST_ARGUMENT, "", ""),
+        (_LOAD, _ARGUMENTS, "", ""),
         (_ANY_OF, NEW_NAMESPACES, "refuse", "allow"),
     ]
-    ends = {"allow": len(steps), "refuse": len(steps) + 1, "missing": len(steps) + 2}
+    ends = {}
+    for name, (_, index, values) in REFUSED_ARGUMENTS.items():
+        ends[name] = len(steps)
+        # The lower half of the argument; the kernel ignores the upper one as well.
+        steps.append((_LOAD, _ARGUMENTS + index * _ARGUMENT_SIZE, "", ""))
+        steps += [(_EQUAL, value, "refuse", "") for value in values[:-1]]
+        steps.append((_EQUAL, values[-1], "refuse", "allow"))
+    ends |= {"allow": len(steps), "refuse": len(steps) + 1, "missing": len(steps) + 2}
     code = [
         pack("HBBI", kind, *(ends[goal] - place - 1 if goal else 0 for goal in (yes, no)), value)
         for place, (kind, value, yes, no) in enumerate(steps)

@@ -1,26 +1,47 @@
 """The process that runs a problem's tests. It never executes the candidate; calls are forwarded over a pipe.
 
-Frames in (see `codec`): ("problem", key, setup, tests, entry point), ("run", key), and during a run ("answer", bytes)
-or ("gone",).
-Frames out: ("ready", key, tests, together, error), ("call", bytes), and at the end of a run ("done", passed, kind,
-message, test, together), where kind, message and test describe the first failed test.
+Each run has a forked process of its own, which decodes the candidate's values under the same limits as the candidate,
+because candidates choose what tests work on (`range(solve(1))`). Nothing that happens there can reach a later run: the
+main process only compiles tests and moves bytes, and what the run leaves behind is killed.
+
+Frames in begin with a letter (see `codec` for the rest): P (key, setup, tests, entry point, reference) compiles a
+problem, T key tries its tests on the reference, R key runs them, and A is followed by an answer for the run.
+Frames out: P (tests, together, error), O and output of the run, E and its exit status as a shell reports it. A run's
+output consists of frames as well: C and a call, M if the tests execute answers, and at the end D (passed, kind,
+message, test, exception) about the first failed test or, after T, D together.
 """
 
 import builtins
 import os
 import random
+import resource  # noqa: F401  # imported once here rather than in every run
+import select
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from gcsl_cli.tasks.code.sandbox.candidate import described, take_channel
+from gcsl_cli.tasks.code.sandbox.candidate import (
+    MESSAGE_CHARACTERS,
+    NAME_CHARACTERS,
+    REPORTED,
+    apply_limits,
+    described,
+    load,
+    shown,
+    take_channel,
+)
 from gcsl_cli.tasks.code.sandbox.codec import CodecError, OutsideError, decode, encode, read_frame, write_frame
 from gcsl_cli.tasks.code.sandbox.suite import Suite
+
+CHUNK = 2**16
 
 
 class CandidateError(Exception):
     """A call to the candidate failed."""
 
     kind = "gone"
+    exception = ""
 
 
 class Session:
@@ -31,7 +52,7 @@ class Session:
         self.answers = answers
         self.number = 0
         self.broken = ""
-        self.together = False
+        self.executes = False
 
     def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Call the candidate's function; return its value or raise its exception."""
@@ -40,21 +61,23 @@ class Session:
         self.number += 1
         try:
             request = encode((self.number, name, args, kwargs))
-        except OutsideError:
-            self.together = True
-            raise
-        write_frame(self.answers, encode(("call", request)))
+        except OutsideError as error:
+            # The tests pass the reference only plain values, so this one is the candidate's.
+            raise failure("outside", f"an argument of type {error}", "") from None
+        write_frame(self.answers, b"C" + request)
         return self.answer()
 
     def answer(self) -> Any:
         """Wait for the candidate's answer to the last call."""
-        message = decode(read_frame(self.requests) or os._exit(0))
-        if message[0] != "answer":
+        frame = read_frame(self.requests) or os._exit(0)
+        if frame == b"gone":
             self.broken = "gone"
             raise failure("gone", "", "")
         try:
-            number, kind, value, name = decode(message[1])
+            number, kind, value, name = decode(frame)
             if number != self.number or type(number) is not int or type(kind) is not str or type(name) is not str:
+                raise ValueError
+            if kind not in REPORTED | {"value" if number else "loaded"}:
                 raise ValueError
         except (CodecError, TypeError, ValueError):
             self.broken = "forbidden"
@@ -65,12 +88,26 @@ class Session:
 
     def proxy(self, name: str) -> Callable[..., Any]:
         """A stand-in for the candidate's function."""
+        return stand_in(name, lambda args, kwargs: self.call(name, args, kwargs))
 
-        def function(*args: object, **kwargs: object) -> Any:
-            return self.call(name, args, kwargs)
+    def watch(self, event: str, _: tuple[object, ...]) -> None:
+        """Audit hook: report that tests execute code after they have received an answer, before they do."""
+        if event not in {"exec", "pickle.find_class"} or not self.number or self.executes:
+            return
+        file = sys._getframe(1).f_code.co_filename
+        if file in {"setup", "tests"} or (file.startswith("<") and not file.startswith("<frozen ")):
+            self.executes = True
+            write_frame(self.answers, b"M")
 
-        function.__name__ = function.__qualname__ = name
-        return function
+
+def stand_in(name: str, call: Callable[[tuple[object, ...], dict[str, object]], Any]) -> Callable[..., Any]:
+    """A function of this name that passes its arguments on."""
+
+    def function(*args: object, **kwargs: object) -> Any:
+        return call(args, kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    return function
 
 
 def failure(kind: str, message: str, name: str) -> Exception:
@@ -78,68 +115,163 @@ def failure(kind: str, message: str, name: str) -> Exception:
 
     StopIteration is excluded: it would silently end a loop over test cases.
     """
-    raised = getattr(builtins, name, None)
+    raised, name = getattr(builtins, name, None), shown(name, NAME_CHARACTERS)
     bases: tuple[type, ...] = (CandidateError,)
     stops = StopIteration | StopAsyncIteration
     if isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, stops):
         bases = (CandidateError, raised)
+    fields = {"kind": kind, "exception": name}
     try:
-        error: Exception = type(name or "CandidateError", bases, {"kind": kind})(message)
+        error: Exception = type(name or "CandidateError", bases, fields)(message)
     except TypeError:
-        error = type("CandidateError", (CandidateError,), {"kind": kind})(message)
+        error = type("CandidateError", (CandidateError,), fields)(message)
     return error
 
 
-def graded(suite: Suite, session: Session) -> tuple[int, str, str, int]:
-    """Number of passed tests; kind, message and index of the first failure (-1: none failed, or none ran)."""
+Result = tuple[int, str, str, int, str]
+
+
+def graded(suite: Suite, session: Session) -> Result:
+    """Number of passed tests; kind, message, index (-1: none) and exception name of the first failure."""
     try:
         session.answer()
     except CandidateError as error:
-        session.broken = session.broken or error.kind
-        return 0, error.kind, str(error), -1
+        return 0, error.kind, str(error), -1, error.exception
     random.seed(0)
     names: dict[str, Any] = {"__name__": "tests"}
     try:
         exec(suite.setup, names)
     except BaseException as error:  # noqa: BLE001
-        return 0, "tests", f"setup: {described(error)[1]}", -1
+        return 0, "tests", f"setup: {described(error)[1]}", -1, ""
     names[suite.entry] = names["candidate"] = session.proxy(suite.entry)
     outcomes = suite.run(names)
     return summary(outcomes if not session.broken else [e or failure(session.broken, "", "") for e in outcomes])
 
 
-def summary(outcomes: list[BaseException | None]) -> tuple[int, str, str, int]:
+def summary(outcomes: list[BaseException | None]) -> Result:
     """Reduce the outcomes of all tests to the result of `graded`."""
     passed = sum(error is None for error in outcomes)
     for number, error in enumerate(outcomes):
         if isinstance(error, CandidateError):
-            return passed, error.kind, str(error)[:200], number
-        if isinstance(error, AssertionError):
-            return passed, "wrong answer", str(error)[:200], number
+            return passed, error.kind, str(error), number, error.exception
+        if isinstance(error, MemoryError):
+            return passed, "memory", "in the tests", number, ""
         if error is not None:
-            # The test could not handle the value, for instance when it took the length of None.
-            return passed, "wrong answer", described(error)[1], number
-    return passed, "", "", -1
+            # An assertion, or the test could not handle the value, for instance when it took the length of None.
+            return passed, "wrong answer", described(error)[1], number, ""
+    return passed, "", "", -1, ""
+
+
+def needs_one_process(suite: Suite, reference: str) -> bool:
+    """Whether tests and reference exchange values that are not plain; without a reference, every answer is None."""
+    outside: list[OutsideError] = []
+    function: Callable[..., Any] = load(reference, "program").get(suite.entry, stand_in("", lambda *_: None))
+
+    def call(args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+        try:
+            plain_args, plain_kwargs = decode(encode((args, kwargs)))
+            return decode(encode(function(*plain_args, **plain_kwargs), iterators=True))
+        except OutsideError as error:
+            outside.append(error)
+            raise
+
+    random.seed(0)
+    names: dict[str, Any] = {"__name__": "tests"}
+    try:
+        exec(suite.setup, names)
+        names[suite.entry] = names["candidate"] = stand_in(suite.entry, call)
+        suite.run(names)
+    except BaseException:  # noqa: BLE001
+        # Runs report what is wrong with the tests.
+        pass
+    return bool(outside)
+
+
+def run_apart(work: Callable[[int, int], bytes], requests: int, answers: int) -> None:
+    """Do work in a forked process, which gets pipes for frames in and out; its last frame is what the work returns."""
+    from_main, to_run = os.pipe()
+    from_run, to_main = os.pipe()
+    child = os.fork()
+    if not child:
+        for descriptor in (requests, answers, to_run, from_run):
+            os.close(descriptor)
+        try:
+            write_frame(to_main, b"D" + work(from_main, to_main))
+        finally:
+            os._exit(1)
+    os.close(from_main)
+    os.close(to_main)
+    _forward(requests, answers, to_run, from_run)
+    os.close(to_run)
+    os.close(from_run)
+    os.kill(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if os.getpid() == 1:
+        _kill_the_rest()
+    write_frame(answers, b"E" + encode(status if status >= 0 else 128 - status))
+
+
+def _forward(requests: int, answers: int, to_run: int, from_run: int) -> None:
+    """Move bytes until the run closes its pipe."""
+    poller = select.poll()
+    poller.register(requests, select.POLLIN)
+    poller.register(from_run, select.POLLIN)
+    while True:
+        for descriptor, _ in poller.poll():
+            if descriptor == from_run:
+                if not (part := os.read(from_run, CHUNK)):
+                    return
+                write_frame(answers, b"O" + part)
+            elif (frame := read_frame(requests)) is None:
+                os._exit(0)
+            elif frame[:1] == b"A":
+                try:
+                    write_frame(to_run, frame[1:])
+                except OSError:
+                    return
+
+
+def _kill_the_rest() -> None:
+    """Kill everything else in this namespace, whose first process this is."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.wait()
+    except OSError:
+        pass
 
 
 def main() -> None:
     """Serve until the input ends."""
     requests, answers = take_channel()
+    # The only signal with a handler, and thus the only one that a run could stop its namespace's first process with.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limits = decode(read_frame(requests) or os._exit(0))
     suites: dict[str, Suite] = {}
+    references: dict[str, str] = {}
     while (frame := read_frame(requests)) is not None:
-        message = decode(frame)
-        if message[0] == "problem":
-            _, key, setup, tests, entry = message
+        kind = frame[:1]
+        if kind == b"P":
+            key, setup, tests, entry, references[key] = decode(frame[1:])
             try:
                 suites[key] = suite = Suite(setup, tests, entry)
-                reply: tuple[object, ...] = ("ready", key, suite.count, bool(suite.unknown), "")
+                reply: tuple[object, ...] = (suite.count, bool(suite.unknown), "")
             except (SyntaxError, ValueError, RecursionError) as error:
-                reply = ("ready", key, 0, False, str(error)[:200] or type(error).__name__)
-        elif message[0] == "run":
-            session = Session(requests, answers)
-            result = graded(suites[message[1]], session)
-            reply = ("done", *result, session.together)
-        else:
-            continue
-        write_frame(answers, encode(reply))
+                reply = (0, False, str(error)[:MESSAGE_CHARACTERS] or type(error).__name__)
+            write_frame(answers, b"P" + encode(reply))
+        elif kind in {b"T", b"R"}:
+            key = decode(frame[1:])
+            suite, reference = suites[key], references[key]
+
+            def run(ins: int, outs: int, suite: Suite = suite) -> bytes:
+                session = Session(ins, outs)
+                apply_limits(limits)
+                sys.addaudithook(session.watch)
+                return encode(graded(suite, session))
+
+            def trial(_: int, __: int, suite: Suite = suite, reference: str = reference) -> bytes:
+                apply_limits(limits)
+                return encode(needs_one_process(suite, reference))
+
+            run_apart(run if kind == b"R" else trial, requests, answers)
     os._exit(0)

@@ -1,7 +1,7 @@
 """The process that runs a candidate together with its tests, for tests whose values cannot be sent through a pipe.
 
 Frames in (see `codec`): (limits, output limit, code, entry point), then, once it is loaded, (token, setup, tests).
-Frames out: (0, "loaded", "", ""), then (token, test, kind, message) for every test, in order.
+Frames out: (0, "loaded", "", ""), then (token, test, kind, message, exception) for every test.
 
 The token is random and is sent only after the program was executed. A program that exits early, prints what a checker
 would print, registers an exit handler or patches what the tests use therefore never has the token in time. Tests get
@@ -66,7 +66,7 @@ def main() -> None:
     if first is None:
         os._exit(0)
     limits, _, code, entry = decode(first)
-    checks = (described, check_honest, AssertionError, str, isinstance, enumerate)
+    checks = (described, check_honest, AssertionError, DisguisedError, isinstance, enumerate)
     tools = (read_frame, write_frame, encode, decode, *checks)
     pristine = dict(vars(builtins))
     apply_limits(limits)
@@ -80,7 +80,7 @@ def finish(
     requests: int, answers: int, names: dict[str, Any], entry: str, pristine: dict[str, Any], tools: tuple[Any, ...]
 ) -> None:
     """Run the tests and report them, using only tools saved before the program ran."""
-    read, write, pack, unpack, describe, look, assertion, text, is_a, numbered = tools
+    read, write, pack, unpack, describe, look, assertion, disguised, is_a, numbered = tools
     frame = read(requests)
     if frame is None:
         return
@@ -96,11 +96,9 @@ def finish(
     except BaseException as stopped:  # noqa: BLE001
         outcomes = [stopped] * suite.count
     for number, error in numbered(outcomes):
-        kind, message, _ = ("", "", "") if error is None else describe(error)
+        kind, message, name = ("", "", "") if error is None else describe(error)
         if is_a(error, assertion):
-            kind = "wrong answer"
-        elif text(kind) == "DisguisedError":
-            kind = "forbidden"
-        elif error is not None and not text(kind):
-            kind = "wrong answer"
-        write(answers, pack((token, number, kind, message)))
+            kind, name = "wrong answer", ""
+        elif is_a(error, disguised):
+            kind, name = "forbidden", ""
+        write(answers, pack((token, number, kind, message, name)))

@@ -1,20 +1,24 @@
 """The process that grades programs one at a time, each in a fresh sandbox; a separate sandbox runs the tests.
 
 A worker executes no untrusted code. It relays frames between the two sandboxes, counts bytes and time, and kills what
-exceeds its limits. It is a small single-threaded process because bubblewrap dies with the thread that started it and
-because spawning from a large process is slow.
+exceeds its limits. If it is told to stop (TERM, HUP), it kills its sandboxes first. It is a small single-threaded
+process because bubblewrap dies with the thread that started it and because spawning from a large process is slow.
 
-Frames in (see `codec`): the settings, then (key, setup, tests, entry point, together, code) per program.
-Frames out: ("started", error), then the fields of `grader.Verdict` per program.
+Frames in (see `codec`): the settings, then (key, setup, tests, entry point, reference, together, code) per program.
+Frames out: ("started", error), then per program the fields of `grader.Verdict` and whether to run it again because the
+machine was busy.
 """
 
 import os
+import signal
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import astuple, dataclass
+from types import FrameType
 from typing import Any
 
+from gcsl_cli.tasks.code.sandbox.candidate import MESSAGE_CHARACTERS, NAME_CHARACTERS, REPORTED, shown
 from gcsl_cli.tasks.code.sandbox.codec import (
     BrokenFrameError,
     CodecError,
@@ -26,12 +30,23 @@ from gcsl_cli.tasks.code.sandbox.codec import (
 )
 from gcsl_cli.tasks.code.sandbox.payload import BOOT, MODULES, payload, sources
 from gcsl_cli.tasks.code.sandbox.privileges import drop_root
-from gcsl_cli.tasks.code.sandbox.process import Backend, GoneError, Process
-from gcsl_cli.tasks.code.sandbox.relay import GRACE_SECONDS, Relay, Tester, TestsError, readable
+from gcsl_cli.tasks.code.sandbox.process import ALIVE, Backend, GoneError, Process
+from gcsl_cli.tasks.code.sandbox.relay import (
+    GRACE_SECONDS,
+    KILLED,
+    RESULT_BYTES,
+    Relay,
+    Tester,
+    TestsError,
+    readable,
+)
+from gcsl_cli.tasks.code.sandbox.usage import INTERVAL, Watch
 
-KILLED = 128 + 9
+# A program that used less than this share of its CPU time until the wall limit may just have had to wait.
+BUSY_SHARE = 0.5
 # Sandboxes started in advance, because starting one takes longer than running most programs.
 SPARES = 2
+SIZES = ("memory_bytes", "file_bytes", "open_files", "processes")
 
 
 @dataclass(slots=True)
@@ -46,6 +61,7 @@ class Outcome:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     together: bool = False
+    exception: str = ""
 
 
 class Worker:
@@ -62,28 +78,31 @@ class Worker:
         self.command = [*command, "-I", "-S", "-E", "-B", "-c", BOOT, *backend.import_paths]
         self.tester: Tester | None = None
         self.spares: deque[Process] = deque()
+        self.compiled: set[str] = set()
         self.known: dict[str, tuple[int, bool, str]] = {}
 
-    def grade(self, request: tuple[Any, ...]) -> Outcome:
-        """Grade one program."""
-        key, setup, tests, entry, together, code = request
+    def grade(self, request: tuple[Any, ...]) -> tuple[Outcome, bool]:
+        """Grade one program; also returns whether to run it again because the machine was busy."""
+        key, setup, tests, entry, reference, together, code = request
         begin = time.monotonic()
         outcome = Outcome(together=together)
+        slow_tests = False
         try:
-            outcome.tests, unknown, error = self._prepared(key, setup, tests, entry)
+            tester, (outcome.tests, unknown, error) = self._prepared((key, setup, tests, entry, reference), together)
             if error or not outcome.tests:
                 outcome.error, outcome.message = ("tests", error) if error else ("no tests", "")
-                return outcome
-            outcome.together = together or unknown
-            if not outcome.together:
-                self._apart(outcome, key, entry, code)
-            if outcome.together:
+            elif together or unknown:
+                outcome.together = True
                 self._together(outcome, setup, tests, entry, code)
+            else:
+                slow_tests = self._apart(outcome, tester, key, entry, code)
         except TestsError as error:
-            self._drop_tester()
             outcome.passed, outcome.error = 0, str(error)
+        outcome.message = shown(outcome.message, MESSAGE_CHARACTERS)
+        outcome.exception = shown(outcome.exception, NAME_CHARACTERS)
         outcome.wall_seconds = time.monotonic() - begin
-        return outcome
+        busy = outcome.cpu_seconds < self.limits["cpu_seconds"] * BUSY_SHARE
+        return outcome, outcome.error == "timeout" and busy and not slow_tests
 
     def close(self) -> None:
         """Kill all sandboxes."""
@@ -96,31 +115,53 @@ class Worker:
 
     def _load_frame(self, code: str, entry: str) -> bytes:
         """The first frame to a candidate: its limits and its code."""
-        names = ("cpu_seconds", "memory_bytes", "file_bytes", "open_files", "processes")
-        limits = tuple(self.limits[name] for name in names)
+        limits = (self.limits["cpu_seconds"], *(self.limits[name] for name in SIZES))
         return encode((limits, self.limits["output_bytes"], code, entry))
 
     def _drop_tester(self) -> None:
         if self.tester is not None:
             self.tester.process.kill()
         self.tester = None
-        self.known.clear()
+        self.compiled.clear()
 
-    def _prepared(self, key: str, setup: str, tests: tuple[str, ...], entry: str) -> tuple[int, bool, str]:
-        """Number of tests, whether they need the candidate in their process, and what is wrong with them."""
+    def _ready_tester(self) -> Tester:
+        """The tester, or a new one if the last run was not cleared away."""
+        now = time.monotonic()
+        if self.tester is not None and not self.tester.settled(now + GRACE_SECONDS):
+            self._drop_tester()
         if self.tester is None:
-            self.tester = Tester(self._start("tester"))
-        if key not in self.known:
-            deadline = time.monotonic() + GRACE_SECONDS + self.limits["wall_seconds"]
-            self.tester.send(("problem", key, setup, tests, entry), deadline)
-            reply = self.tester.reply(deadline)
-            if reply is None or reply[0] != "ready":
-                raise TestsError("tests")
-            self.known[key] = (reply[2], reply[3], reply[4])
-        return self.known[key]
+            # Programs choose what tests work on, so tests get the same limits. Only their CPU time, which they also
+            # spend on references and checkers, is bounded by the wall limit alone.
+            limits = (self.limits["wall_seconds"], *(self.limits[name] for name in SIZES))
+            most = self.limits["memory_bytes"]
+            self.tester = Tester(self._start("tester"), encode(limits), most, now + self.limits["wall_seconds"])
+        return self.tester
 
-    def _apart(self, outcome: Outcome, key: str, entry: str, code: str) -> None:
-        """Run the candidate and its tests in separate sandboxes."""
+    def _prepared(self, problem: tuple[Any, ...], together: bool) -> tuple[Tester, tuple[int, bool, str]]:
+        """A tester that knows the problem; number of tests, whether they need one process, what is wrong with them."""
+        key = problem[0]
+        tester = self._ready_tester()
+        if key not in self.compiled:
+            deadline = time.monotonic() + GRACE_SECONDS + self.limits["wall_seconds"]
+            found = tester.prepare(problem, deadline)
+            self.compiled.add(key)
+            if key not in self.known:
+                count, unknown, error = found
+                # Decided once, by the tests and the reference, so that no candidate can choose.
+                self.known[key] = found
+                if count and not (unknown or together or error):
+                    self.known[key] = (count, self._tried(tester, key), error)
+                return self._prepared(problem, together)
+        return tester, self.known[key]
+
+    def _tried(self, tester: Tester, key: str) -> bool:
+        try:
+            return tester.tried(key, time.monotonic() + self.limits["wall_seconds"])
+        except TestsError:
+            return False
+
+    def _apart(self, outcome: Outcome, tester: Tester, key: str, entry: str, code: str) -> bool:
+        """Run candidate and tests in separate sandboxes; returns whether it was the tests that took too long."""
         candidate = self.spares.popleft() if self.spares else self._start("candidate")
         deadline = time.monotonic() + self.limits["wall_seconds"]
         # If the candidate is already gone, the relay notices at its end of the pipe.
@@ -128,19 +169,24 @@ class Worker:
             candidate.send(self._load_frame(code, entry), deadline)
         while len(self.spares) < SPARES:
             self.spares.append(self._start("candidate"))
-        assert self.tester is not None
-        self.tester.send(("run", key), deadline)
-        relay = Relay(self.tester, candidate, self.limits["output_bytes"], deadline)
+        memory, files, output = (self.limits[name] for name in ("memory_bytes", "file_bytes", "output_bytes"))
+        relay = Relay(tester, candidate, memory, files, output, deadline)
         try:
-            result = relay.run()
-        finally:
-            end = candidate.kill()
+            tester.start(b"R", key, deadline)
+            result = relay.run(outcome.tests)
+            outcome.passed, outcome.error, outcome.message, outcome.test, outcome.exception = result
+        except TestsError as error:
+            outcome.passed, outcome.error = 0, str(error)
+            if tester.running:
+                self._drop_tester()
+        end = candidate.kill()
         outcome.cpu_seconds = end.cpu_seconds
-        outcome.passed, outcome.error, outcome.message, outcome.test, outcome.together = result
+        outcome.together = relay.executes_answers
         if outcome.error == "gone":
             outcome.error = relay.limit or self._cause(end.cpu_seconds, end.status)
-        elif relay.limit == "forbidden" and not outcome.together:
+        elif relay.limit == "forbidden":
             outcome.passed, outcome.error = 0, relay.limit
+        return relay.slow_tests
 
     def _cause(self, cpu_seconds: float, status: int) -> str:
         """Why a candidate's process ended without being killed by the worker."""
@@ -154,25 +200,26 @@ class Worker:
         outcome.passed, outcome.error, outcome.message, outcome.test = 0, "", "", -1
         process = self._start("together")
         deadline = time.monotonic() + self.limits["wall_seconds"]
+        watch = Watch(process, self.limits["memory_bytes"], self.limits["file_bytes"])
         token = os.urandom(16)
-        results: list[tuple[str, str]] = []
+        results: list[tuple[str, str, str]] = []
         limit = ""
         try:
             process.send(self._load_frame(code, entry), deadline)
-            report = _next(process, deadline, self.limits["output_bytes"])
-            if report[1] != "loaded":
-                outcome.error, outcome.message = str(report[1])[:80], str(report[2])[:200]
+            _, kind, message, name = _next(process, watch, deadline)
+            if kind != "loaded":
+                outcome.error, outcome.message, outcome.exception = _reported(kind, message, name)
             else:
                 if process.pending():
                     raise BrokenFrameError("an answer before the request")
                 process.send(encode((token, setup, tests)), deadline)
                 for number in range(outcome.tests):
-                    signed, test, kind, message = _next(process, deadline, self.limits["output_bytes"])
+                    signed, test, kind, message, name = _next(process, watch, deadline)
                     if type(signed) is not bytes or signed != token or test != number:
                         raise BrokenFrameError("not the token")
-                    results.append((str(kind)[:80], str(message)[:200]))
-        except TimeoutError:
-            limit = "timeout"
+                    results.append(_reported(kind, message, name))
+        except StoppedError as stopped:
+            limit = str(stopped)
         except TooLargeError:
             limit = "output"
         except (CodecError, TypeError, ValueError, IndexError):
@@ -183,23 +230,54 @@ class Worker:
         outcome.cpu_seconds = end.cpu_seconds
         if limit:
             limit = self._cause(end.cpu_seconds, end.status) if limit == "gone" else limit
-            results += [(limit, "")] * (outcome.tests - len(results))
-        outcome.passed = sum(not kind for kind, _ in results)
-        for number, (kind, message) in enumerate(results):
-            if kind:
-                outcome.error, outcome.message, outcome.test = kind, message, number
+            results += [(limit, "", "")] * (outcome.tests - len(results))
+        outcome.passed = sum(not kind for kind, _, _ in results)
+        for number, result in enumerate(results):
+            if result[0]:
+                outcome.error, outcome.message, outcome.exception = result
+                outcome.test = number
                 break
 
 
-def _next(process: Process, deadline: float, limit: int) -> Any:
-    while (frame := process.receive(limit + 4096)) is None:
-        if not readable([process.stdout], deadline):
-            raise TimeoutError
+class StoppedError(Exception):
+    """A program has to be stopped; the message is the limit."""
+
+
+def _next(process: Process, watch: Watch, deadline: float) -> Any:
+    """The next frame of a program that shares a process with its tests."""
+    process.received = 0
+    while (frame := process.receive(RESULT_BYTES)) is None:
+        if limit := watch.exceeded():
+            raise StoppedError(limit)
+        ready = readable([process.stdout], min(deadline, time.monotonic() + INTERVAL))
+        if not ready and time.monotonic() >= deadline:
+            raise StoppedError("timeout")
     return decode(frame)
+
+
+def _reported(kind: object, message: object, name: object) -> tuple[str, str, str]:
+    """Check what such a program reports."""
+    if type(kind) is not str or type(message) is not str or type(name) is not str:
+        raise BrokenFrameError("not texts")
+    if kind not in REPORTED | {"", "wrong answer", "forbidden"}:
+        raise BrokenFrameError("an unknown kind of error")
+    return kind, message, name
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """Kill all sandboxes and exit as a shell reports the signal."""
+    for process in list(ALIVE):
+        with suppress(OSError):
+            process.signal()
+    os._exit(128 + number)
 
 
 def main() -> None:
     """Serve until the input ends."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    # A handler rather than SIG_IGN, which sandboxes would inherit. The grader decides what Ctrl-C means.
+    signal.signal(signal.SIGINT, lambda *_: None)
     settings = decode(read_frame(0) or b"N")
     if settings is None:
         return
@@ -215,7 +293,8 @@ def main() -> None:
     write_frame(1, encode(("started", "")))
     while (frame := read_frame(0)) is not None:
         try:
-            write_frame(1, encode(astuple(worker.grade(decode(frame)))))
+            outcome, again = worker.grade(decode(frame))
+            write_frame(1, encode((*astuple(outcome), again)))
         except OSError as error:
             write_frame(1, encode(("failed", str(error))))
     worker.close()

@@ -1,5 +1,6 @@
 """Start a worker process and exchange requests and verdicts with it."""
 
+import math
 import subprocess
 import sys
 from dataclasses import asdict
@@ -23,6 +24,7 @@ class WorkerClient:
         self.settings = encode({"backend": asdict(backend), "limits": asdict(limits)})
         self.kind = backend.kind
         self.process: subprocess.Popen[bytes] | None = None
+        self.stopped = False
 
     def start(self) -> None:
         """Start the process; `DependencyError` if it cannot start sandboxes."""
@@ -41,20 +43,35 @@ class WorkerClient:
             )
 
     def ask(self, request: tuple[object, ...]) -> tuple[Any, ...]:
-        """Send a request and wait for the reply; `DependencyError` if the sandbox cannot be started."""
-        if self.process is None:
-            self.start()
-        try:
-            reply = self._exchange(encode(request))
-        except (OSError, CodecError):
-            self.close()
-            reply = ("failed", "the worker process ended")
-        if reply[0] == "failed":
-            raise DependencyError(
-                f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. If bubblewrap is missing, install it: "
-                f"{INSTALL}."
-            )
-        return reply
+        """Send a request and wait for the reply. A program with which the worker dies twice is blamed for it.
+
+        Raises:
+            DependencyError: The sandbox cannot be started, or this worker was stopped.
+        """
+        for _ in range(2):
+            if self.stopped:
+                raise DependencyError("Grading was stopped.")
+            if self.process is None:
+                self.start()
+            try:
+                reply = self._exchange(encode(request))
+            except (OSError, CodecError):
+                self.close()
+                continue
+            if reply[0] == "failed":
+                raise DependencyError(
+                    f"task.sandbox.kind={self.kind} cannot run programs: {reply[1]}. If bubblewrap is missing, install "
+                    f"it: {INSTALL}."
+                )
+            return reply
+        message = "the process that graded this program ended, twice"
+        return 0, 0, "killed", message, -1, math.nan, math.nan, False, "", False
+
+    def stop(self) -> None:
+        """Kill the worker's sandboxes and end it, whatever it is doing. It is not started again."""
+        self.stopped = True
+        if self.process is not None:
+            self.process.terminate()
 
     def _exchange(self, data: bytes) -> tuple[Any, ...]:
         assert self.process is not None
@@ -67,7 +84,7 @@ class WorkerClient:
         return tuple(decode(frame))
 
     def close(self) -> None:
-        """Stop the process, which kills its sandboxes first."""
+        """Wait for the process to end. Without input it does, and kills its sandboxes first."""
         if self.process is not None:
             for stream in (self.process.stdin, self.process.stdout):
                 assert stream is not None

@@ -147,7 +147,7 @@ def test_slow_programs_are_distinguished_from_fast_ones(bubblewrap: None) -> Non
     ("code", "reason"),
     [
         ("def total(numbers): return 3", "wrong answer"),
-        ("def total(numbers): return 1 / 0", "ZeroDivisionError (division by zero)"),
+        ("def total(numbers): return 1 / 0", "exception ZeroDivisionError (division by zero)"),
         ("def total(numbers):\n    while True: pass", "timeout"),
         ("def total(numbers): return object()", "outside (a value of type object)"),
         ("def total(numbers): return bytes(10**6)", "output (more than 100000 bytes)"),
@@ -195,9 +195,9 @@ def test_unusable_problems_are_not_timed(bubblewrap: None) -> None:
     assert reasons["helper"] == "reference: wrong answer (name 'rand_parens' is not defined)"
     assert reasons["syntax"].startswith("reference: tests (setup: '(' was never closed")
     assert reasons["missing"] == "reference: tests (setup: 'generate_input')"
-    assert reasons["reference"] == "reference: ValueError (no)"
+    assert reasons["reference"] == "reference: exception ValueError (no)"
     assert reasons["checker"] == "reference: wrong answer"
-    assert reasons["plain"] == "reference: values that are not plain"
+    assert reasons["plain"] == "reference: its tests need values that are not plain"
 
 
 def test_invalid_arguments() -> None:

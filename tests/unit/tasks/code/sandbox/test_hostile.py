@@ -6,18 +6,15 @@ from pathlib import Path
 import pytest
 
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict, grade
+from gcsl_cli.tasks.code.sandbox.hostile import SHORT, Attack, attacks
 from gcsl_cli.tasks.code.sandbox.limits import Limits
-from tests.unit.tasks.code.sandbox.conftest import SHORT
-from tests.unit.tasks.code.sandbox.hostile import LIMITS, programs
+
+BY_NAME = {f"{attack.group}: {attack.name}": attack for attack in attacks()}
 
 
-@pytest.mark.parametrize("name", programs())
-def test_a_hostile_program_is_contained(name: str, hostile_verdicts: dict[str, Verdict]) -> None:
-    verdict = hostile_verdicts[name]
-
-    assert (verdict.passed, verdict.tests, verdict.together) == (0, 2, False)
-    assert verdict.error
-    assert verdict.error in LIMITS.get(name.partition(":")[0], {verdict.error})
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_hostile_program_is_contained(name: str, hostile_verdicts: dict[Attack, tuple[Verdict, Verdict]]) -> None:
+    assert BY_NAME[name].result(*hostile_verdicts[BY_NAME[name]]) == ""
 
 
 @pytest.mark.parametrize(
@@ -32,16 +29,43 @@ def test_a_hostile_program_is_contained(name: str, hostile_verdicts: dict[str, V
         ("bomb: open files", "open files"),
         ("bomb: disk", "disk"),
         ("bomb: disk in many files", "disk"),
+        ("kernel: socket pairs", "forbidden"),
+        ("kernel: spliced memory", "forbidden"),
+        ("kernel: many files", "disk"),
+        ("kernel: many folders", "disk"),
+        ("kernel: memory of many processes", "memory"),
+        ("kernel: death signal off", "forbidden"),
+        ("kernel: watched folder", "forbidden"),
+        ("kernel: locked system file", "forbidden"),
+        ("kernel: other cores", "forbidden"),
+        ("values: an endless range", "memory"),
+        ("values: a huge exponent", "timeout"),
+        ("values: a long sleep", "timeout"),
+        ("values: colliding numbers in a frame", "timeout"),
+        ("values: an iterator that is handed back", "outside"),
         ("output: large answer", "output"),
         ("network: tcp", "forbidden"),
         ("escaping: write to the system", "forbidden"),
         ("forging: exits hard in the call", "exit"),
         ("forging: equals everything", "outside"),
         ("forging: answers in frames", "forbidden"),
+        ("forging: an exception named timeout", "exception"),
+        ("forging: an exception without a name", "exception"),
+        ("forging: a limit in frames", "forbidden"),
     ],
 )
-def test_the_verdict_names_the_limit(name: str, limit: str, hostile_verdicts: dict[str, Verdict]) -> None:
-    assert hostile_verdicts[name].error == limit
+def test_the_verdict_names_the_limit(
+    name: str, limit: str, hostile_verdicts: dict[Attack, tuple[Verdict, Verdict]]
+) -> None:
+    assert hostile_verdicts[BY_NAME[name]][0].error == limit
+
+
+def test_texts_of_a_program_are_short_and_printable(hostile_verdicts: dict[Attack, tuple[Verdict, Verdict]]) -> None:
+    (found,) = (hostile_verdicts[attack][0] for attack in BY_NAME.values() if attack.name == "names in frames")
+    assert (found.error, found.message) == ("exception", "\\x1b[31m")
+    assert found.exception.startswith("\\x00\\ud800aaa")
+    assert len(found.exception) == 80
+    assert all(one.message.isprintable() and one.exception.isprintable() for one, _ in hostile_verdicts.values())
 
 
 def test_nothing_outlives_its_grading(bubblewrap: None) -> None:

@@ -1,0 +1,69 @@
+"""Watch what a sandbox uses as a whole; the kernel's own limits are per process or leave out the number of files."""
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gcsl_cli.tasks.code.sandbox.process import Process
+
+# Seconds between two looks. Most programs are done before the first one.
+INTERVAL = 0.05
+BLOCK = 4096
+FEWEST_FILES = 64
+
+
+@dataclass(slots=True)
+class Watch:
+    """The limits of one sandbox."""
+
+    process: Process
+    memory_bytes: int
+    """Maximum address space of all processes together."""
+    file_bytes: int
+    """Size of the temporary folder. It may hold as many files as it has blocks."""
+    next_look: float = field(default_factory=lambda: time.monotonic() + INTERVAL)
+
+    def exceeded(self) -> str:
+        """The exceeded limit as a verdict's kind of error; empty if there is none or the last look was just now."""
+        if (now := time.monotonic()) < self.next_look:
+            return ""
+        self.next_look = now + INTERVAL
+        if not (first := self.process.first_process):
+            return ""
+        sizes = [address_space(pid) for pid in family(first)]
+        if len(sizes) > 1 and sum(sizes) > self.memory_bytes:
+            return "memory"
+        # Other kinds of sandbox do not have a temporary folder of their own, or limit it themselves.
+        if self.process.backend.kind == "bubblewrap" and files(first) > max(self.file_bytes // BLOCK, FEWEST_FILES):
+            return "disk"
+        return ""
+
+
+def family(first: int) -> list[int]:
+    """Pids of a process and all its descendants, as far as they can be seen."""
+    found = [first]
+    for pid in found:
+        for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+            # Processes may end at any time.
+            with suppress(OSError):
+                found += map(int, thread.read_bytes().split())
+    return found
+
+
+def address_space(pid: int) -> int:
+    """Bytes of address space of a process; 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def files(pid: int) -> int:
+    """Number of files in the temporary folder that a process sees; 0 if that cannot be told."""
+    try:
+        found = os.statvfs(f"/proc/{pid}/root/tmp")
+    except OSError:
+        return 0
+    return found.f_files - found.f_ffree
