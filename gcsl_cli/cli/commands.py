@@ -128,18 +128,23 @@ def compare(
 
 
 @app.command()
-def doctor(json: Json = False) -> int:
+def doctor(
+    json: Json = False,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Run hostile programs in the sandbox instead; takes minutes.")
+    ] = False,
+) -> int:
     """Show versions, devices, cache, disk and optional packages."""
-    from gcsl_cli.cli.doctor import examine, report
+    from gcsl_cli.cli.doctor import attack, attack_report, examine, report
     from gcsl_cli.cli.results import write_json
 
     with console.stdout_for_results() as stream:
-        found = examine()
+        found = attack() if sandbox else examine()
         if json:
             write_json(found, stream)
         else:
-            console.show(report(found), stream)
-    return 0
+            console.show(attack_report(found) if sandbox else report(found), stream)
+    return 1 if sandbox and found["broken"] else 0
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

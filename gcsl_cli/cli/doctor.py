@@ -4,6 +4,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections import Counter
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,35 @@ def examine() -> dict[str, Any]:
         "sandbox": {"works": not reason, "reason": reason},
         "optional": [{"part": part, "installed": _is_installed(name), "install": how} for part, name, how in OPTIONAL],
     }
+
+
+def attack() -> dict[str, Any]:
+    """Run the hostile programs in this machine's sandbox: programs by group, and what did not hold.
+
+    Raises:
+        DependencyError: The sandbox does not work here; no program was run.
+    """
+    from gcsl_cli.runs.progress import progress
+    from gcsl_cli.tasks.code.sandbox.hostile import attacks, run
+    from gcsl_cli.tasks.code.sandbox.probe import require
+
+    require()
+    chosen = attacks()
+    broken = []
+    with progress("attacking", len(chosen), "programs") as bar:
+        for one, verdicts in zip(chosen, run(chosen), strict=True):
+            if reason := one.result(*verdicts):
+                broken.append({"group": one.group, "program": one.name, "reason": reason})
+            bar.advance()
+    return {"programs": dict(Counter(one.group for one in chosen)), "broken": broken}
+
+
+def attack_report(found: dict[str, Any]) -> "Table":
+    """Format the result of `attack` as a table."""
+    broken = Counter(one["group"] for one in found["broken"])
+    lines = [(group, f"{count - broken[group]} of {count} held") for group, count in found["programs"].items()]
+    lines += [(f"{one['group']}: {one['program']}", f"DID NOT HOLD: {one['reason']}") for one in found["broken"]]
+    return _table(lines)
 
 
 def versions() -> dict[str, str]:
@@ -121,13 +151,17 @@ def _is_installed(module: str) -> bool:
 
 def report(found: dict[str, Any]) -> "Table":
     """Format the result of `examine` as a table."""
+    return _table(_lines(found))
+
+
+def _table(lines: list[tuple[str, str]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for label, value in _lines(found):
+    for label, value in lines:
         table.add_row(Text(label), Text(value))
     return table
 

@@ -41,7 +41,7 @@ class Grades:
     errors: NDArray[np.str_]
     """Kind of the first error."""
     together: Bools
-    """Whether the program shared a process with its tests."""
+    """Whether the program could have forged its verdict (see `Verdict.together`)."""
     faster: Floats
     """Share of known correct solutions that the program is faster than; NaN if it fails a test or was not timed."""
 
@@ -65,6 +65,7 @@ class Grades:
         """pass@k, tests passed, error rates and speed; expects an equal number of programs per problem, in order."""
         shape = (problems, -1)
         found = {f"pass_{k}": pass_at_k(self.solved.reshape(shape), k) for k in TRIES}
+        found["pass_1_forgeable"] = pass_at_k((self.solved & self.together).reshape(shape), 1)
         found["tests_passed"] = mean_over_prompts(self.shares.reshape(shape).mean(axis=1))
         found["faster"] = mean_over_prompts(_mean_of_known(self.faster.reshape(shape)))
         for error in ("wrong", "raised", "syntax", "timeout"):

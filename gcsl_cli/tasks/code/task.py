@@ -161,8 +161,8 @@ class CodeTask(Task):
         grades = self._grader([candidate.program for candidate in candidates], folder)
         for label, text in self.overview():
             log.info("%s: %s", label, text)
-        message = "%d distinct programs, %d solve their problem; %d shared a process with their tests"
-        log.info(message, len(candidates), grades.solved.sum(), grades.together.sum())
+        message = "%d distinct programs, %d solve their problem; %d of these have verdicts that a program could forge"
+        log.info(message, len(candidates), grades.solved.sum(), (grades.solved & grades.together).sum())
         ids = {problem.identity: id_ for id_, problem in self._problems.problems.items()}
         splits = self._problems.splits
         return FeedbackRows.of(
@@ -191,6 +191,7 @@ class CodeTask(Task):
         timed = [] if self.speed.inputs is None else [Column("faster", "speed percentile", "higher")]
         return [
             *[Column(f"pass_{k}", f"pass@{k}", "higher", detail=k == 5) for k in TRIES],
+            Column("pass_1_forgeable", "pass@1, forgeable"),
             *more,
             Column("tests_passed", "tests passed", "higher"),
             *timed,

@@ -2,7 +2,7 @@
 
 A row of a shard (`verdicts/9f2c0a1b7d3e4f56.parquet`):
     {"passed": 5, "tests": 7, "error": "wrong answer", "message": "", "test": 2, "cpu_seconds": 0.03,
-     "wall_seconds": 0.05, "together": false}
+     "wall_seconds": 0.05, "together": false, "exception": ""}
 A shard's name is a hash of everything that its verdicts depend on: programs, tests, limits and kind of sandbox.
 """
 
@@ -35,6 +35,7 @@ VERDICTS = pa.schema(
         "cpu_seconds": pa.float64(),
         "wall_seconds": pa.float64(),
         "together": pa.bool_(),
+        "exception": pa.string(),
     }
 )
 
@@ -122,4 +123,4 @@ class UnitTestGrader:
         if folder is None:
             return None
         texts = [[self.problems[program.identity].key(), program.code] for program in shard]
-        return cache_path(folder, [texts, self.config.keys()])
+        return cache_path(folder, [texts, self.config.keys(), VERDICTS.names])

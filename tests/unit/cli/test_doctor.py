@@ -1,6 +1,7 @@
 """`gcsl doctor`, with fake hardware and on this machine."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from gcsl_cli import __version__
 from gcsl_cli.cli import commands as cli
 from gcsl_cli.cli import doctor
-from gcsl_cli.tasks.code.sandbox import probe
+from gcsl_cli.tasks.code.sandbox import hostile, probe
+from gcsl_cli.tasks.code.sandbox.grader import Verdict
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,31 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit):
         cli.main(["doctor"])
     assert "not created yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("after", "code", "line"), [(1, 0, "1 of 1 held"), (2, 1, "DID NOT HOLD: the verdict after")])
+def test_hostile_programs_report_what_held(
+    after: int, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(chosen: list[hostile.Attack]) -> Iterator[tuple[Verdict, Verdict]]:
+        for _ in chosen:
+            second = Verdict(after, 2, "wrong answer", "", 1, 0.1, 0.1, False)
+            yield Verdict(0, 2, "forbidden", "", 0, 0.1, 0.1, False), second
+
+    monkeypatch.setattr(probe, "why_not", lambda _: "")
+    monkeypatch.setattr(hostile, "attacks", lambda: [hostile.Attack("network", "tcp", "")])
+    monkeypatch.setattr(hostile, "run", run)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--sandbox"])
+    assert ended.value.code == code
+    assert line in capsys.readouterr().out
+
+
+def test_hostile_programs_are_not_run_without_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "why_not", lambda _: "Install bubblewrap.")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--sandbox"])
+    assert ended.value.code == 2
 
 
 def test_a_sandbox_that_does_not_work_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

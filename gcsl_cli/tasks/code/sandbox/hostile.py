@@ -47,7 +47,9 @@ SHORT = Limits(
     processes=16,
     output_bytes=MEBIBYTE,
 )
-HONEST = Problem("honest", ("assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"), "add")
+# Passes one of two tests as long as the attack before it has changed nothing.
+AFTER = Program("after", "def add(a, b):\n    return a + b\n")
+AFTER_TESTS = Problem("after", ("assert add(1, 2) == 3", "assert add(1, 2) == 4"), "add")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ class Attack:
         return Problem(f"{self.group}: {self.name}", tuple(own) or (TESTS,), "solve")
 
     def result(self, verdict: Verdict, after: Verdict) -> str:
-        """What did not hold, given its verdict and that of an honest program after it; empty if everything did."""
-        if not after.solved:
-            return f"an honest program after it was not solved: {after.cause}"
+        """What did not hold, given its verdict and that on `AFTER`; empty if everything did."""
+        if (after.passed, after.tests, after.error, after.test) != (1, 2, "wrong answer", 1):
+            return f"the verdict after it is wrong: {after.passed} of {after.tests} passed, {after.cause or 'no error'}"
         if self.group == FORGEABLE:
             return "" if verdict.together or not verdict.passed else "forged, and not marked"
         if verdict.passed or verdict.together:
@@ -86,13 +88,12 @@ def attacks() -> list[Attack]:
 
 
 def run(chosen: Sequence[Attack], sandbox: Sandbox | None = None) -> Iterator[tuple[Verdict, Verdict]]:
-    """Run attacks one after another; yields the verdict of each and of the honest program after it.
+    """Run attacks one after another; yields the verdict on each and that on `AFTER` after it.
 
     Raises:
         DependencyError: The sandbox does not work here.
     """
-    problems = {problem.identity: problem for problem in (HONEST, *(attack.problem() for attack in chosen))}
-    honest = Program("honest", "def add(a, b):\n    return a + b\n")
-    programs = [one for attack in chosen for one in (Program(attack.problem().identity, attack.code), honest)]
+    problems = {problem.identity: problem for problem in (AFTER_TESTS, *(attack.problem() for attack in chosen))}
+    programs = [one for attack in chosen for one in (Program(attack.problem().identity, attack.code), AFTER)]
     verdicts = grade(programs, problems, limits=SHORT, sandbox=sandbox)
     yield from zip(verdicts, verdicts, strict=True)

@@ -11,8 +11,9 @@ MEBIBYTE = 2**20
 class Limits:
     """Limits of one program across all of its tests; too low ones for an interpreter to start raise `ConfigError`.
 
-    Memory means address space and is limited per process. A program that starts `processes` processes can therefore use
-    up to `processes` times `memory_bytes`, plus `file_bytes` of temporary files.
+    Memory means address space. The kernel limits it per process. The sum over the processes of a program, and the
+    number of its files, are checked every 0.05 seconds, and not with docker, which limits the memory of a container.
+    Each run of the tests has a process with the same limits, except that its CPU time may reach `wall_seconds`.
     """
 
     cpu_seconds: float = 3.0
@@ -20,7 +21,7 @@ class Limits:
     wall_seconds: float = 10.0
     memory_bytes: int = 512 * MEBIBYTE
     file_bytes: int = 16 * MEBIBYTE
-    """Maximum size of a file and of the temporary folder."""
+    """Maximum size of a file and of the temporary folder, which may hold a file per 4096 bytes, and at least 64."""
     open_files: int = 64
     processes: int = 16
     """Maximum number of concurrent processes and threads, including the program's own."""

@@ -8,6 +8,7 @@ import resource  # noqa: F401  # os.wait4 imports it lazily, which fails once ro
 import select
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,7 @@ NAME = "{name}"
 # Parent descriptors are moved to numbers from this one up, so that they cannot collide with those of the child.
 MIN_FD = 20
 CHUNK = 2**18
+IDLE_SECONDS = 0.05
 ALIVE: "set[Process]" = set()
 """Sandboxes to kill when this process is told to stop."""
 
@@ -92,8 +94,8 @@ class Process:
         os.set_blocking(self.stdout, False)
         self._unsent_code = code
 
-    def send(self, data: bytes, deadline: float) -> None:
-        """Write one frame; the first one is preceded by the interpreter's code.
+    def send(self, data: bytes, deadline: float, idle: Callable[[], None] = lambda: None) -> None:
+        """Write one frame; the first one is preceded by the interpreter's code. `idle` is called while nobody reads.
 
         Raises:
             GoneError: Nobody reads, or not before the deadline (on the clock of `time.monotonic`).
@@ -106,8 +108,10 @@ class Process:
             try:
                 view = view[os.write(self.stdin, view) :]
             except BlockingIOError:
-                if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                if (left := deadline - time.monotonic()) <= 0:
                     raise GoneError("not read in time") from None
+                poller.poll(min(left, IDLE_SECONDS) * 1000)
+                idle()
             except OSError as error:
                 raise GoneError(str(error)) from error
 

@@ -201,7 +201,7 @@ class Relay:
             return
         self.awaiting_answer = True
         try:
-            self.candidate.send(request, self.deadline)
+            self.candidate.send(request, self.deadline, self._look)
         except GoneError:
             self._stop("timeout" if time.monotonic() >= self.deadline else "")
 
@@ -222,6 +222,8 @@ class Relay:
 
     def _stop(self, limit: str) -> None:
         """Kill the candidate and tell tests that wait for an answer."""
+        if not self.alive:
+            return
         self.limit = limit
         self.alive = False
         self.candidate.kill()

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gcsl_cli.tasks.code.sandbox.process import Process
+from gcsl_cli.tasks.code.sandbox.process import IDLE_SECONDS, Process
 
 # Seconds between two looks. Most programs are done before the first one.
-INTERVAL = 0.05
+INTERVAL = IDLE_SECONDS
 BLOCK = 4096
 FEWEST_FILES = 64
 

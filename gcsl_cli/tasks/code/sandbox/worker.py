@@ -158,6 +158,7 @@ class Worker:
         try:
             return tester.tried(key, time.monotonic() + self.limits["wall_seconds"])
         except TestsError:
+            self._drop_tester()
             return False
 
     def _apart(self, outcome: Outcome, tester: Tester, key: str, entry: str, code: str) -> bool:

@@ -96,7 +96,7 @@ def verdict(passed: int, error: str = "", *, tests: int = 4, together: bool = Fa
 
 VERDICTS = [
     *(verdict(4), verdict(3, "wrong answer"), verdict(4, together=True)),
-    *(verdict(0, "syntax"), verdict(0, "no tests", tests=0), verdict(2, "KeyError")),
+    *(verdict(0, "syntax"), verdict(0, "no tests", tests=0), verdict(2, "exception")),
 ]
 
 
@@ -121,6 +121,7 @@ def test_metrics_per_problem() -> None:
     found = Grades.of(VERDICTS, np.array([0.8, np.nan, 0.5, np.nan, np.nan, np.nan])).metrics(2)
 
     assert found["pass_1"].numerator == pytest.approx([2 / 3, 0])
+    assert found["pass_1_forgeable"].numerator == pytest.approx([1 / 3, 0])
     assert np.isnan(found["pass_5"].numerator).all()
     assert found["tests_passed"].numerator == pytest.approx([2.75 / 3, 0.5 / 3])
     assert found["faster"].numerator == pytest.approx([0.65, np.nan], nan_ok=True)

@@ -11,5 +11,5 @@ ROOMY = Limits(cpu_seconds=10, wall_seconds=60)
 
 @pytest.fixture(scope="session")
 def hostile_verdicts(bubblewrap: None) -> dict[Attack, tuple[Verdict, Verdict]]:
-    """The verdict on each hostile program, and on an honest one after it; one worker grades them all."""
+    """The verdict on each hostile program and on the program after it; one worker grades them all."""
     return dict(zip(attacks(), run(attacks()), strict=True))

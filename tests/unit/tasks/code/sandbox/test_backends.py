@@ -13,7 +13,7 @@ from gcsl_cli.tasks.code.sandbox.backends import Sandbox
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, grade
 from gcsl_cli.tasks.code.sandbox.limits import Limits
 from gcsl_cli.tasks.code.sandbox.probe import require, why_not
-from gcsl_cli.tasks.code.sandbox.seccomp import CLONE, REFUSED, X32, filter_program
+from gcsl_cli.tasks.code.sandbox.seccomp import CLONE, REFUSED, REFUSED_ARGUMENTS, X32, filter_program
 from tests.unit.tasks.code.sandbox.conftest import ROOMY
 
 FAKE_DOCKER = """#!{python}
@@ -99,9 +99,9 @@ def test_the_probe_passes_if_the_sandbox_works(bubblewrap: None) -> None:
     require()
 
 
-def run_filter(program: bytes, machine: int, number: int, flags: int = 0) -> int:
+def run_filter(program: bytes, machine: int, number: int, *arguments: int) -> int:
     """Interpret the four BPF instructions that the filter uses; return its verdict."""
-    data = struct.pack("IIQQ", number, machine, 0, flags)
+    data = struct.pack("IIQ6Q", number, machine, 0, *arguments, *[0] * (6 - len(arguments)))
     code = [struct.unpack_from("HBBI", program, place) for place in range(0, len(program), 8)]
     place = value = 0
     while True:
@@ -131,6 +131,11 @@ def test_the_filter(machine: str, token: int, column: int, read: int) -> None:
     # Starting a thread is allowed, starting a process in a new user namespace is not.
     assert run_filter(program, token, CLONE[column], 0x3D0F00) == ALLOWED
     assert run_filter(program, token, CLONE[column], 0x10000011) == REFUSAL
+    for numbers, index, values in REFUSED_ARGUMENTS.values():
+        for value in values:
+            assert run_filter(program, token, numbers[column], *[0] * index, value) == REFUSAL
+        assert run_filter(program, token, numbers[column], *[0] * index, 15) == ALLOWED
+        assert run_filter(program, token, numbers[column], *[values[0]] * index, 0, *[values[0]] * 2) == ALLOWED
     # Other machines and ABIs number their calls differently.
     assert run_filter(program, 0x40000003, read) == REFUSAL
     assert run_filter(program, token, X32 + read) == REFUSAL

@@ -40,6 +40,8 @@ def verdict(code: str, problem: Problem = ADD, limits: Limits = ROOMY) -> Verdic
         ("1 / 0", 0, "exception", -1),
         ("class OwnError(Exception): pass\ndef add(a, b): raise OwnError('x')", 0, "exception", 0),
         ("import sys\ndef add(a, b): sys.exit()", 0, "exit", 0),
+        ("import os\ndef add(a, b):\n    r, w = os.pipe()\n    os.set_blocking(r, False)\n    os.read(r, 1)",
+         0, "exception", 0),
         ("import ctypes\ndef add(a, b): ctypes.string_at(0)", 0, "crash", 0),
         ("def add(a, b): return object()", 0, "outside", 0),
         ("if __name__ == '__main__':\n    1 / 0\ndef add(a, b):\n    print(a)\n    return a + b", 3, "", -1),
@@ -137,6 +139,63 @@ def test_values_that_are_not_plain_need_a_shared_process(problem: Problem, bubbl
     bad = verdict(code + "def apply(f, n): return n", problem)
     assert (good.solved, good.together) == (True, True)
     assert (bad.passed, bad.tests, bad.error, bad.together) == (0, 1, "wrong answer", True)
+
+
+OBJECT = "class Point: x = 1\ndef origin(n): return Point()\n"
+
+
+@pytest.mark.parametrize(
+    ("tests", "reference", "together"),
+    [
+        ("assert origin(0).x == 1", OBJECT, True),
+        ("assert origin(0).x == 1", "", False),
+        ("assert origin(origin(0)) == 0", "def origin(n): return n", False),
+        ("assert origin(0) == 0", "def origin(n): return", False),
+        ("assert origin(0) == 0\nassert origin(lambda: 1)", "def origin(n): return n", True),
+        ("assert origin(0) == 0", "raise ValueError", False),
+        ("assert origin(0) == 0", "def origin(n):\n    while True: pass", False),
+    ],
+)
+def test_tests_and_reference_decide_about_a_shared_process(
+    tests: str, reference: str, together: bool, bubblewrap: None
+) -> None:
+    """A candidate's own values, an object or an iterator, change nothing, and are wrong."""
+    problem = Problem("p", (tests,), "origin", reference=reference)
+    limits = Limits(cpu_seconds=1, wall_seconds=1)
+    for code in (OBJECT, "def origin(n): return iter('no') if isinstance(n, int) else 0"):
+        found = verdict(code, problem, limits)
+        assert found.together is together
+        assert together or (found.passed, found.error in {"outside", "wrong answer"}) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("test", "marked"),
+    [
+        ("assert eval(answer()) == 5", True),
+        ("names = {}\nexec('x = ' + answer(), names)\nassert names['x'] == 5", True),
+        ("answer()\nimport pickle\npickle.loads(b'cbuiltins\\nabs\\n.')", True),
+        ("assert eval('5') == int(answer())", False),
+        ("assert answer() == '5'\nimport colorsys, collections\ncollections.namedtuple('Pair', 'a b')", False),
+        ("import ast\nassert ast.literal_eval(answer()) == 5", False),
+    ],
+)
+def test_tests_that_execute_answers_are_marked(test: str, marked: bool, bubblewrap: None) -> None:
+    found = verdict("def answer(): return '5'", Problem("p", (test,), "answer"))
+    assert (found.solved, found.together) == (True, marked)
+
+
+def test_tests_that_take_the_time_are_not_run_again(monkeypatch: pytest.MonkeyPatch, bubblewrap: None) -> None:
+    replies = []
+
+    def ask(self: WorkerClient, request: tuple[object, ...]) -> tuple[object, ...]:
+        replies.append(real(self, request))
+        return replies[-1]
+
+    real = WorkerClient.ask
+    monkeypatch.setattr(WorkerClient, "ask", ask)
+    problem = Problem("p", ("import time\ntime.sleep(seconds())",), "seconds")
+    found = verdict("def seconds(): return 600", problem, Limits(wall_seconds=1))
+    assert (found.error, found.passed, len(replies)) == ("timeout", 0, 1)
 
 
 def test_verdicts_are_in_the_order_of_the_programs(bubblewrap: None) -> None:
