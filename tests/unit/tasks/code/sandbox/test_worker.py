@@ -17,7 +17,7 @@ from gcsl_cli.tasks.code.sandbox.worker_client import WorkerClient
 from tests.unit.tasks.code.sandbox.conftest import ROOMY
 
 REQUEST = ("key", "", ("assert add(1, 2) == 3",), "add", "", False, "def add(a, b): return a + b")
-# Starts a program as a worker does, prints the pid of its first process once it has run, and waits.
+# Starts a program as a worker does, calls it, prints the pid of its first process, and waits.
 HOLDER = """
 import os, sys, time
 from gcsl_cli.tasks.code.sandbox.backends import Sandbox
@@ -34,16 +34,19 @@ limits = (5, 2**29, 2**20, 64, 16)
 process.send(encode((limits, 2**20, sys.argv[1], "solve")), time.monotonic() + 60)
 os.set_blocking(process.stdout, True)
 process.receive(2**20)
+process.send(encode((1, "solve", (), {})), time.monotonic() + 60)
 print(process.first_process, flush=True)
 input()
 """
 DEAF = """
-import ctypes, os, signal
+import ctypes, signal, time
 for number in range(1, 32):
     try: signal.signal(number, signal.SIG_IGN)
     except (OSError, ValueError): pass
 ctypes.CDLL(None).prctl(1, 0)
-def solve(n): pass
+def solve():
+    while True:
+        time.sleep(600)
 """
 
 
@@ -95,8 +98,10 @@ def test_ctrl_c_leaves_the_worker_to_the_grader(bubblewrap: None) -> None:
     client = WorkerClient(Sandbox().backend(Limits()), Limits())
     client.start()
     assert client.process is not None
-    client.process.send_signal(signal.SIGINT)
+    process = client.process
+    process.send_signal(signal.SIGINT)
     assert Verdict(*client.ask(REQUEST)[:-1]).solved
+    assert client.process is process
     client.close()
 
 
