@@ -1,5 +1,6 @@
 """Forward frames between a candidate and its tests without decoding the candidate's, within size and time limits."""
 
+import math
 import select
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Tester:
         self.process = process
         self.most = most
         self.buffer = bytearray()
+        self.clean = True
         self.running = False
         """Whether its last task is not known to have ended; also true of a tester that is gone."""
         self._send(limits, deadline)
@@ -56,18 +58,18 @@ class Tester:
         self.running = True
 
     def settled(self, deadline: float) -> bool:
-        """Wait until the process of the last run is gone; False if it is not at the deadline."""
+        """Wait until the process of the last run is gone; False if it is not at the deadline, or left files behind."""
         try:
             while self.running:
                 frame = self._frame()
                 if frame is None:
                     self._wait(deadline)
                 elif frame[:1] == b"E":
-                    self.running = False
+                    self._ended(frame)
         except TestsError:
             return False
         self.buffer.clear()
-        return True
+        return self.clean
 
     def answer(self, frame: bytes, deadline: float) -> None:
         """Pass an answer to the run."""
@@ -82,8 +84,7 @@ class Tester:
         message = self._take()
         if message is None and (frame := self._frame()) is not None:
             if frame[:1] == b"E":
-                self.running = False
-                return Message(b"E", frame[1:])
+                return Message(b"E", self._ended(frame))
             self.buffer += frame[1:]
             message = self._take()
         return message
@@ -99,6 +100,11 @@ class Tester:
                 return decode(message.content) is True
             elif message.kind == b"E":
                 return False
+
+    def _ended(self, frame: bytes) -> bytes:
+        status, self.clean = decode(frame[1:])
+        self.running = False
+        return encode(status)
 
     def _take(self) -> Message | None:
         if len(self.buffer) < 4:
@@ -136,15 +142,15 @@ class Relay:
     """One run of a candidate under its tests; records which limit was reached."""
 
     def __init__(
-        self, tester: Tester, candidate: Process, memory: int, files: int, output: int, deadline: float
+        self, tester: Tester, candidate: Process, cpu: float, memory: int, files: int, output: int, deadline: float
     ) -> None:
-        """Limits in bytes: memory and temporary files of each side, and the total size of the candidate's answers."""
+        """Limits: CPU seconds of the candidate, bytes of memory and files of each side, bytes of all answers."""
         self.tester = tester
         self.output = output
         self.candidate = candidate
-        self.candidate_watch = Watch(candidate, memory, files)
-        # Its main process adds what it has compiled.
-        self.tester_watch = Watch(tester.process, 2 * memory, files)
+        self.candidate_watch = Watch(candidate, cpu, memory, files)
+        # Its main process adds what it has compiled, and the time of earlier runs.
+        self.tester_watch = Watch(tester.process, math.inf, 2 * memory, files)
         self.deadline = deadline
         self.limit = ""
         self.slow_tests = False

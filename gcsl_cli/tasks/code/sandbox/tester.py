@@ -6,9 +6,9 @@ main process only compiles tests and moves bytes, and what the run leaves behind
 
 Frames in begin with a letter (see `codec` for the rest): P (key, setup, tests, entry point, reference) compiles a
 problem, T key tries its tests on the reference, R key runs them, and A is followed by an answer for the run.
-Frames out: P (tests, together, error), O and output of the run, E and its exit status as a shell reports it. A run's
-output consists of frames as well: C and a call, M if the tests execute answers, and at the end D (passed, kind,
-message, test, exception) about the first failed test or, after T, D together.
+Frames out: P (tests, together, error), O and output of the run, E (its exit status as a shell reports it, whether it
+left nothing behind). A run's output consists of frames as well: C and a call, M if the tests execute answers, and at
+the end D (passed, kind, message, test, exception) about the first failed test or, after T, D together.
 """
 
 import builtins
@@ -206,9 +206,8 @@ def run_apart(work: Callable[[int, int], bytes], requests: int, answers: int) ->
     os.close(from_run)
     os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if os.getpid() == 1:
-        _kill_the_rest()
-    write_frame(answers, b"E" + encode(status if status >= 0 else 128 - status))
+    clean = os.getpid() != 1 or _cleared()
+    write_frame(answers, b"E" + encode((status if status >= 0 else 128 - status, clean)))
 
 
 def _forward(requests: int, answers: int, to_run: int, from_run: int) -> None:
@@ -231,14 +230,14 @@ def _forward(requests: int, answers: int, to_run: int, from_run: int) -> None:
                     return
 
 
-def _kill_the_rest() -> None:
-    """Kill everything else in this namespace, whose first process this is."""
+def _cleared() -> bool:
+    """Kill everything else in this namespace, whose first process this is; False if a run left files behind."""
     try:
         os.kill(-1, signal.SIGKILL)
         while True:
             os.wait()
     except OSError:
-        pass
+        return next(os.scandir("/tmp"), None) is None
 
 
 def main() -> None:

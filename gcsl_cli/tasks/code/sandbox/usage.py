@@ -19,6 +19,8 @@ class Watch:
     """The limits of one sandbox."""
 
     process: Process
+    cpu_seconds: float
+    """Maximum CPU time of all processes together, rounded up like the kernel's limit."""
     memory_bytes: int
     """Maximum address space of all processes together."""
     file_bytes: int
@@ -32,7 +34,10 @@ class Watch:
         self.next_look = now + INTERVAL
         if not (first := self.process.first_process):
             return ""
-        sizes = [address_space(pid) for pid in family(first)]
+        pids = family(first)
+        if sum(map(cpu_seconds, pids)) > self.cpu_seconds + 1:
+            return "timeout"
+        sizes = list(map(address_space, pids))
         if len(sizes) > 1 and sum(sizes) > self.memory_bytes:
             return "memory"
         # Other kinds of sandbox do not have a temporary folder of their own, or limit it themselves.
@@ -58,6 +63,16 @@ def address_space(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of those of its children that it has waited for; 0 if it is gone."""
+    try:
+        # The name of the process, in parentheses, may contain anything.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def files(pid: int) -> int:

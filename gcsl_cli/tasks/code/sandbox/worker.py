@@ -47,6 +47,7 @@ BUSY_SHARE = 0.5
 # Sandboxes started in advance, because starting one takes longer than running most programs.
 SPARES = 2
 SIZES = ("memory_bytes", "file_bytes", "open_files", "processes")
+TOTALS = ("cpu_seconds", "memory_bytes", "file_bytes")
 
 
 @dataclass(slots=True)
@@ -170,8 +171,8 @@ class Worker:
             candidate.send(self._load_frame(code, entry), deadline)
         while len(self.spares) < SPARES:
             self.spares.append(self._start("candidate"))
-        memory, files, output = (self.limits[name] for name in ("memory_bytes", "file_bytes", "output_bytes"))
-        relay = Relay(tester, candidate, memory, files, output, deadline)
+        cpu, memory, files, output = (self.limits[name] for name in (*TOTALS, "output_bytes"))
+        relay = Relay(tester, candidate, cpu, memory, files, output, deadline)
         try:
             tester.start(b"R", key, deadline)
             result = relay.run(outcome.tests)
@@ -201,7 +202,7 @@ class Worker:
         outcome.passed, outcome.error, outcome.message, outcome.test = 0, "", "", -1
         process = self._start("together")
         deadline = time.monotonic() + self.limits["wall_seconds"]
-        watch = Watch(process, self.limits["memory_bytes"], self.limits["file_bytes"])
+        watch = Watch(process, *(self.limits[name] for name in TOTALS))
         token = os.urandom(16)
         results: list[tuple[str, str, str]] = []
         limit = ""

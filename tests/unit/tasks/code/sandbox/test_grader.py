@@ -198,6 +198,12 @@ def test_tests_that_take_the_time_are_not_run_again(monkeypatch: pytest.MonkeyPa
     assert (found.error, found.passed, len(replies)) == ("timeout", 0, 1)
 
 
+def test_files_that_tests_leave_behind_do_not_reach_the_next_run(bubblewrap: None) -> None:
+    problem = Problem("p", ("with open('/tmp/left', 'x'): assert same(1) == 1",), "same")
+    found = grade([Program("p", "def same(n): return n")] * 2, {"p": problem}, limits=ROOMY)
+    assert [one.solved for one in found] == [True, True]
+
+
 def test_verdicts_are_in_the_order_of_the_programs(bubblewrap: None) -> None:
     programs = (Program("add", f"def add(a, b): return {'a + b' if n % 3 else n}") for n in range(20))
     found = list(grade(programs, {"add": ADD}, workers=2, limits=ROOMY))

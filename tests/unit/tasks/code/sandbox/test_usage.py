@@ -10,9 +10,9 @@ from gcsl_cli.tasks.code.sandbox import usage
 from gcsl_cli.tasks.code.sandbox.backends import rlimit
 from gcsl_cli.tasks.code.sandbox.payload import BOOT
 from gcsl_cli.tasks.code.sandbox.process import Process
-from gcsl_cli.tasks.code.sandbox.usage import Watch, address_space, family
+from gcsl_cli.tasks.code.sandbox.usage import Watch, address_space, cpu_seconds, family
 
-CHILD = "import os, sys\nif os.fork() == 0: os.setsid()\nprint(os.getpid(), flush=True)\nsys.stdin.read()"
+CHILD = "import os, sys\nif os.fork() == 0: os.setsid()\nos.write(1, b'%d\\n' % os.getpid())\nsys.stdin.read()"
 
 
 def test_a_family_includes_grandchildren_in_other_sessions() -> None:
@@ -30,15 +30,24 @@ def test_address_space() -> None:
     assert address_space(2**22 + 1) == 0
 
 
+def test_cpu_seconds() -> None:
+    """Those of this process, to a hundredth of a second, and none of one that is gone."""
+    times = os.times()
+    before, after = sum(times[:4]), cpu_seconds(os.getpid())
+    assert before - 0.05 <= after <= sum(os.times()[:4]) + 0.05
+    assert cpu_seconds(2**22 + 1) == 0
+
+
 def test_a_watch_looks_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first look is due after an interval. One process is the kernel's business, the sum of two is not."""
     now = [0.0]
     monkeypatch.setattr(usage.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(usage, "family", lambda first: [first] * processes)
     monkeypatch.setattr(usage, "address_space", lambda _: 60)
+    monkeypatch.setattr(usage, "cpu_seconds", lambda _: cpu)
     backend = rlimit()
     process = Process(backend, [*backend.command, "-c", BOOT], b"")
-    watch, processes = Watch(process, 100, 4096), 2
+    watch, processes, cpu = Watch(process, 3, 100, 4096), 2, 1.5
     assert watch.exceeded() == ""
     now[0] += usage.INTERVAL
     assert watch.exceeded() == "memory"
@@ -46,4 +55,7 @@ def test_a_watch_looks_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] += usage.INTERVAL
     processes = 1
     assert watch.exceeded() == ""
+    now[0] += usage.INTERVAL
+    cpu = 4.5
+    assert watch.exceeded() == "timeout"
     process.kill()
