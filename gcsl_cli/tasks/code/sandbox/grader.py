@@ -78,7 +78,7 @@ class Verdict:
     wall_seconds: float
     together: bool
     """Whether the candidate could have forged the verdict: it shared a process with the tests, or they executed code
-    (`eval`, `exec`, `pickle`) after it had answered."""
+    (`eval`, `exec`, `pickle`) after an answer with text in it."""
     exception: str = ""
     """Name of the exception's type if the error is an exception or a limit that was noticed as one. The program chooses
     it; it is shortened and printable."""

@@ -174,13 +174,24 @@ def test_tests_and_reference_decide_about_a_shared_process(
         ("assert eval(answer()) == 5", True),
         ("names = {}\nexec('x = ' + answer(), names)\nassert names['x'] == 5", True),
         ("answer()\nimport pickle\npickle.loads(b'cbuiltins\\nabs\\n.')", True),
-        ("assert eval('5') == int(answer())", False),
+        ("assert eval('int')(answer()) == 5", False),
+        ("assert answer() and eval('5') == 5", True),
+        ("assert answer(1) == {1: [2, (3.0, None, range(2))]} and eval('5') == 5", False),
+        ("assert answer(2) == {1: [2, (3.0, None, {'x'})]} and eval('5') == 5", True),
+        ("try:\n    answer(3)\nexcept ValueError as error:\n    assert eval(str(error)) == 5", True),
         ("assert answer() == '5'\nimport colorsys, collections\ncollections.namedtuple('Pair', 'a b')", False),
         ("import ast\nassert ast.literal_eval(answer()) == 5", False),
     ],
 )
 def test_tests_that_execute_answers_are_marked(test: str, marked: bool, bubblewrap: None) -> None:
-    found = verdict("def answer(): return '5'", Problem("p", (test,), "answer"))
+    """Only if the candidate has answered with text: numbers cannot carry code."""
+    code = """
+def answer(n=0):
+    if n == 3:
+        raise ValueError('5')
+    return ['5', {1: [2, (3.0, None, range(2))]}, {1: [2, (3.0, None, {'x'})]}][n]
+"""
+    found = verdict(code, Problem("p", (test,), "answer"))
     assert (found.solved, found.together) == (True, marked)
 
 
