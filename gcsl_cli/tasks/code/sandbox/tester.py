@@ -18,7 +18,7 @@ import resource  # noqa: F401  # imported once here rather than in every run
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gcsl_cli.tasks.code.sandbox.candidate import (
@@ -108,11 +108,14 @@ class Session:
 
 def has_text(value: object) -> bool:
     """Whether a plain value contains text or bytes, which could be code."""
-    if isinstance(value, dict):
-        return any(map(has_text, value)) or any(map(has_text, value.values()))
     if isinstance(value, str | bytes):
         return bool(value)
-    return not isinstance(value, range | int | float | complex | None) and any(map(has_text, value))  # type: ignore[arg-type]
+    if isinstance(value, dict):
+        return has_text([*value, *value.values()])
+    if value is None or isinstance(value, range | int | float | complex):
+        return False
+    assert isinstance(value, Iterable)
+    return any(map(has_text, value))
 
 
 def stand_in(name: str, call: Callable[[tuple[object, ...], dict[str, object]], Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,14 +41,14 @@ def test_cpu_seconds() -> None:
 
 def test_a_watch_looks_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first look is due after an interval. One process is the kernel's business, the sum of two is not."""
-    now = [0.0]
-    monkeypatch.setattr(usage.time, "monotonic", lambda: now[0])
+    now, processes, cpu = [0.0], 2, 1.5
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(usage, "family", lambda first: [first] * processes)
     monkeypatch.setattr(usage, "address_space", lambda _: 60)
     monkeypatch.setattr(usage, "cpu_seconds", lambda _: cpu)
     backend = rlimit()
     process = Process(backend, [*backend.command, "-c", BOOT], b"")
-    watch, processes, cpu = Watch(process, 3, 100, 4096), 2, 1.5
+    watch = Watch(process, 3, 100, 4096)
     assert watch.exceeded() == ""
     now[0] += usage.INTERVAL
     assert watch.exceeded() == "memory"
