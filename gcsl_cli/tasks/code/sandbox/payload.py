@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = "gcsl_cli.tasks.code.sandbox"
 MODULES = {
     "candidate": ("codec", "candidate"),
-    "tester": ("codec", "candidate", "suite", "tester"),
+    "tester": ("codec", "candidate", "suite", "session", "tester"),
     "together": ("codec", "candidate", "suite", "together"),
 }
 """Modules that the process of each role needs, in import order."""

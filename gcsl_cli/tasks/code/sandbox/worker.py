@@ -31,15 +31,8 @@ from gcsl_cli.tasks.code.sandbox.codec import (
 from gcsl_cli.tasks.code.sandbox.payload import BOOT, MODULES, payload, sources
 from gcsl_cli.tasks.code.sandbox.privileges import drop_root
 from gcsl_cli.tasks.code.sandbox.process import ALIVE, Backend, GoneError, Process
-from gcsl_cli.tasks.code.sandbox.relay import (
-    GRACE_SECONDS,
-    KILLED,
-    RESULT_BYTES,
-    Relay,
-    Tester,
-    TestsError,
-    readable,
-)
+from gcsl_cli.tasks.code.sandbox.relay import GRACE_SECONDS, KILLED, RESULT_BYTES, Relay
+from gcsl_cli.tasks.code.sandbox.tester_client import Tester, TestsError, readable
 from gcsl_cli.tasks.code.sandbox.usage import INTERVAL, Watch
 
 # A program that used less than this share of its CPU time until the wall limit may just have had to wait.
