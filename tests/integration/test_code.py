@@ -54,7 +54,7 @@ def result(lines: list[str], bubblewrap: None) -> dict[str, Any]:
     """What an evaluation finds."""
     ended = gcsl("evaluate", *lines, "--json")
     assert ended.code == 0, ended.err
-    failing = "1 x a problem whose reference fails its tests (NameError)"
+    failing = "1 x a problem whose reference fails its tests (exception NameError)"
     assert f"{failing}: T/10" in ended.err
     assert f"{failing}, kept because it is evaluated: T/12" in ended.err
     found: dict[str, Any] = json.loads(ended.out)

@@ -191,9 +191,9 @@ class CodeTask(Task):
         timed = [] if self.speed.inputs is None else [Column("faster", "speed percentile", "higher")]
         return [
             *[Column(f"pass_{k}", f"pass@{k}", "higher", detail=k == 5) for k in TRIES],
-            Column("pass_1_forgeable", "pass@1, forgeable"),
             *more,
             Column("tests_passed", "tests passed", "higher"),
+            Column("pass_1_forgeable", "pass@1, forgeable"),
             *timed,
             *[Column(f"error_{error}", label, "lower", detail=True) for error, label in errors.items()],
         ]
@@ -226,7 +226,7 @@ class CodeTask(Task):
         references = from_references(self._problems.of_split("train", "validation", "test"))
         verdicts = self._grader.verdicts([one.program for one in references], folder)
         pairs = zip(references, verdicts, strict=True)
-        failing = {one.problem.identity: verdict.error for one, verdict in pairs if not verdict.solved}
+        failing = {one.problem.identity: verdict.label for one, verdict in pairs if not verdict.solved}
         evaluated = {problem.identity for problem in self._problems.of_split("test")}
         for identity, error in failing.items():
             kept = ", kept because it is evaluated" if identity in evaluated else ""

@@ -89,10 +89,14 @@ class Verdict:
         return not self.error and self.tests > 0 and self.passed == self.tests
 
     @property
+    def label(self) -> str:
+        """`error`, with the name of an exception, for people."""
+        return f"{self.error} {self.exception}".rstrip() if self.error == "exception" else self.error
+
+    @property
     def cause(self) -> str:
-        """`error`, the name of an exception, and the message, for people."""
-        name = f" {self.exception}" if self.error == "exception" else ""
-        return f"{self.error}{name} ({self.message})" if self.message else f"{self.error}{name}"
+        """The label and the message."""
+        return f"{self.label} ({self.message})" if self.message else self.label
 
 
 def grade(
