@@ -1,4 +1,8 @@
-"""Find the columns that hold the prompt, completion and score: as configured, or by their usual names."""
+"""Find the columns that hold the prompt, completion and score: as configured, or by their usual names.
+
+A column is named by its path, `scores.helpfulness` for a value inside an object. A path may pass through a list:
+`completions.response` are the responses of all completions of a row. Prompts may be joined: `instruction+input`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +11,21 @@ from typing import Any
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 USUAL = {
-    "prompt": ("prompt", "instruction", "question", "input", "messages"),
+    "prompt": ("prompt", "instruction", "question", "input", "messages", "conversations", "conversation"),
     "completion": ("completion", "response", "output", "answer"),
-    "score": ("score", "rating", "reward", "grade", "label"),
+    "score": ("score", "rating", "reward", "grade", "label", "overall_score"),
 }
-CONVERSATION = "messages"
+LISTS = {
+    "completion": ("completions", "responses", "outputs", "answers", "candidates", "generations"),
+    "score": ("scores", "ratings", "rewards", "grades", "labels"),
+}
+"""Usual names of columns that hold a list per row."""
+CONVERSATIONS = ("messages", "conversations", "conversation")
+ROLE_KEYS = ("role", "from")
+"""Keys that tell who speaks in a chat message."""
+JOINED = ("instruction", "input")
+"""The columns of Alpaca's format, of which the second is often empty."""
+JOIN = "+"
 
 
 @dataclass
@@ -30,46 +44,95 @@ class Columns:
     prompt: str
     completion: str | None
     score: str
+    joined: tuple[str, ...] = ()
+    """The columns that make up the prompt, if there are several."""
+
+
+class MissingColumnError(ConfigError):
+    """A column is missing, at least from the rows that were seen so far."""
 
 
 def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Columns:
-    """Find the columns among the names in `row`.
+    """Find the columns among the names in `row`, whose values are examples.
 
     Raises:
-        ConfigError: a column is missing or ambiguous, or a configured name does not exist.
+        MissingColumnError: a column is missing, or a configured name does not exist.
+        ConfigError: a column is ambiguous.
     """
     names = list(row)
     completion = _find("completion", names, row, config.completion, file)
+    score = config.score
+    if completion is None and config.prompt not in CONVERSATIONS:
+        completion, inner = _candidates(row)
+        score = score or inner
     prompt_names = [name for name in names if name != completion]
     if completion is None and config.prompt is None:
-        prompt_names = [name for name in names if name.lower() == CONVERSATION]
+        prompt_names = [name for name in names if name.lower() in CONVERSATIONS]
         if not prompt_names:
             raise _missing("completion", names, file)
-    prompt = _find("prompt", prompt_names, row, config.prompt, file)
-    score = _find("score", names, row, config.score, file)
+    prompt = _find_prompt(prompt_names, row, config.prompt, file)
+    score = _find("score", names, row, score, file) or _score_list(row)
     if prompt is None:
         raise _missing("prompt", names, file)
     if score is None:
         raise _missing("score", names, file)
-    return Columns(prompt, completion, score)
+    joined = tuple(prompt.split(JOIN)) if prompt not in row and JOIN in prompt else ()
+    return Columns(prompt, completion, score, joined)
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:
-    """Look up a column, which may be dotted; None if it is missing."""
+    """Look up a column, which may be dotted; None if it is missing, and a list where the path passes through one."""
     if column in row:
         return row[column]
     value: Any = row
     for part in column.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        value = _inside(value, part)
     return value
+
+
+def is_message(value: Any) -> bool:
+    """Return True for a chat message."""
+    return isinstance(value, dict) and any(key in value for key in ROLE_KEYS)
+
+
+def _inside(value: Any, part: str) -> Any:
+    if isinstance(value, list):
+        return [_inside(item, part) for item in value]
+    return value.get(part) if isinstance(value, dict) else None
+
+
+def _exists(row: dict[str, Any], column: str) -> bool:
+    """Whether there is such a column, even if all its values are null."""
+    if column in row:
+        return True
+    path, _, last = column.rpartition(".")
+    parents = value_of(row, path) if path else None
+    return any(isinstance(parent, dict) and last in parent for parent in _flat(parents))
+
+
+def _flat(value: Any) -> list[Any]:
+    return [inner for item in value for inner in _flat(item)] if isinstance(value, list) else [value]
+
+
+def _find_prompt(names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
+    if configured is not None and JOIN in configured and configured not in row:
+        for part in configured.split(JOIN):
+            _find("prompt", names, row, part, file)
+        return configured
+    folded = {name.lower(): name for name in names}
+    found = [name for name in folded if name in USUAL["prompt"]]
+    if configured is None and sorted(found) == sorted(JOINED):
+        return JOIN.join(folded[name] for name in JOINED)
+    return _find("prompt", names, row, configured, file)
 
 
 def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
     if configured is not None:
-        if configured not in names and value_of(row, configured) is None:
-            nested = [f"{name}.{inner}" for name, value in row.items() if isinstance(value, dict) for inner in value]
+        configured = configured.replace("[]", "")
+        if not _exists(row, configured):
+            nested = [f"{name}.{inner}" for name, value in row.items() for inner in _keys(value)]
             near = did_you_mean(configured, [*names, *nested])
-            raise ConfigError(
+            raise MissingColumnError(
                 f"task.columns.{role}={configured}: {file} has no such column.{near} Its columns: {listed(names)}."
             )
         return configured
@@ -82,8 +145,30 @@ def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str 
     return found[0] if found else None
 
 
+def _keys(value: Any) -> list[str]:
+    """The keys of an object, or of the first object in a list."""
+    first = value[0] if isinstance(value, list) and value else value
+    return list(first) if isinstance(first, dict) else []
+
+
+def _candidates(row: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The column of several completions per row, and that of their scores if these stand beside each completion."""
+    for name, value in row.items():
+        keys = _keys(value) if isinstance(value, list) and not is_message(value[0] if value else None) else []
+        completion = next((key for usual in USUAL["completion"] for key in keys if key.lower() == usual), None)
+        if completion is not None:
+            score = next((key for usual in USUAL["score"] for key in keys if key.lower() == usual), None)
+            return f"{name}.{completion}", None if score is None else f"{name}.{score}"
+    listing = (name for name in row if name.lower() in LISTS["completion"] and isinstance(row[name], list))
+    return next(listing, None), None
+
+
+def _score_list(row: dict[str, Any]) -> str | None:
+    return next((name for name in row if name.lower() in LISTS["score"] and isinstance(row[name], list)), None)
+
+
 def _missing(role: str, names: Sequence[str], file: str) -> ConfigError:
-    return ConfigError(
+    return MissingColumnError(
         f"{file}: no {role} column found ({listed(USUAL[role])}). Its columns: {listed(names)}. "
         f"Set task.columns.{role}=NAME."
     )

@@ -1,63 +1,142 @@
 """Read files of graded completions into an Arrow table, and check every row: texts, chat messages and grades."""
 
 import json
-import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gcsl_cli.data.input_files import Fault, Faults, NumberedRow, Place, Row, read_rows
-from gcsl_cli.errors import DataError
-from gcsl_cli.tasks.feedback.columns import Columns, ColumnsConfig, find_columns, value_of
+from gcsl_cli.data.input_files import (
+    ENCODING_ADVICE,
+    NOT_UTF8,
+    Fault,
+    Faults,
+    NumberedRow,
+    OpenedFile,
+    Place,
+    ReadOptions,
+    Row,
+    open_file,
+    read_opened,
+)
+from gcsl_cli.errors import DataError, listed
+from gcsl_cli.tasks.feedback.columns import Columns, ColumnsConfig, MissingColumnError, find_columns
+from gcsl_cli.tasks.feedback.grades import MOST_WORDS, GradeRules, words_override
+from gcsl_cli.tasks.feedback.row_parser import RowParser, Shape, first_lists
 
 CHUNK = 50_000
 """Rows per Arrow batch."""
 SAMPLE = 100
-"""Rows that are inspected to find a file's columns, since any one row may lack some."""
-ROLES = ("system", "user", "assistant", "tool")
+"""Rows that are inspected to find a file's columns, since any one row may lack some; ten times as many, and so on, if
+these do not have a value in each."""
 GRADED = pa.schema(
-    [("prompt", pa.string()), ("completion", pa.string()), ("grade", pa.float64()), ("prompt_id", pa.string())]
+    [
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+        ("grade", pa.float64()),
+        ("prompt_id", pa.string()),
+        ("place", pa.string()),
+    ]
 )
 
-Turn = dict[str, str]
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of files that share them, and what they hold."""
+
+    columns: Columns
+    shape: Shape
 
 
 @dataclass
 class GradedFile:
-    """The usable rows of one or more files, the columns they came from, and the faults of the other rows."""
+    """The usable rows of one or more files, how they were read, and the faults of the other rows."""
 
     table: pa.Table
     """Has the columns of `GRADED`."""
-    columns: Columns
+    layout: Layout
     faults: Faults = field(default_factory=Faults)
+    decisions: list[str] = field(default_factory=list)
+    """How the files were read where that is not a matter of course."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What was changed or passed over, and how often."""
+    words: Counter[str] = field(default_factory=Counter)
+    """Texts in the score column that are not grades."""
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that the rows came from."""
+        return self.layout.columns
+
+    def advice(self) -> Iterator[str]:
+        """Settings that would make rows usable."""
+        if any(kind.startswith(NOT_UTF8) for kind in self.faults.counts):
+            yield ENCODING_ADVICE
+        # Words that occur once are rather mistakes in a column of numbers.
+        if len(self.words) <= MOST_WORDS and any(count > 1 for count in self.words.values()):
+            yield f"Give each text its grade, higher for better: {words_override(list(self.words))}"
 
 
-def first_values(files: Sequence[Path]) -> Row:
-    """Merge the first readable rows, each column's first value that is not null; `DataError` if no row can be read."""
+def find_layout(files: Sequence[Path], config: ColumnsConfig, options: ReadOptions) -> Layout:
+    """Find the columns of files from their first rows, or from all rows if these have no value in some column.
+
+    Raises:
+        ConfigError: a column is missing or ambiguous, or a setting does not fit the file.
+        DataError: no row can be read.
+    """
     found: Row = {}
-    rows = 0
-    for _, (_, row) in _all_rows(files):
-        if not isinstance(row, Fault):
-            found |= {name: value for name, value in row.items() if found.get(name) is None}
+    rows, enough = 0, SAMPLE
+    faults = Faults()
+    for file in files:
+        for line, row in read_opened(open_file(file, options)):
+            if isinstance(row, Fault):
+                faults.add(row, Place(Path(file.name), line))
+                continue
+            merge(found, row)
             rows += 1
-        if rows == SAMPLE:
-            break
+            if rows == enough:
+                layout = _settled(found, config, files[0].name)
+                if layout is not None:
+                    return layout
+                enough *= 10
     if not rows:
-        raise DataError(f"{files[0]}: not one row can be read. Is this the right file, or is it damaged?")
-    return found
+        raise DataError(
+            f"{files[0]}: not one row can be read. Is this the right file, or is it damaged? {listed(faults.lines())}."
+            + (f" {ENCODING_ADVICE}" if any(kind.startswith(NOT_UTF8) for kind in faults.counts) else "")
+        )
+    columns = find_columns(found, config, files[0].name)
+    return Layout(columns, Shape.of(found, columns))
 
 
-def holds_conversations(row: Row, columns: Columns) -> bool:
-    """Return True if the prompts are lists of chat messages, judging by one row."""
-    return columns.completion is None or isinstance(value_of(row, columns.prompt), list)
+def merge(found: Row, row: Row) -> None:
+    """Add to `found` the values of a row that it has not, also inside objects."""
+    for name, value in row.items():
+        old = found.get(name)
+        if old is None or old == []:
+            found[name] = dict(value) if isinstance(value, dict) else value
+        elif isinstance(old, dict) and isinstance(value, dict):
+            merge(old, value)
+
+
+def _settled(found: Row, config: ColumnsConfig, file: str) -> Layout | None:
+    """The layout, if every column has a value that tells what it holds."""
+    try:
+        columns = find_columns(found, config, file)
+    except MissingColumnError:
+        return None
+    known = all(value is not None and value != [] for value in first_lists(found, columns))
+    return Layout(columns, Shape.of(found, columns)) if known else None
 
 
 def read_graded(
     files: Sequence[Path],
-    config: ColumnsConfig,
+    layout: Layout,
+    options: ReadOptions,
+    rules: GradeRules,
     scale: tuple[float, float] | None,
     identify: Callable[[str], str],
     reject: Callable[[str], object],
@@ -67,25 +146,19 @@ def read_graded(
     `scale` are the lowest and highest valid grade, `identify` maps a prompt to its identity, and `reject` gets a JSON
     line for each row that cannot be used.
     """
-    sample = first_values(files)
-    columns = find_columns(sample, config, files[0].name)
-    parse = RowParser(columns, holds_conversations(sample, columns), scale)
-    graded = GradedFile(GRADED.empty_table(), columns)
+    graded = GradedFile(GRADED.empty_table(), layout)
+    parse = RowParser(layout.columns, layout.shape, rules, scale, graded.notes)
     batches: list[pa.RecordBatch] = []
-    rows: list[tuple[str, str, float, str]] = []
-    for file, (line, row) in _all_rows(files):
-        try:
-            if isinstance(row, Fault):
-                raise row
-            prompt, completion, grade = parse(row)
-        except Fault as fault:
-            graded.faults.add(fault, Place(Path(file), line))
-            entry = {"file": file, "line": line, "reason": fault.kind, "column": fault.column, "value": fault.value}
-            entry["row"] = None if isinstance(row, Fault) else row
-            # ASCII only: the row may contain lone surrogates, which UTF-8 cannot encode.
-            reject(json.dumps(entry, default=str) + "\n")
+    rows: list[tuple[str, str, float, str, str, int]] = []
+    for name, line, row, one in _all_graded(files, options, parse, graded):
+        if isinstance(one, Fault):
+            graded.faults.add(one, Place(Path(name), line))
+            if one.column == layout.columns.score and isinstance(one.value, str):
+                _count_word(graded.words, one.value)
+            reject(_rejected(name, line, row, one))
             continue
-        rows.append((prompt, completion, grade, identify(prompt)))
+        prompt, completion, grade = one
+        rows.append((prompt, completion, grade, identify(prompt), name, line))
         if len(rows) == CHUNK:
             batches.append(_batch(rows))
             rows = []
@@ -93,120 +166,44 @@ def read_graded(
     return graded
 
 
-def _all_rows(files: Sequence[Path]) -> Iterator[tuple[str, NumberedRow]]:
+def _all_graded(
+    files: Sequence[Path], options: ReadOptions, parse: RowParser, graded: GradedFile
+) -> Iterator[tuple[str, int, Row | None, Any]]:
+    """Yield file name, line, row and each graded completion of the row, or what is wrong with it."""
     for path in files:
-        for row in read_rows(path):
-            yield path.name, row
+        file = open_file(path, options)
+        numbered: Iterator[NumberedRow] = read_opened(file)
+        of_file: RowParser | None = None
+        for line, row in numbered:
+            if isinstance(row, Fault):
+                yield path.name, line, None, row
+                continue
+            if of_file is None:  # the decimal mark is known once the header has been read
+                of_file = replace(parse, rules=replace(parse.rules, decimal=file.decimal))
+            for one in of_file(row):
+                yield path.name, line, row, one
+        _note(graded, file)
 
 
-def _batch(rows: Sequence[tuple[str, str, float, str]]) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True)) or [()] * len(GRADED)
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, GRADED, strict=True)]
+def _note(graded: GradedFile, file: OpenedFile) -> None:
+    graded.decisions += [text for text in file.decisions if text not in graded.decisions]
+    graded.notes.update(file.counts)
+
+
+def _count_word(words: Counter[str], text: str) -> None:
+    if len(words) <= MOST_WORDS:
+        words[text.strip()] += 1
+
+
+def _rejected(name: str, line: int, row: Row | None, fault: Fault) -> str:
+    entry = {"file": name, "line": line, "reason": fault.kind, "column": fault.column, "value": fault.value, "row": row}
+    # ASCII only: the row may contain lone surrogates, which UTF-8 cannot encode.
+    return json.dumps(entry, default=str) + "\n"
+
+
+def _batch(rows: Sequence[tuple[str, str, float, str, str, int]]) -> pa.RecordBatch:
+    *columns, names, lines = list(zip(*rows, strict=True)) or [()] * (len(GRADED) + 1)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, GRADED, strict=False)]
+    numbers = pa.array(lines, pa.int32()).cast(pa.string())
+    arrays.append(pc.binary_join_element_wise(pa.array(names, pa.string()), numbers, ":"))
     return pa.RecordBatch.from_arrays(arrays, schema=GRADED)
-
-
-@dataclass(frozen=True, slots=True)
-class RowParser:
-    """Parses the rows of one file."""
-
-    columns: Columns
-    conversations: bool
-    """Prompts are lists of chat messages."""
-    scale: tuple[float, float] | None
-    """Lowest and highest valid grade."""
-
-    def __call__(self, row: Row) -> tuple[str, str, float]:
-        """Return the prompt (a conversation as JSON), the completion and the grade.
-
-        Raises:
-            Fault: the row cannot be used.
-        """
-        columns = self.columns
-        prompt = value_of(row, columns.prompt)
-        grade = parse_grade(value_of(row, columns.score), columns.score)
-        if self.scale is not None and not self.scale[0] <= grade <= self.scale[1]:
-            raise Fault("grade outside task.scale", columns.score, grade)
-        if not self.conversations:
-            text = _text(prompt, columns.prompt)
-            return text, _completion(value_of(row, str(columns.completion)), str(columns.completion)), grade
-        turns = _turns(prompt, columns.prompt)
-        if columns.completion is None:
-            if turns[-1]["role"] != "assistant":
-                raise Fault("conversation does not end with the assistant", columns.prompt, turns[-1])
-            completion, turns = turns[-1]["content"], turns[:-1]
-        else:
-            completion = _completion(value_of(row, columns.completion), columns.completion)
-        if not turns or turns[-1]["role"] not in ("user", "tool"):
-            raise Fault("prompt does not end with the user", columns.prompt, turns[-1] if turns else [])
-        return json.dumps(turns, ensure_ascii=False), completion, grade
-
-
-def parse_grade(value: Any, column: str) -> float:
-    """Convert a number, a boolean (true is 1) or numeric text to a grade.
-
-    Raises:
-        Fault: the value is none of these, or not finite.
-    """
-    if value is None or value == "":
-        raise Fault(f"{column} is missing", column, value)
-    if not isinstance(value, int | float | str):
-        raise Fault(f"{column} is not a number", column, value)
-    try:
-        grade = float(value)
-    except ValueError:
-        raise Fault(f"{column} is not a number", column, value) from None
-    except OverflowError:
-        raise Fault(f"{column} is not a finite number", column, value) from None
-    if not math.isfinite(grade):
-        raise Fault(f"{column} is not a finite number", column, str(value))
-    return grade
-
-
-def _text(value: Any, column: str) -> str:
-    if value is None:
-        raise Fault(f"{column} is missing", column, None)
-    if isinstance(value, list):
-        raise Fault(f"{column} is a list of messages, but the file starts with plain text", column, value)
-    if not isinstance(value, str):
-        raise Fault(f"{column} is not text", column, value)
-    if not value.strip():
-        raise Fault(f"{column} is empty", column, value)
-    return _unicode(value, column)
-
-
-def _unicode(text: str, column: str) -> str:
-    """Refuse lone surrogates, which JSON escapes can produce."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Fault(f"{column} is not valid Unicode", column, ascii(text)) from None
-    return text
-
-
-def _completion(value: Any, column: str) -> str:
-    """Accept text, or a list with a single assistant message."""
-    if not isinstance(value, list):
-        return _text(value, column)
-    turns = _turns(value, column)
-    if len(turns) != 1 or turns[0]["role"] != "assistant":
-        raise Fault(f"{column} is not a single assistant message", column, value)
-    return turns[0]["content"]
-
-
-def _turns(value: Any, column: str) -> list[Turn]:
-    if value is None:
-        raise Fault(f"{column} is missing", column, None)
-    if not isinstance(value, list):
-        raise Fault(f"{column} is not a list of messages, but the file starts with lists", column, value)
-    if not value:
-        raise Fault(f"{column} is empty", column, value)
-    turns = []
-    for message in value:
-        fields = message if isinstance(message, dict) else {}
-        role, content = fields.get("role"), fields.get("content")
-        if role not in ROLES:
-            raise Fault(f"message role is none of {', '.join(ROLES)}", column, message)
-        if not isinstance(content, str) or not content.strip():
-            raise Fault("message without text", column, message)
-        turns.append({"role": str(role), "content": _unicode(content, column)})
-    return turns

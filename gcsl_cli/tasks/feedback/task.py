@@ -1,4 +1,4 @@
-"""A user's own file of graded completions: JSON lines, CSV or Parquet, from a path or the Hub.
+"""A user's own file of graded completions: JSON, CSV or Parquet, from a path or the Hub.
 
 A row (column names may differ):
     {"prompt": "What is a good name for a cat?", "completion": "Minka.", "score": 4}
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.input_files import data_files
+from gcsl_cli.data.input_files import CsvConfig, ReadOptions, data_files
 from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError
@@ -29,8 +29,9 @@ from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import mean
 from gcsl_cli.runs.files import whole_file
 from gcsl_cli.tasks.base import Column, Rollouts, Task, scorer_keys
-from gcsl_cli.tasks.feedback.columns import USUAL, Columns, ColumnsConfig, find_columns
-from gcsl_cli.tasks.feedback.graded_file import GradedFile, first_values, holds_conversations, read_graded
+from gcsl_cli.tasks.feedback.columns import USUAL, ColumnsConfig
+from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded
+from gcsl_cli.tasks.feedback.grades import REDUCE, GradeRules, parse_words
 
 REJECTED = "rejected.jsonl"
 
@@ -45,7 +46,12 @@ class FeedbackTask(Task):
     path: str = "???"
     revision: str | None = None
     files: str | None = None
+    encoding: str | None = None
+    rows_key: str | None = None
+    csv: CsvConfig = field(default_factory=CsvConfig)
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    grades: Any = None
+    reduce: str = "mean"
     score_direction: str = "higher"
     score_name: str | None = None
     scale: list[float] | None = None
@@ -66,7 +72,7 @@ class FeedbackTask(Task):
             ConfigError: the configured format or instruction does not fit the file.
             DataError: the file cannot be read.
         """
-        if not self._layout[1]:
+        if not self._layout.shape.conversations:
             return "chat" if self.format == "auto" else self.format
         if self.format == "plain":
             raise ConfigError(f"task.format=plain: {self.path} holds lists of chat messages. Use task.format=auto.")
@@ -82,7 +88,7 @@ class FeedbackTask(Task):
         lower = self.score_direction == "lower"
         scores = feedback.scores
         low, high = self.scale or sorted(float(-s if lower else s) + 0.0 for s in (scores.min(), scores.max()))
-        column = self._layout[0].score
+        column = self._layout.columns.score
         last = column.rpartition(".")[2].replace("_", " ").strip()
         generic = last.lower() in USUAL["score"]
         return Scale(self.score_name or ("quality" if generic else last), low, high, lower)
@@ -93,7 +99,11 @@ class FeedbackTask(Task):
 
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """The file's content and every setting that affects how it is read."""
-        return {
+        # Settings that most files do without name a run only where they are used.
+        how = {"encoding": self.encoding, "rows_key": self.rows_key, "grades": self.grades}
+        how |= {"reduce": None if self.reduce == "mean" else self.reduce}
+        how |= {"csv": None if self.csv == CsvConfig() else asdict(self.csv)}
+        return {key: value for key, value in how.items() if value is not None} | {
             "version": self.version,
             "path": content(self.path),
             "revision": self.revision,
@@ -112,7 +122,7 @@ class FeedbackTask(Task):
 
     def overview(self) -> list[list[str]]:
         """The file, its columns, its prompts, and the rejected rows."""
-        return self._overview or _overview(self.path, self._graded(None))
+        return self._overview or _overview(self.path, self._graded(None), self.reduce)
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
         """The first `test_prompts` distinct prompts of the split, ordered by hash."""
@@ -135,7 +145,7 @@ class FeedbackTask(Task):
             DataError: rows cannot be used; the message groups the faults by kind, with the first few locations.
         """
         graded = self._graded(folder)
-        self._overview = _overview(self.path, graded)
+        self._overview = _overview(self.path, graded, self.reduce)
         table = graded.table
         ids = table["prompt_id"].combine_chunks().dictionary_encode()
         splits = split_ids(ids.dictionary.to_pylist(), self.split)
@@ -147,7 +157,7 @@ class FeedbackTask(Task):
             "prompt_id": table["prompt_id"],
             "split": pa.DictionaryArray.from_arrays(ids.indices, pa.array(splits.tolist())).cast(pa.string()),
             "finished": pa.repeat(pa.scalar(self.finished), len(table)),
-            "source": pa.repeat(pa.scalar("feedback"), len(table)),
+            "source": table["place"],
         }
         return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
 
@@ -171,13 +181,14 @@ class FeedbackTask(Task):
         return [Column("mean_grade", f"mean {self.score_name or 'grade'}", self.score_direction)]
 
     @cached_property
-    def _layout(self) -> tuple[Columns, bool]:
-        """The file's columns, and whether it holds conversations."""
+    def _layout(self) -> Layout:
+        """The file's columns, and what they hold."""
         self._check()
-        files = self._files()
-        row = first_values(files)
-        columns = find_columns(row, self.columns, files[0].name)
-        return columns, holds_conversations(row, columns)
+        return find_layout(self._files(), self.columns, self._options)
+
+    @property
+    def _options(self) -> ReadOptions:
+        return ReadOptions(self.encoding, self.rows_key, self.csv)
 
     def _files(self) -> list[Path]:
         return data_files(resolve(self.path, revision=self.revision), self.files)
@@ -186,13 +197,15 @@ class FeedbackTask(Task):
         self._check()
         with _rejected_file(folder if self.on_error == "skip" else None) as reject:
             scale = None if self.scale is None else (self.scale[0], self.scale[1])
-            graded = read_graded(self._files(), self.columns, scale, prompt_id, reject)
+            rules = GradeRules(parse_words(self.grades), self.reduce)
+            graded = read_graded(self._files(), self._layout, self._options, rules, scale, prompt_id, reject)
         faults, rows = graded.faults, len(graded.table)
         listing = "".join(f"\n  {line}" for line in faults.lines())
         if faults.total and (self.on_error == "fail" or not rows):
             raise DataError(
                 f"{self.path}: {faults.total} of {faults.total + rows} rows cannot be used:{listing}\n"
                 + ("Correct them, or skip them with task.on_error=skip." if rows else "No usable rows are left.")
+                + "".join(f"\n{advice}" for advice in graded.advice())
             )
         if faults.total:
             log.warning("skipped %d of %d rows:%s", faults.total, faults.total + rows, listing)
@@ -203,6 +216,7 @@ class FeedbackTask(Task):
             ("score_direction", ("higher", "lower")),
             ("on_error", ("fail", "skip")),
             ("format", ("auto", "plain", "chat")),
+            ("reduce", tuple(REDUCE)),
         ):
             if getattr(self, key) not in allowed:
                 raise ConfigError(f"task.{key}={getattr(self, key)}: unknown. Allowed: {', '.join(allowed)}.")
@@ -213,7 +227,7 @@ class FeedbackTask(Task):
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
 
 
-def _overview(path: str, graded: GradedFile) -> list[list[str]]:
+def _overview(path: str, graded: GradedFile, reduce: str) -> list[list[str]]:
     columns, table = graded.columns, graded.table
     completion = columns.completion or "the last message of each conversation"
     grades = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
@@ -222,8 +236,20 @@ def _overview(path: str, graded: GradedFile) -> list[list[str]]:
         ["file", f"{path}: {len(table)} rows"],
         ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
         ["prompts", f"{len(grades)}, {several} of them with several grades"],
+        *[["read as", text] for text in [*graded.decisions, *_decisions(graded.layout, reduce)]],
+        *[["changed", f"{count} x {what}"] for what, count in graded.notes.items()],
         *[["left out", line] for line in graded.faults.lines()],
     ]
+
+
+def _decisions(layout: Layout, reduce: str) -> Iterator[str]:
+    columns, shape = layout.columns, layout.shape
+    if columns.joined:
+        yield f"{', '.join(columns.joined)} with a blank line between them are the prompt (task.columns.prompt)"
+    if shape.several:
+        yield "one row per completion in the list"
+    if shape.raters:
+        yield f"several ratings per completion; their {reduce} counts (task.reduce)"
 
 
 @contextmanager

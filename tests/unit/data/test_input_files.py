@@ -57,7 +57,7 @@ def test_a_byte_order_mark_is_ignored(path: Path) -> None:
 def test_an_empty_file_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    with pytest.raises(DataError, match=r"rows\.jsonl: the file is empty\. Expected one JSON object per line"):
+    with pytest.raises(DataError, match=r"rows\.jsonl: the file is empty"):
         list(read_json_lines(path))
 
 
@@ -69,5 +69,5 @@ def test_a_missing_file_is_refused(path: Path) -> None:
 def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
 
-    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)\. Expected a JSON lines file"):
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
         list(read_json_lines(path))

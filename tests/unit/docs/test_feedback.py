@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from gcsl_cli.data.input_files import ReadOptions
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
-from gcsl_cli.tasks.feedback.graded_file import GradedFile, read_graded
+from gcsl_cli.tasks.feedback.graded_file import GradedFile, find_layout, read_graded
+from gcsl_cli.tasks.feedback.grades import GradeRules
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 PAGE = (Path(__file__).parents[3] / "docs/tasks/feedback.md").read_text(encoding="utf-8")
@@ -21,7 +23,9 @@ def files(tmp_path: Path) -> Path:
 
 
 def read(path: Path) -> GradedFile:
-    return read_graded([path], ColumnsConfig(), None, str, print)
+    options = ReadOptions()
+    layout = find_layout([path], ColumnsConfig(), options)
+    return read_graded([path], layout, options, GradeRules(), None, str, print)
 
 
 @pytest.mark.parametrize(

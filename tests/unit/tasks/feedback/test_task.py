@@ -1,8 +1,10 @@
 """A user's own file: finding columns, reading values, splitting, and errors for broken files."""
 
 import gzip
+import io
 import json
 import logging
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def test_rows_with_their_splits(tmp_path: Path) -> None:
 
     splits = {prompt.prompt_id: prompt.split for prompt in split_prompts(PROMPTS, SPLIT)}
     assert list(rows) == [
-        FeedbackRow(p, f"It is {n}.", n % 5, prompt_id(p), splits[prompt_id(p)], True, "feedback")
+        FeedbackRow(p, f"It is {n}.", n % 5, prompt_id(p), splits[prompt_id(p)], True, f"my.jsonl:{n + 1}")
         for n, p in enumerate(PROMPTS)
     ]
     assert set(splits.values()) == {"train", "validation", "test"}
@@ -134,8 +136,11 @@ def test_all_formats_give_the_same_rows(tmp_path: Path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(ROWS), paths[-1])
 
-    expected = list(read(task(written(tmp_path, jsonl(ROWS)))))
-    assert all(list(read(task(path))) == expected for path in paths)
+    def texts(path: Path) -> list[tuple[str, str, float]]:
+        return [(row.prompt, row.completion, row.score) for row in read(task(path))]
+
+    expected = texts(written(tmp_path, jsonl(ROWS)))
+    assert all(texts(path) == expected for path in paths)
 
 
 def test_a_folder_is_read_in_the_order_of_its_files(tmp_path: Path) -> None:
@@ -413,6 +418,14 @@ def without_rows(folder: Path) -> bytes:
     return (folder / "none.parquet").read_bytes()
 
 
+def zipped(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
 Content = bytes | Callable[[Path], bytes]
 BROKEN: list[tuple[str, Content, str]] = [
     ("empty.jsonl", b"", "the file is empty"),
@@ -421,18 +434,31 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("empty.parquet", b"", "the file is empty"),
     ("zeros.jsonl", b"\x00" * 100, "binary data; expected JSON lines"),
     ("zeros.csv", b"a,b\x00,c\n", "binary data; expected CSV"),
-    ("gzip.jsonl", gzip.compress(jsonl(ROWS)), "a gzip archive; unpack it first"),
-    ("gzip.csv", gzip.compress(b"a,b"), "a gzip archive"),
-    ("zip.csv", b"PK\x03\x04rest", "a zip archive (or a spreadsheet)"),
-    ("bzip2.jsonl", b"BZh91AY", "a bzip2 archive"),
-    ("xz.jsonl", b"\xfd7zXZ\x00", "an xz archive"),
-    ("zstd.jsonl", b"\x28\xb5\x2f\xfdrest", "a zstd archive"),
+    ("cut.jsonl.gz", gzip.compress(jsonl(ROWS))[:-9], "cannot be unpacked as gzip"),
+    ("gzip.csv", b"\x1f\x8b\x00rest", "cannot be unpacked as gzip"),
+    ("zip.csv", b"PK\x03\x04rest", "cannot be unpacked as zip"),
+    (
+        "sheet.csv",
+        zipped({"[Content_Types].xml": b"<x/>", "xl/a.csv": b"a"}),
+        "this is a spreadsheet. Export it as CSV",
+    ),
+    ("two.zip", zipped({"a.csv": b"a,b\n", "b.csv": b"a,b\n"}), "the archive has 2 data files (a.csv, b.csv)"),
+    ("none.zip", zipped({"a.txt": b"a"}), "the archive has 0 data files (a.txt)"),
+    ("bzip2.jsonl", b"BZh91AY", "cannot be unpacked as bzip2"),
+    ("xz.jsonl", b"\xfd7zXZ\x00", "cannot be unpacked as xz"),
+    ("zstd.jsonl", b"\x28\xb5\x2f\xfdrest", "cannot be unpacked as zstd"),
     ("sqlite.csv", b"SQLite format 3\x00", "an SQLite database"),
-    ("utf16.jsonl", jsonl(ROWS).decode().encode("utf-16"), "UTF-16 text; save it as UTF-8"),
-    ("utf16.csv", "a,b,c".encode("utf-16-be").join([b"\xfe\xff", b""]), "UTF-16 text"),
+    ("utf16.jsonl", jsonl(ROWS).decode().encode("utf-16-le"), "binary data; expected JSON lines. If it is text, name"),
     ("arrow.parquet", b"ARROW1\x00\x00", "an Arrow file; save it as Parquet"),
-    ("array.jsonl", json.dumps(ROWS).encode(), "a JSON array; expected one JSON object per line. Convert it"),
-    ("array.json", b"\xef\xbb\xbf [\n{}]", "a JSON array"),
+    ("cut-array.json", json.dumps(ROWS).encode()[:-1], "cut-array.json:1: not valid JSON (expected ']', found the end"),
+    ("comma.json", b'[\n{"prompt": "a"},\n]', "comma.json:3: not valid JSON (Expecting value"),
+    ("twice.json", b"[{}]\n[{}]", "twice.json:2: not valid JSON (expected the end of the file, found '['"),
+    (
+        "no-list.json",
+        json.dumps(ROWS[0], indent=2).encode(),
+        "one JSON object, and none of its keys holds a list of rows",
+    ),
+    ("train-test.json", json.dumps({"train": ROWS, "test": ROWS}).encode(), "for example task.rows_key=train"),
     ("parquet.jsonl", parquet, "this is a Parquet file"),
     ("jsonl.parquet", jsonl(ROWS), "not a Parquet file"),
     ("cut.parquet", lambda folder: parquet(folder)[:-50], "cannot be read as Parquet"),
@@ -442,25 +468,28 @@ BROKEN: list[tuple[str, Content, str]] = [
     ("data", b"{}", "the file name has no suffix. Supported"),
     ("text.txt", b"prompt", "unsupported file type '.txt'"),
     ("prose.jsonl", b"Dear user,\nthis is no JSON.\n", "not one row can be read"),
-    ("indented.jsonl", json.dumps(ROWS[0], indent=2).encode(), "not one row can be read"),
     ("numbers.jsonl", b"1\n2\n", "not one row can be read"),
     ("latin1.jsonl", '{"prompt": "é"}'.encode("latin-1"), "not one row can be read"),
     ("header-only.csv", b"prompt,completion,score\n", "the file has no rows"),
     ("no-header.csv", b"What is 1?,It is 1.,4\n", "no header: What is 1?, It is 1., 4"),
     ("doubled.csv", b"prompt,score,score\na,1,2\n", "the header has 'score' twice"),
-    ("unnamed.csv", b",prompt,completion,score\n0,a,b,1\n", "no header"),
-    ("latin1.csv", "prompt,completion,score\né,b,1\n".encode("latin-1"), "latin1.csv:2: not UTF-8 text"),
-    ("quote.csv", b'prompt,completion,score\n"a"b,c,1\n', "quote.csv:2: not valid CSV"),
+    ("unnamed.csv", b",,\n0,a,b\n", "no header"),
+    (
+        "latin1.csv",
+        "prompt,completion,score\né,b,1\n".encode("latin-1"),
+        "latin1.csv:2: not UTF-8 text (invalid continuation byte). Save it as UTF-8, or name its encoding",
+    ),
+    ("quote.csv", b'prompt,completion,score\n"a"b,c,1\n', "1 x not valid CSV (',' expected after '\"'): quote.csv:2"),
     ("open-quote.csv", b'prompt,completion,score\n"a,b,1\n', "not valid CSV (unexpected end of data)"),
-    ("huge.csv", b"prompt,completion,score\n" + b"a" * 200_000 + b",b,1\n", "field larger than field limit"),
+    ("decimal.csv", b"prompt;completion;score\na;b;1.5.2,5,5\n", "score is not a number: decimal.csv:2"),
     ("no-score.jsonl", jsonl([{"prompt": "a", "completion": "b"}]), "no score column found"),
     ("no-prompt.jsonl", jsonl([{"completion": "b", "score": 1}]), "no prompt column found"),
     ("no-answer.jsonl", jsonl([{"prompt": "a", "score": 1}]), "no completion column found"),
     ("no-names.jsonl", jsonl([{"a": 1}]), "Its columns: a. Set task.columns.completion=NAME"),
     (
         "two-prompts.jsonl",
-        jsonl([{"instruction": "a", "input": "b", "output": "c", "score": 1}]),
-        "instruction and input could each be the prompt. Choose one, for example task.columns.prompt=instruction",
+        jsonl([{"instruction": "a", "question": "b", "output": "c", "score": 1}]),
+        "instruction and question could each be the prompt. Choose one, for example task.columns.prompt=instruction",
     ),
     ("two-scores.jsonl", jsonl([ROWS[0] | {"rating": 1}]), "score and rating could each be the score"),
     ("few.jsonl", jsonl(ROWS[:5]), "There are 5 distinct prompts; three splits of at least 3 need 9"),

@@ -1,0 +1,142 @@
+"""From a row of a file to graded completions: texts or conversations, one completion per row or several."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from gcsl_cli.data.input_files import Fault, Row
+from gcsl_cli.tasks.feedback.columns import Columns, is_message, value_of
+from gcsl_cli.tasks.feedback.conversations import completion_text, turns, unicode, with_tools
+from gcsl_cli.tasks.feedback.grades import GradeRules
+
+TOOLS = "tools"
+"""The column of the tools that a conversation may call."""
+NUMBERS = "completions that are numbers, read as text"
+
+Graded = tuple[str, str, float]
+"""The prompt (a conversation as JSON), the completion and the grade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the columns of a file hold, judging by its first values."""
+
+    conversations: bool
+    """Prompts are lists of chat messages."""
+    several: bool
+    """Rows hold several completions each."""
+    raters: bool
+    """Completions have several ratings each."""
+
+    @staticmethod
+    def of(row: Row, columns: Columns) -> "Shape":
+        """Judge by one row."""
+        prompt = None if columns.joined else value_of(row, columns.prompt)
+        if columns.completion is None:
+            return Shape(True, False, isinstance(value_of(row, columns.score), list))
+        several = _is_list_of_completions(value_of(row, columns.completion))
+        grades = value_of(row, columns.score)
+        grade = grades[0] if several and isinstance(grades, list) and grades else grades
+        return Shape(isinstance(prompt, list), several, isinstance(grade, list))
+
+
+@dataclass(frozen=True, slots=True)
+class RowParser:
+    """Parses the rows of one file."""
+
+    columns: Columns
+    shape: Shape
+    rules: GradeRules
+    scale: tuple[float, float] | None
+    """Lowest and highest valid grade."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What was changed in rows, and how often."""
+
+    def __call__(self, row: Row) -> Sequence[Graded | Fault]:
+        """The graded completions of a row, with a fault in place of each that cannot be used."""
+        columns = self.columns
+        completion = None if columns.completion is None else value_of(row, columns.completion)
+        grade = value_of(row, columns.score)
+        if not self.shape.several:
+            return (self._graded(row, completion, grade),)
+        if not isinstance(completion, list) or not completion:
+            return (Fault(f"{columns.completion} is not a list of completions", str(columns.completion), completion),)
+        if not isinstance(grade, list) or len(grade) != len(completion):
+            count = len(grade) if isinstance(grade, list) else 1
+            return (Fault(f"{len(completion)} completions and {count} grades", columns.score, grade),)
+        return [self._graded(row, *pair) for pair in zip(completion, grade, strict=True)]
+
+    def _graded(self, row: Row, completion: Any, value: Any) -> Graded | Fault:
+        try:
+            if isinstance(value, list) and not self.shape.raters:
+                raise Fault(f"{self.columns.score} is not a number", self.columns.score, value)
+            grade = self.rules.grade(value, self.columns.score)
+            if self.scale is not None and not self.scale[0] <= grade <= self.scale[1]:
+                raise Fault("grade outside task.scale", self.columns.score, grade)
+            if self.shape.conversations:
+                prompt, text = self._conversation(row, completion)
+            else:
+                prompt, text = self._prompt(row), self._completion(completion)
+        except Fault as fault:
+            return fault
+        return prompt, text, grade
+
+    def _prompt(self, row: Row) -> str:
+        columns = self.columns
+        if not columns.joined:
+            return _text(value_of(row, columns.prompt), columns.prompt)
+        parts = [(part, value_of(row, part)) for part in columns.joined]
+        texts = [_text(value, part) for part, value in parts if value is not None and value != ""]
+        if not texts:
+            raise Fault(f"{columns.prompt} is empty", columns.prompt, parts[0][1])
+        return "\n\n".join(texts)
+
+    def _conversation(self, row: Row, completion: Any) -> tuple[str, str]:
+        columns = self.columns
+        conversation = turns(value_of(row, columns.prompt), columns.prompt, self.notes)
+        if columns.completion is None:
+            if not conversation or conversation[-1]["role"] != "assistant":
+                raise Fault("conversation does not end with the assistant", columns.prompt, conversation[-1:])
+            text, conversation = completion_text(conversation[-1], columns.prompt), conversation[:-1]
+        else:
+            text = self._completion(completion)
+        if not conversation or conversation[-1]["role"] not in ("user", "tool"):
+            raise Fault("prompt does not end with the user", columns.prompt, conversation[-1:])
+        return with_tools(conversation, row.get(TOOLS)), text
+
+    def _completion(self, value: Any) -> str:
+        """Accept text, a number, an assistant message, or a list of that one message."""
+        column = str(self.columns.completion)
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            self.notes[NUMBERS] += 1
+            return str(value)
+        if not isinstance(value, list) and not is_message(value):
+            return _text(value, column)
+        found = turns([value] if isinstance(value, dict) else value, column, self.notes)
+        if len(found) != 1 or found[0]["role"] != "assistant":
+            raise Fault(f"{column} is not a single assistant message", column, value)
+        return completion_text(found[0], column)
+
+
+def first_lists(row: Row, columns: Columns) -> Sequence[Any]:
+    """The values that decide on the shape of a file."""
+    names = [*(columns.joined or (columns.prompt,)), columns.completion, columns.score]
+    return [value_of(row, name) for name in names if name is not None]
+
+
+def _is_list_of_completions(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and not is_message(value[0])
+
+
+def _text(value: Any, column: str) -> str:
+    if value is None:
+        raise Fault(f"{column} is missing", column, None)
+    if isinstance(value, list):
+        raise Fault(f"{column} is a list of messages, but the file starts with plain text", column, value)
+    if not isinstance(value, str):
+        raise Fault(f"{column} is not text", column, value)
+    if not value.strip():
+        raise Fault(f"{column} is empty", column, value)
+    return unicode(value, column)
