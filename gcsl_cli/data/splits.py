@@ -13,12 +13,12 @@ from gcsl_cli.errors import ConfigError, DataError
 
 @dataclass
 class SplitConfig:
-    """Fractions of the prompts to hold out."""
+    """Fractions of the prompts to hold out; a split with fraction 0 is empty."""
 
     test: float = 0.2
     validation: float = 0.1
     minimum: int = 8
-    """Smallest size of a split, in prompts."""
+    """Smallest size of a split that is not empty, in prompts; without others, the training split may be smaller."""
     salt: str = "gcsl"
 
 
@@ -32,29 +32,38 @@ def split_ids(ids: Sequence[str], split: SplitConfig) -> NDArray[np.str_]:
 
     Raises:
         ConfigError: the shares leave nothing to train on, or a setting is out of range.
-        DataError: too few prompts for three splits of the minimum size.
+        DataError: too few prompts for splits of the minimum size.
     """
     if split.test < 0 or split.validation < 0 or split.test + split.validation >= 1 or split.minimum < 1:
         raise ConfigError(
             f"task.split: test={split.test:g}, validation={split.validation:g}, minimum={split.minimum}; the shares "
             "must be at least 0 with a sum below 1, and the minimum at least 1. Omit them to use the defaults."
         )
-    if len(ids) < 3 * split.minimum:
-        raise DataError(
-            f"There are {len(ids)} distinct prompts; three splits of at least {split.minimum} need "
-            f"{3 * split.minimum}. Supply more prompts or lower task.split.minimum."
-        )
+    tests, validations = (split.minimum if share else 0 for share in (split.test, split.validation))
+    training = split.minimum if tests or validations else 1
+    if len(ids) < tests + validations + training:
+        raise _too_few(len(ids), 1 + bool(tests) + bool(validations), split)
     digests = [hashlib.sha256(f"{split.salt}:{id_}".encode()).digest() for id_ in ids]
     draws = np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
     ranked = np.argsort(draws, kind="stable")
-    tests = max(split.minimum, int((draws < split.test).sum()))
-    tests = min(tests, len(ids) - 2 * split.minimum)
-    held_out = max(tests + split.minimum, int((draws < split.test + split.validation).sum()))
-    held_out = min(held_out, len(ids) - split.minimum)
+    tests = max(tests, int((draws < split.test).sum()))
+    tests = min(tests, len(ids) - validations - training)
+    held_out = int((draws < split.test + split.validation).sum()) if validations else tests
+    held_out = min(max(tests + validations, held_out), len(ids) - training)
     names = np.full(len(ids), "train", dtype="U10")
     names[ranked[tests:held_out]] = "validation"
     names[ranked[:tests]] = "test"
     return names
+
+
+def _too_few(prompts: int, splits: int, split: SplitConfig) -> DataError:
+    """The error for too few prompts, with the settings that do with them."""
+    smaller = f"task.split.minimum={prompts // splits} makes smaller splits, or " if prompts >= splits else ""
+    return DataError(
+        f"There {'is 1 distinct prompt' if prompts == 1 else f'are {prompts} distinct prompts'}; {splits} splits of at "
+        f"least {split.minimum} need {splits * split.minimum}. Supply more prompts; {smaller}"
+        "task.split.test=0 task.split.validation=0 trains on all of them, without evaluation."
+    )
 
 
 def split_prompts(texts: Sequence[str], split: SplitConfig) -> list[Prompt]:

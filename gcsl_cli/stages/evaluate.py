@@ -23,7 +23,7 @@ from gcsl_cli.runs.provenance import provenance
 from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
 from gcsl_cli.stages.arms import Arm, configured_arm, evaluation_arms, requested_goals, sampling
 from gcsl_cli.stages.experiment import Experiment, plain
-from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut, check_cut
 from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.tasks.base import grader
@@ -34,6 +34,8 @@ log = logging.getLogger("gcsl")
 def run(config: Config) -> dict[str, Any]:
     """Run the stage: generations of all arms, then metrics.json, report.md and report.html."""
     experiment = Experiment(config)
+    if config.evaluation.generations:
+        check_evaluated(experiment)
     check_cut(experiment)
     ensure_trained(experiment)
     arms = evaluation_arms(experiment)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt, read_feedback, write_table
-from gcsl_cli.errors import DataError
+from gcsl_cli.data.splits import SplitConfig
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
 from gcsl_cli.generation.shards import sample_in_shards
 from gcsl_cli.models.loading import end_tokens
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.tasks.base import RolloutSettings
+from gcsl_cli.tasks.base import RolloutSettings, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,7 +42,7 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows
             rows = experiment.task.graded_rows(
                 lambda prompts, settings: _rollouts(experiment, prompts, settings), folder.path
             )
-            check_splits(rows)
+            check_splits(rows, experiment.task)
             write_table(folder.path / FILE, rows.table)
             folder.finish(FILE, rows=len(rows), mean_score=float(np.mean(rows.scores)))
             log.info("%d graded rows in %s", len(rows), folder.path)
@@ -121,15 +122,30 @@ def sample_completions(
         )
 
 
-def check_splits(rows: FeedbackRows) -> None:
-    """Reject feedback that leaves nothing to train or to validate on.
+def check_splits(rows: FeedbackRows, task: Task) -> None:
+    """Reject feedback that leaves nothing to train or to validate on, unless the task asks for no validation.
 
     Raises:
         DataError: the training or the validation split has no row.
     """
-    for split in ("train", "validation"):
-        if not len(rows.of_split(split)):
+    split = getattr(task, "split", None)
+    unvalidated = isinstance(split, SplitConfig) and not split.validation
+    for name in ("train",) if unvalidated else ("train", "validation"):
+        if not len(rows.of_split(name)):
             raise DataError(
-                f"No feedback row is in the split {split!r} ({len(rows)} rows in all). Give more prompts, or another "
+                f"No feedback row is in the split {name!r} ({len(rows)} rows in all). Give more prompts, or another "
                 "task.split."
             )
+
+
+def check_evaluated(experiment: Experiment) -> None:
+    """Before training, make sure that there is something to sample completions for.
+
+    Raises:
+        ConfigError: there are no evaluation prompts.
+    """
+    if not evaluation_prompts(experiment):
+        raise ConfigError(
+            f"task.split: the split {experiment.config.generation.split} has no prompts to evaluate on. Use gcsl train, "
+            "or hold some prompts out, for example task.split.test=0.1."
+        )

@@ -10,7 +10,7 @@ from gcsl_cli.generation.sampling import Sampling
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.stages.arms import Arm, configured_arm
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.feedback import evaluation_prompts, sample_completions
+from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts, sample_completions
 from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.stages.trainer import control_ids
 
@@ -27,6 +27,7 @@ log = logging.getLogger("gcsl")
 def run(config: Config) -> dict[str, Any]:
     """Run the stage: completions of the trained model under the configured goal."""
     experiment = Experiment(config)
+    check_evaluated(experiment)
     ensure_trained(experiment)
     arm = configured_arm(experiment)
     folder = arm_folder(experiment, arm)

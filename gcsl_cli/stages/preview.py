@@ -14,7 +14,7 @@ from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.feedback import FILE, check_splits, evaluation_prompts
+from gcsl_cli.stages.feedback import FILE, check_evaluated, check_splits, evaluation_prompts
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
 from gcsl_cli.stages.held_out import check_cut
 from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
@@ -52,6 +52,8 @@ def run(config: Config, stage: str) -> dict[str, Any]:
     experiment = Experiment(config)
     check_setup(experiment)
     rows = experiment.rows = _feedback(experiment)
+    if stage == "generate" or (stage == "evaluate" and config.evaluation.generations):
+        check_evaluated(experiment)
     if stage == "evaluate" and len(rows):
         check_cut(experiment)
     tests = evaluation_prompts(experiment)
@@ -73,7 +75,7 @@ def _feedback(experiment: Experiment) -> FeedbackRows:
     if experiment.task.rollouts_planned():
         return FeedbackRows.of([])
     rows = experiment.task.graded_rows(_no_rollouts, None)
-    check_splits(rows)
+    check_splits(rows, experiment.task)
     return rows
 
 

@@ -81,12 +81,31 @@ def test_no_split_is_smaller_than_the_minimum(
     counts = Counter(splits(MANY[:count], SplitConfig(test, validation, minimum, salt)).values())
 
     assert sum(counts.values()) == count
-    assert all(counts[name] >= minimum for name in ("train", "validation", "test"))
+    least = {"train": minimum, "validation": minimum if validation else 0, "test": minimum if test else 0}
+    assert all(counts[name] >= size for name, size in least.items())
+    assert (counts["validation"] > 0, counts["test"] > 0) == (validation > 0, test > 0)
 
 
 def test_too_few_prompts_are_refused() -> None:
-    with pytest.raises(DataError, match="There are 23 distinct prompts; three splits of at least 8 need 24"):
+    with pytest.raises(DataError, match="There are 23 distinct prompts; 3 splits of at least 8 need 24"):
         split_prompts(MANY[:23] + MANY[:23], SplitConfig())
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "There is 1 distinct prompt; 3 splits of at least 8 need 24. Supply more prompts; task.split.test=0 task"),
+        (5, "There are 5 distinct prompts; .* task.split.minimum=1 makes smaller splits, or task.split.test=0 task"),
+    ],
+)
+def test_the_error_names_the_settings_that_help(count: int, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        split_prompts(MANY[:count], SplitConfig())
+    everything = splits(MANY[:count], SplitConfig(test=0, validation=0))
+    assert set(everything.values()) == {"train"}
+    if count == 5:
+        counts = Counter(splits(MANY[:count], SplitConfig(minimum=1)).values())
+        assert min(counts[name] for name in ("train", "validation", "test")) == 1
 
 
 def test_just_enough_prompts_are_split_evenly() -> None:

@@ -492,7 +492,7 @@ BROKEN: list[tuple[str, Content, str]] = [
         "instruction and question could each be the prompt. Choose one, for example task.columns.prompt=instruction",
     ),
     ("two-scores.jsonl", jsonl([ROWS[0] | {"rating": 1}]), "score and rating could each be the score"),
-    ("few.jsonl", jsonl(ROWS[:5]), "There are 5 distinct prompts; three splits of at least 3 need 9"),
+    ("few.jsonl", jsonl(ROWS[:5]), "There are 5 distinct prompts; 3 splits of at least 3 need 9"),
 ]
 
 
