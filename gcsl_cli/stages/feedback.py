@@ -146,6 +146,6 @@ def check_evaluated(experiment: Experiment) -> None:
     """
     if not evaluation_prompts(experiment):
         raise ConfigError(
-            f"task.split: the split {experiment.config.generation.split} has no prompts to evaluate on. Use gcsl train, "
-            "or hold some prompts out, for example task.split.test=0.1."
+            f"task.split: the split {experiment.config.generation.split} has no prompts to evaluate on. Use gcsl "
+            "train, or hold some prompts out, for example task.split.test=0.1."
         )

@@ -1,11 +1,15 @@
 """docs/tasks/feedback.md: its example files are read as described, and its error message is the actual one."""
 
+import gzip
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from gcsl_cli.configs import Composer, finish, without_hydra
 from gcsl_cli.data.input_files import ReadOptions
+from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import DataError
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
 from gcsl_cli.tasks.feedback.graded_file import GradedFile, find_layout, read_graded
@@ -20,6 +24,11 @@ def files(tmp_path: Path) -> Path:
     for name, text in re.findall(r"```\w+ (\S+)\n(.*?)```", PAGE, re.DOTALL):
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer(None)
 
 
 def read(path: Path) -> GradedFile:
@@ -42,6 +51,46 @@ def test_examples_are_read(files: Path, name: str, columns: tuple[str, str | Non
     assert (found.columns.prompt, found.columns.completion, found.columns.score) == columns
     assert found.table["grade"].to_pylist() == grades
     assert not found.faults.total
+
+
+SHAPES = re.findall(r"^\| (.+?) \| (.+?) \| `(gcsl train .+?)` \|$", PAGE, re.MULTILINE)
+CAT = ("Name a cat.", "Minka.", 4.0)
+HI = ('[{"role": "user", "content": "Hi"}]', "Hello!", 1.0)
+MEANT = {
+    "answers.jsonl": [CAT],
+    "answers.jsonl.gz": [CAT],
+    "list.json": [CAT],
+    "alpaca.jsonl": [("Translate.\n\nHund", "dog", 1.0)],
+    "chats.jsonl": [HI],
+    "sharegpt.jsonl": [HI],
+    "ultra.jsonl": [CAT, ("Name a cat.", "Cat.", 1.0)],
+    "raters.jsonl": [CAT],
+    "nested.jsonl": [CAT],
+    "words.csv": [("Name a cat.", "Minka.", 1.0), ("Name a cat.", "Cat.", 0.0)],
+    "sheet.csv": [("Name a cat.", "Minka.", 4.5)],
+    "windows.csv": [("Eine Käsesorte?", "Gouda.", 4.5)],
+}
+
+
+@pytest.mark.parametrize(("like", "command"), [shape[1:] for shape in SHAPES], ids=[shape[0] for shape in SHAPES])
+def test_a_file_like_this_is_read_by_that_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composer: Composer, like: str, command: str
+) -> None:
+    """Up to the splits, which one row does not fill."""
+    monkeypatch.chdir(tmp_path)
+    lines = shlex.split(command)[2:]
+    task = finish(without_hydra(composer.compose(lines)), lines).task
+    row = SHAPES[0][1] if like == "the same" else like
+    content = "\n".join(line.strip("`") for line in row.split("<br>")).encode(task.encoding or "utf-8")
+    Path(task.path).write_bytes(gzip.compress(content) if task.path.endswith(".gz") else content)
+    task.split = SplitConfig(test=0, validation=0)
+
+    rows = [(row.prompt, row.completion, row.score) for row in task.graded_rows(lambda *_: [], None)]
+    assert rows == MEANT[task.path]
+
+
+def test_every_shape_is_in_the_table() -> None:
+    assert len(SHAPES) == len(MEANT) >= 10
 
 
 def test_quotes_and_conversations_are_preserved(files: Path) -> None:
