@@ -97,6 +97,14 @@ class EvaluationSplit(StrEnum):
     validation = "validation"
 
 
+class TooLong(StrEnum):
+    """What happens to rows whose prompt leaves no room for a completion."""
+
+    error = "error"
+    skip = "skip"
+    cut_prompt = "cut_prompt"
+
+
 class Precision(StrEnum):
     """Numeric precision of training."""
 

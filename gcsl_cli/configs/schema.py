@@ -22,6 +22,7 @@ from gcsl_cli.configs.choices import (
     Precision,
     SharedPrefix,
     Strategy,
+    TooLong,
     Wording,
 )
 
@@ -148,6 +149,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     max_length: int | None = 512
+    too_long: TooLong = TooLong.error
     precision: Precision = Precision.auto
     gradient_checkpointing: Any = "auto"
     attention: Attention = Attention.auto

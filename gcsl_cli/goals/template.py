@@ -24,6 +24,8 @@ class ChatTraits:
     """The name it writes for the user; `None` if none was found."""
     assistant: str | None
     """The name it writes for the assistant; `None` if none was found."""
+    alternating: bool = False
+    """Whether it refuses two turns of one role in a row."""
 
 
 _NO_GOAL = """\

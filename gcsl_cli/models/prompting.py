@@ -3,17 +3,16 @@ r"""Render and tokenize prompts, goals and completions. Training and generation 
 The prompt "I wanted to" under the best goal, plain format: "The following text contains kind language:\nI wanted to".
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gcsl_cli.data.records import FeedbackRow
-from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.errors import ConfigError, DataError, first_line
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.goals.template import goal_template
-from gcsl_cli.models.chat import Message, chat_traits, turn_end
+from gcsl_cli.goals.template import ChatTraits, goal_template
+from gcsl_cli.models.chat import adapted, chat_traits, conversation, turn_end
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -82,7 +81,12 @@ class Prompter:
                 f"task.format={self.spec.prompt_format}: the model's tokenizer has no chat template. "
                 "Use task.format=plain."
             )
-        return goal_template(self.spec, self.tokenizer.chat_template, chat_traits(self.tokenizer))
+        return goal_template(self.spec, self.tokenizer.chat_template, self.traits)
+
+    @cached_property
+    def traits(self) -> ChatTraits:
+        """How the model's own chat template treats roles."""
+        return chat_traits(self.tokenizer)
 
     @cached_property
     def start(self) -> str:
@@ -98,18 +102,45 @@ class Prompter:
         end = self.tokenizer.eos_token_id if plain else turn_end(self.tokenizer)
         return [] if end is None else [int(end)]
 
-    def text(self, prompt: str, goal: float | None) -> str:
-        """Render the text before the completion; with `goal=None` it contains no goal."""
+    def text(self, prompt: str, goal: float | None, place: str = "") -> str:
+        """Render the text before the completion; with `goal=None` it contains no goal.
+
+        `place` is where the prompt comes from, for error messages.
+
+        Raises:
+            DataError: the model's chat template refuses the conversation.
+        """
+        from jinja2 import TemplateError
+
         if self.spec.prompt_format == "plain":
             return self.start + self.spec.render(prompt, goal)
-        rendered = self.tokenizer.apply_chat_template(
-            messages(prompt, self.spec.prompt_format),
-            chat_template=self.template,
-            tokenize=False,
-            add_generation_prompt=True,
-            goal="none" if goal is None else self.spec.grade(goal),
-        )
+        template = self.template
+        turns, tools = conversation(prompt, self.spec.prompt_format)
+        try:
+            rendered = self.tokenizer.apply_chat_template(
+                adapted(turns, self.traits),
+                tools=tools,
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+                goal="none" if goal is None else self.spec.grade(goal),
+            )
+        except (TemplateError, TypeError, KeyError, ValueError) as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise DataError(
+                f"{place or repr(prompt[:60])}: the model's chat template cannot render this conversation ({roles}): "
+                f"{first_line(error)}. Change the conversation, or use another model."
+            ) from error
         return str(rendered)
+
+    def changes(self, prompt: str) -> bool:
+        """Whether a conversation is changed to suit the model's chat template."""
+        turns, _ = conversation(prompt, self.spec.prompt_format)
+        return adapted(turns, self.traits) != turns
+
+    def lengths(self, rows: Sequence[FeedbackRow], goal: float | None) -> list[int]:
+        """Tokens of each row's prompt, however long it is."""
+        return [len(ids) for ids in self._ids([self.text(row.prompt, goal, row.source) for row in rows])]
 
     def prompt_ids(self, prompt: str, goal: float | None, room: int = 0) -> list[int]:
         """Tokenize a prompt.
@@ -148,11 +179,22 @@ class Prompter:
         Raises:
             DataError: a prompt alone exceeds the model's context.
         """
-        texts = [self.text(row.prompt, goal) for row, goal in zip(rows, goals, strict=True)]
+        texts = [self.text(row.prompt, goal, row.source) for row, goal in zip(rows, goals, strict=True)]
+        rows = [replace(row, completion=self._without_end(row.completion)) if row.finished else row for row in rows]
         # In batches the tokenizer uses all cores.
         prompts = self._ids(texts)
         wholes = self._ids([text + row.completion for text, row in zip(texts, rows, strict=True)])
         return [self._row(row, ids, whole, max_length) for row, ids, whole in zip(rows, prompts, wholes, strict=True)]
+
+    def _without_end(self, completion: str) -> str:
+        """A finished completion without an end token of its own, as logs have it, because one is added to it."""
+        text = completion.rstrip()
+        return text.removesuffix(self.end_text) if self.end_text and text.endswith(self.end_text) else completion
+
+    @cached_property
+    def end_text(self) -> str:
+        """The text of the token that ends a completion; empty if there is none."""
+        return str(self.tokenizer.decode(self.end)) if self.end else ""
 
     def _row(self, row: FeedbackRow, ids: list[int], whole: list[int], max_length: int | None) -> EncodedRow:
         self._check_fits(row.prompt, ids, 0)
@@ -170,18 +212,10 @@ class Prompter:
             raise DataError(
                 f"The prompt {prompt[:40]!r}... has {len(ids)} tokens with its goal; with {room} more for the "
                 f"completion it exceeds the model's context of {self.context} tokens. Shorten the prompt or the "
-                "completion."
+                "completion, or use train.too_long=skip or train.too_long=cut_prompt."
             )
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         # The texts already contain their special tokens. The tokenizer rejects an empty list.
         ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         return ids
-
-
-def messages(prompt: str, prompt_format: str) -> list[Message]:
-    """Convert a prompt to chat messages."""
-    if prompt_format == "messages":
-        turns: list[Message] = json.loads(prompt)
-        return turns
-    return [{"role": "user", "content": prompt}]

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gcsl_cli.configs.choices import TooLong
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.artifacts import content
 from gcsl_cli.data.records import FeedbackRows, Prompt
@@ -89,6 +90,8 @@ class Experiment:
         goal.pop("target")
         goal["pairing"] = str(config.goal.paired)
         train = {key: value for key, value in plain(config.train).items() if key not in HOW_NOT_WHAT}
+        if config.train.too_long is TooLong.error:
+            train.pop("too_long")  # such runs have no prompt that is too long
         keys = {
             "model": self.model_keys,
             "method": {"label": label, "class": f"{kind.__module__}.{kind.__qualname__}", **_plain(self.method.keys())},

@@ -17,6 +17,7 @@ from gcsl_cli.models.loading import end_tokens
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.fitting import fitting_prompts
 from gcsl_cli.tasks.base import RolloutSettings, Task
 
 if TYPE_CHECKING:
@@ -55,9 +56,8 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows
 def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
     """The prompts to evaluate, at most `generation.prompts` of them."""
     if experiment.prompts is None:
-        experiment.prompts = experiment.task.evaluation_prompts(
-            ensure_feedback(experiment), str(experiment.config.generation.split)
-        )
+        rows, split = ensure_feedback(experiment), str(experiment.config.generation.split)
+        experiment.prompts = fitting_prompts(experiment, experiment.task.evaluation_prompts(rows, split))
     return experiment.prompts[: experiment.config.generation.prompts]
 
 

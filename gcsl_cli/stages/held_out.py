@@ -16,6 +16,7 @@ from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.likelihood import per_token
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.stages.fitting import fitted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +53,8 @@ class HeldOut:
     def of(experiment: Experiment) -> "HeldOut | None":
         """A sample of the validation split; `None` if it is disabled or empty."""
         config = experiment.config.evaluation
-        held_out = ensure_feedback(experiment).of_split("validation")
+        rows = ensure_feedback(experiment)
+        held_out = fitted(experiment, experiment.spec, rows.take(np.arange(0)), rows.of_split("validation")).validation
         if not config.discrimination_rows or not len(held_out):
             return None
         order = np.random.default_rng(config.seed).permutation(len(held_out))[: config.discrimination_rows]

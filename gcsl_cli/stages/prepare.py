@@ -1,5 +1,6 @@
 """prepare: graded feedback, levels, goal spec, relabelled rows and the batch plan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import write_text
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.stages.fitting import fitted
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
 from gcsl_cli.stages.plan import make_examples, make_plan, plan_budget
 from gcsl_cli.stages.trainer import TRIAL_STEPS, check_setup, measured_speed
@@ -35,6 +37,8 @@ class Prepared:
     spec: GoalSpec
     examples: Examples
     plan: Plan
+    notes: Sequence[str] = ()
+    """What was done to rows that do not fit the model."""
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -63,17 +67,19 @@ def fill(experiment: Experiment, rows: FeedbackRows) -> Prepared:
     if (path / PLAN_FILE).exists():
         spec = load_spec(path)
         check_targets(experiment, spec)
-        examples = make_examples(experiment, spec, train)
-        return Prepared(train, validation, spec, examples, load_plan(path / PLAN_FILE))
+        fit = fitted(experiment, spec, train, validation)
+        examples = make_examples(experiment, spec, fit.train)
+        return Prepared(fit.train, fit.validation, spec, examples, load_plan(path / PLAN_FILE), fit.notes)
     spec, levels = make_goal(experiment.config, rows, train)
     check_targets(experiment, spec)
-    examples = make_examples(experiment, spec, train)
+    fit = fitted(experiment, spec, train, validation)
+    examples = make_examples(experiment, spec, fit.train)
     plan = make_plan(experiment, examples, spec, levels, _budget(experiment, examples, spec, levels))
     write_text(path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(experiment.config))))
     spec.save(path)
     experiment.method.write_rows(path / ROWS, examples, spec, levels)
     plan.save(path / PLAN_FILE)
-    return Prepared(train, validation, spec, examples, plan)
+    return Prepared(fit.train, fit.validation, spec, examples, plan, fit.notes)
 
 
 def _budget(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: Levels) -> Budget:
@@ -104,6 +110,7 @@ def describe(experiment: Experiment, prepared: Prepared) -> list[list[str]]:
     return [
         ["training rows", f"{len(prepared.train)} (mean {spec.scale.grade(float(prepared.train.scores.mean())):.3f})"],
         ["validation rows", str(len(prepared.validation))],
+        *[["fitted", note] for note in prepared.notes],
         *experiment.method.describe(prepared.examples, spec, plan),
         *([["without a goal", f"{int(np.isnan(plan.goal).sum())} planned"]] if spec.dropout else []),
         ["plan", f"{plan.steps} steps, {len(plan.row)} rows, {int(plan.tokens.sum())} tokens"],

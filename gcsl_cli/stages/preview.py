@@ -15,6 +15,7 @@ from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.advice import advice, histogram
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, check_evaluated, check_splits, evaluation_prompts
+from gcsl_cli.stages.fitting import fitted
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
 from gcsl_cli.stages.held_out import check_cut
 from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
@@ -108,10 +109,12 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     train = training_rows(config, rows)
     spec, levels = make_goal(config, rows, train)
     check_targets(experiment, spec)
+    fit = fitted(experiment, spec, train, rows.of_split("validation"))
+    train = fit.train
     examples = make_examples(experiment, spec, train)
     budget = plan_budget(config.train, TOKENS_PER_SECOND)
     plan = make_plan(experiment, examples, spec, levels, replace(budget, steps=min(budget.steps, COUNTED_STEPS)))
-    prepared = Prepared(train, rows.of_split("validation"), spec, examples, plan)
+    prepared = Prepared(train, fit.validation, spec, examples, plan, fit.notes)
     share = planned_share(experiment)
     counts = count_rows(experiment, examples, plan, share)
     pairs = planned_pairs(*drawing(experiment, examples, spec, levels))

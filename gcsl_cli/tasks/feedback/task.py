@@ -56,6 +56,7 @@ class FeedbackTask(Task):
     score_name: str | None = None
     scale: list[float] | None = None
     finished: bool = True
+    strip_special_tokens: bool = False
     on_error: str = "fail"
     test_prompts: int = 64
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -102,6 +103,7 @@ class FeedbackTask(Task):
         # Settings that most files do without name a run only where they are used.
         how = {"encoding": self.encoding, "rows_key": self.rows_key, "grades": self.grades}
         how |= {"reduce": None if self.reduce == "mean" else self.reduce}
+        how |= {"strip_special_tokens": self.strip_special_tokens or None}
         how |= {"csv": None if self.csv == CsvConfig() else asdict(self.csv)}
         return {key: value for key, value in how.items() if value is not None} | {
             "version": self.version,

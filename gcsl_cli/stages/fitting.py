@@ -1,0 +1,206 @@
+"""Rows that do not fit the model: prompts that leave no room for a completion, and texts of special tokens.
+
+Prompts are measured only if they have at least as many bytes as the limit has tokens, since a token has at least one
+byte. So files of short prompts cost nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gcsl_cli.configs.choices import TooLong
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
+from gcsl_cli.errors import DataError
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.models.chat import cut_conversation, cut_text
+from gcsl_cli.models.prompting import Prompter
+from gcsl_cli.stages.experiment import Experiment
+
+NAMED = 3
+"""Rows that an error names."""
+GOAL_ROOM = 128
+"""Tokens kept free for a goal before evaluation prompts, whose goals are not known when they are chosen."""
+ADAPTED = "neighbours of one role joined, the system's text put first in the user's turn"
+PROBE = FeedbackRow("x", "", 0.0, "", "")
+PROBES = {"messages": '[{"role": "user", "content": "x"}]'}
+
+
+@dataclass
+class Fitted:
+    """The rows that fit, and what was done to make them fit."""
+
+    train: FeedbackRows
+    validation: FeedbackRows
+    notes: list[str]
+
+
+def fitted(experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validation: FeedbackRows) -> Fitted:
+    """Make rows fit, as configured: those whose prompts leave no room, and completions with special tokens.
+
+    Raises:
+        DataError: there are prompts that leave no room, and `train.too_long` is `error`; or no training row is left.
+    """
+    config, prompter = experiment.config, experiment.prompter(spec)
+    both, notes = [train, validation], _adapted(prompter, [train, validation])
+    strip = bool(getattr(experiment.task, "strip_special_tokens", False))
+    both, specials = _without_specials(prompter, both, strip=strip)
+    notes += specials
+    limits = [length for length in (config.train.max_length, prompter.context) if length is not None]
+    if not limits:
+        return Fitted(*both, notes)
+    fit = _Fit(prompter, _longest_goal(prompter, spec), min(limits), config.train.too_long)
+    long = [fit.too_long(rows) for rows in both]
+    count, total = sum(map(len, long)), sum(map(len, both))
+    if count and fit.rule is TooLong.error:
+        named = [(rows[index], tokens) for rows, found in zip(both, long, strict=True) for index, tokens in found]
+        raise _refusal(config, prompter, named, total, fit.limit)
+    if count:
+        done = "with prompts cut from the left" if fit.rule is TooLong.cut_prompt else "with long prompts left out"
+        notes.append(f"{count} of {total} rows {done}: the limit is {fit.limit} tokens (train.too_long)")
+        both = [fit.applied(rows, found) for rows, found in zip(both, long, strict=True)]
+    if len(train) and not len(both[0]):
+        raise DataError(f"All {len(train)} training rows have prompts of {fit.limit} tokens or more. Raise the limit.")
+    return Fitted(*both, notes)
+
+
+def fitting_prompts(experiment: Experiment, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The evaluation prompts that leave room for a goal and a completion, or their ends, as `train.too_long` says.
+
+    Under `error` all stay; the stages refuse those that do not fit.
+    """
+    config, prompter = experiment.config, experiment.plain_prompter
+    if config.train.too_long is TooLong.error or prompter.context is None or not prompts:
+        return list(prompts)
+    limit = max(prompter.context - config.generation.max_new_tokens - GOAL_ROOM, 1)
+    fit = _Fit(prompter, None, limit, config.train.too_long)
+    rows = FeedbackRows.of(FeedbackRow(prompt.text, "", 0.0, prompt.prompt_id, prompt.split) for prompt in prompts)
+    kept = fit.applied(rows, fit.too_long(rows))
+    return [Prompt(row.prompt_id, row.prompt, row.split) for row in kept]
+
+
+def _adapted(prompter: Prompter, both: Sequence[FeedbackRows]) -> list[str]:
+    """What is said of conversations that are changed to suit the chat template."""
+    if prompter.spec.prompt_format != "messages" or (prompter.traits.system and not prompter.traits.alternating):
+        return []
+    changed = sum(prompter.changes(prompt) for rows in both for prompt in rows.table["prompt"].to_pylist())
+    return [f"{changed} conversations changed to suit the model's chat template: {ADAPTED}"] if changed else []
+
+
+def _without_specials(
+    prompter: Prompter, both: list[FeedbackRows], *, strip: bool
+) -> tuple[list[FeedbackRows], list[str]]:
+    """The rows, without special tokens in their completions if wanted, and what is said of these."""
+    end, specials = prompter.end_text, [re.escape(text) for text in prompter.tokenizer.all_special_tokens if text]
+    if not specials:
+        return both, []
+    # The token that ends a completion may stand at its end.
+    others = "|".join(text for text in specials if text != re.escape(end))
+    inside = f"(?s){others}" + (f"{'|' if others else ''}{re.escape(end)}\\s*\\S" if end else "")
+    count = sum(pc.sum(pc.match_substring_regex(rows.table["completion"], inside)).as_py() or 0 for rows in both)
+    if not count:
+        return both, []
+    if not strip:
+        advice = "they are trained as they are (task.strip_special_tokens=true removes them)"
+        return both, [f"{count} completions contain special tokens of the model; {advice}"]
+    pattern = "|".join(specials)
+    stripped = [
+        _with_column(rows, "completion", pc.replace_substring_regex(rows.table["completion"], pattern, ""))
+        for rows in both
+    ]
+    return stripped, [f"special tokens removed from {count} completions (task.strip_special_tokens)"]
+
+
+def _with_column(rows: FeedbackRows, name: str, values: Any) -> FeedbackRows:
+    return FeedbackRows(rows.table.set_column(rows.table.schema.get_field_index(name), name, values))
+
+
+def _longest_goal(prompter: Prompter, spec: GoalSpec) -> float | None:
+    goals: list[float | None] = [None]
+    if spec.has_goal:
+        goals = [*spec.levels] or [spec.best, spec.worst]
+    return max(goals, key=lambda goal: prompter.lengths([_probe(spec)], goal)[0])
+
+
+def _probe(spec: GoalSpec) -> FeedbackRow:
+    return replace(PROBE, prompt=PROBES.get(spec.prompt_format, PROBE.prompt))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    prompter: Prompter
+    goal: float | None
+    """The goal with the most tokens."""
+    limit: int
+    """Tokens of a row, of which its prompt must leave one."""
+    rule: TooLong
+
+    def too_long(self, rows: FeedbackRows) -> list[tuple[int, int]]:
+        """Index and tokens of each row whose prompt leaves no room."""
+        if not len(rows):
+            return []
+        around = self.prompter.lengths([_probe(self.prompter.spec)], self.goal)[0]
+        suspects = np.flatnonzero(pc.binary_length(rows.table["prompt"]).to_numpy() + around >= self.limit)
+        lengths = self.prompter.lengths(list(rows.take(suspects)), self.goal)
+        return [
+            (index, tokens) for index, tokens in zip(suspects.tolist(), lengths, strict=True) if tokens >= self.limit
+        ]
+
+    def applied(self, rows: FeedbackRows, found: Sequence[tuple[int, int]]) -> FeedbackRows:
+        """The rows without those found, or with their prompts cut."""
+        places = np.array([index for index, _ in found], dtype=np.int64)
+        if self.rule is TooLong.skip:
+            return rows.take(np.setdiff1d(np.arange(len(rows)), places))
+        if not len(places):
+            return rows
+        prompts = rows.table["prompt"].to_pylist()
+        for index in places.tolist():
+            prompts[index] = self.cut(rows[index])
+        return _with_column(rows, "prompt", pa.array(prompts, pa.string()))
+
+    def cut(self, row: FeedbackRow) -> str:
+        """The end of a row's prompt that leaves room for its completion, of which half the limit is enough.
+
+        Raises:
+            DataError: not even an empty prompt fits.
+        """
+        completion = len(self.prompter.tokenizer(row.completion, add_special_tokens=False)["input_ids"]) + 1
+        room = max(self.limit - completion, self.limit // 2)
+
+        def fits(prompt: str) -> bool:
+            return self.prompter.lengths([replace(row, prompt=prompt)], self.goal)[0] <= room
+
+        if self.prompter.spec.prompt_format == "messages":
+            cut = cut_conversation(row.prompt, fits)
+        else:
+            cut = cut_text(row.prompt, fits)
+        if not fits(cut):
+            raise DataError(
+                f"{_place(row)}: the goal and the chat template alone leave no room for a prompt in {self.limit} "
+                "tokens. Raise train.max_length, or shorten the goal."
+            )
+        return cut
+
+
+def _refusal(
+    config: Config, prompter: Prompter, found: Sequence[tuple[FeedbackRow, int]], total: int, limit: int
+) -> DataError:
+    longest = max(tokens for _, tokens in found)
+    of = "train.max_length" if limit == config.train.max_length else "the model's context"
+    places = ", ".join(f"{_place(row)} ({tokens})" for row, tokens in found[:NAMED])
+    fits = prompter.context is None or longest < prompter.context
+    longer = f"raise train.max_length above {longest}, or " if fits else ""
+    return DataError(
+        f"{len(found)} of {total} rows have prompts that leave no room for a completion in {limit} tokens ({of}): "
+        f"{places}{' and others' if len(found) > NAMED else ''}. To go on, {longer}use "
+        "train.too_long=skip, which leaves them out, or train.too_long=cut_prompt, which cuts their beginning."
+    )
+
+
+def _place(row: FeedbackRow) -> str:
+    return row.source if re.search(r":\d+$", row.source) else repr(row.prompt[:40])
