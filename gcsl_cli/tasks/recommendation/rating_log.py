@@ -85,7 +85,7 @@ def read_titles(path: Path, columns: ItemColumns, renamed: Mapping[str, str | No
     """
     titles = Titles()
     names = [columns.item, columns.title, *([] if columns.year is None else [columns.year])]
-    for _, block in read_blocks(path, names, "task.item_columns"):
+    for _, block in read_blocks(path, names, "task.item_columns", "items"):
         items, texts, *years = (column.cast(pa.string()).to_pylist() for column in block)
         for index, (id_, text) in enumerate(zip(items, texts, strict=True)):
             released = (years[0][index] or "") if years else ""

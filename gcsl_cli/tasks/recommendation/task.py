@@ -9,10 +9,10 @@ Each user's ratings are split by time: the last ones are for testing, the ones b
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,10 +34,13 @@ from gcsl_cli.tasks.recommendation.histories import (
     training_ratings,
     users_of,
 )
-from gcsl_cli.tasks.recommendation.rating_files import rating_files
+from gcsl_cli.tasks.recommendation.rating_files import columns_of, matched, rating_files
 from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
 CHUNK = 50_000
+ColumnNames = TypeVar("ColumnNames", RatingColumns, ItemColumns)
+DEFAULT_ITEMS = ItemColumns(title="movie_title", year="release_year")
+"""The names in conf/task/recommendation.yaml, of which the year may be missing."""
 FEEDBACK_FIELDS = {
     "version",
     "revision",
@@ -85,6 +88,9 @@ class RecommendationTask(Task):
     liked: float = 4.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        self._decisions: list[str] = []
+
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
         """The rating scale. It is closed: goals beyond its ends are refused."""
         return Scale(self.score_name, self.scale[0], self.scale[1], closed=True)
@@ -93,6 +99,7 @@ class RecommendationTask(Task):
         """Ratings, users and titles, and how often each rule applied."""
         return [
             ["ratings", f"{len(self.log.items)} by {len(self.log.users)} users, {len(self.log.rated)} titles"],
+            *[["read as", text] for text in self._decisions],
             *[["rule", f"{count} x {rule}"] for rule, count in self.log.rule_counts.items() if count],
         ]
 
@@ -233,9 +240,24 @@ class RecommendationTask(Task):
         titles = None
         if self.items is not None:
             path = resolve(self.items, sha256=self.sha256, revision=self.revision)
-            titles = read_titles(path, self.item_columns, self.titles)
+            titles = read_titles(path, self._matched(path, "items", self.item_columns, DEFAULT_ITEMS), self.titles)
         files = rating_files(resolve(self.ratings, sha256=self.sha256, revision=self.revision))
-        return read_log(files, self.columns, titles, (self.scale[0], self.scale[1]), fewest=self._held_out().fewest)
+        columns = self._matched(files[0], "ratings", self.columns, RatingColumns())
+        return read_log(files, columns, titles, (self.scale[0], self.scale[1]), fewest=self._held_out().fewest)
+
+    def _matched(self, path: Path, role: str, configured: ColumnNames, defaults: ColumnNames) -> ColumnNames:
+        """The columns of a file that are meant by the configured names; notes what is not a matter of course."""
+        columns, decisions = columns_of(path, role)
+        self._decisions += decisions
+        names = {}
+        for key, name in asdict(configured).items():
+            names[key] = matched(name, columns, getattr(defaults, key))
+            if name is not None and names[key] is None:
+                effect = "the order of the file counts" if name == "timestamp" else "titles stay as they are"
+                self._decisions.append(f"{path.name}: no column {name}; {effect}")
+            elif names[key] != name:
+                self._decisions.append(f"{path.name}: {names[key]} is {name}")
+        return replace(configured, **names)
 
     @cached_property
     def _test_users(self) -> list[int]:
