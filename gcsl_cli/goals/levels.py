@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 AUTO_DISTINCT = 8
 """Under `goal.levels.by=auto`, up to this many distinct scores each become a level."""
+AUTO_GRADES = 21
+"""Under `goal.levels.by=auto`, up to this many distinct scores are grades, as half stars are, of which the best becomes
+a level beside the quantiles. Of measured scores, one row would have the highest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +171,8 @@ def make_levels(
     """Derive levels by the rule `by`: `quantile`, `fixed`, `distinct`, `raw`, or `auto`.
 
     `auto` uses the fixed `values` if there are any, the distinct scores if there are at most `AUTO_DISTINCT`, and
-    quantiles otherwise. `beyond` allows fixed values above every training score.
+    quantiles otherwise, with the best of at most `AUTO_GRADES` grades. `beyond` allows fixed values above every
+    training score.
 
     Raises:
         ConfigError: `by` is unknown, or only one level remains.
@@ -178,7 +182,8 @@ def make_levels(
     if per == "prompt":
         return Levels(rule, per, prompt_quantiles(scores, prompts, quantiles))
     if rule == "quantile":
-        levels = quantile_levels(scores, quantiles)
+        graded = by == "auto" and len(np.unique(scores)) <= AUTO_GRADES
+        levels = quantile_levels(scores, [*quantiles, 1.0] if graded else quantiles)
     elif rule == "fixed":
         levels = fixed_levels(scores, values, beyond=beyond)
     elif rule == "distinct":

@@ -53,7 +53,7 @@ def fitted(experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validati
     notes += specials
     limits = [length for length in (config.train.max_length, prompter.context) if length is not None]
     if not limits:
-        return Fitted(*both, notes)
+        return Fitted(both[0], both[1], notes)
     fit = _Fit(prompter, _longest_goal(prompter, spec), min(limits), config.train.too_long)
     long = [fit.too_long(rows) for rows in both]
     count, total = sum(map(len, long)), sum(map(len, both))
@@ -66,7 +66,7 @@ def fitted(experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validati
         both = [fit.applied(rows, found) for rows, found in zip(both, long, strict=True)]
     if len(train) and not len(both[0]):
         raise DataError(f"All {len(train)} training rows have prompts of {fit.limit} tokens or more. Raise the limit.")
-    return Fitted(*both, notes)
+    return Fitted(both[0], both[1], notes)
 
 
 def fitting_prompts(experiment: Experiment, prompts: Sequence[Prompt]) -> list[Prompt]:

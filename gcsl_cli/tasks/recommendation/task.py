@@ -249,7 +249,7 @@ class RecommendationTask(Task):
         """The columns of a file that are meant by the configured names; notes what is not a matter of course."""
         columns, decisions = columns_of(path, role)
         self._decisions += decisions
-        names = {}
+        names: dict[str, Any] = {}
         for key, name in asdict(configured).items():
             names[key] = matched(name, columns, getattr(defaults, key))
             if name is not None and names[key] is None:

@@ -143,7 +143,7 @@ def test_auto_uses_distinct_scores_if_few_and_quantiles_if_many() -> None:
     few, many = (np.arange(float(count)) for count in (8, 9))
 
     assert (levels_by("auto", few, values=[]).rule, levels_by("auto", many, values=[]).rule) == ("distinct", "quantile")
-    assert levels_by("auto", many, values=[]).values.tolist() == [0, 4]
+    assert levels_by("auto", many, values=[]).values.tolist() == [0, 4, 8]
 
 
 def test_unknown_rule_is_rejected() -> None:
@@ -195,3 +195,21 @@ def test_held_out_score_below_the_training_minimum_gets_the_lowest_level() -> No
 def test_uninformative_scores_are_rejected(scores: list[float], message: str) -> None:
     with pytest.raises(DataError, match=message):
         check_scores(np.array(scores))
+
+
+@pytest.mark.parametrize(
+    ("by", "levels"), [("auto", [0.5, 1.5, 2.5, 3.5, 4.5, 5]), ("quantile", [0.5, 1.5, 2.5, 3.5, 4.5])]
+)
+def test_the_best_of_half_stars_is_a_level(by: str, levels: list[float]) -> None:
+    """Ten grades, one row each; the quantile 0.8 leaves out the best."""
+    stars = np.arange(0.5, 5.5, 0.5)
+
+    made = make_levels(stars, np.arange(10), by=by, per="dataset", quantiles=QUANTILES, values=[])
+    assert made.values.tolist() == levels
+
+
+def test_the_highest_measured_score_is_no_level_of_its_own() -> None:
+    scores = np.arange(22.0)
+
+    made = make_levels(scores, np.arange(22), by="auto", per="dataset", quantiles=QUANTILES, values=[])
+    assert made.values.tolist() == [0, 4, 8, 13, 17]

@@ -1,6 +1,6 @@
 """Inspecting a model's own chat template."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_conversations_are_adapted_to_templates_with_alternating_roles() -> None
 
 
 def test_calls_of_tools_are_not_joined() -> None:
-    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "find"}}]}
-    asked = [*turns(("user", "a")), call, *turns(("assistant", "b"))]
+    call: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "find"}}]}
+    asked: list[dict[str, Any]] = [*turns(("user", "a")), call, *turns(("assistant", "b"))]
 
     assert adapted(asked, ChatTraits(True, "user", "model", alternating=True)) == asked
