@@ -77,9 +77,11 @@ class Prompter:
         if self.spec.prompt_format == "plain":
             return goal_template(self.spec, None, start=self.start)
         if self.tokenizer.chat_template is None:
+            way = "Use task.format=plain."
+            if self.spec.prompt_format == "messages":
+                way = "The prompts are conversations, so use a model that has one, such as its instruct version."
             raise ConfigError(
-                f"task.format={self.spec.prompt_format}: the model's tokenizer has no chat template. "
-                "Use task.format=plain."
+                f"task.format={self.spec.prompt_format}: the model's tokenizer has no chat template. {way}"
             )
         return goal_template(self.spec, self.tokenizer.chat_template, self.traits)
 

@@ -214,7 +214,7 @@ def _member(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise _damaged(path, "zip", error) from error
     if "[Content_Types].xml" in names:
         raise DataError(f"{path}: this is a spreadsheet. Export it as CSV.")

@@ -105,6 +105,8 @@ def test_chat_needs_a_chat_template(tokenizer: "PreTrainedTokenizerBase") -> Non
 
     with pytest.raises(ConfigError, match=r"task\.format=chat: .* no chat template. Use task\.format=plain"):
         Prompter(tokenizer, toy_spec(prompt_format="chat")).text("I wanted to", 0.9)
+    with pytest.raises(ConfigError, match=r"no chat template\. The prompts are conversations, so use a model that has"):
+        Prompter(tokenizer, toy_spec(prompt_format="messages", instruction="{prompt}")).text("[]", 0.9)
 
 
 def test_finished_completion_is_followed_by_the_end_token(prompter: Prompter) -> None:

@@ -5,8 +5,10 @@ import gzip
 import io
 import json
 import lzma
+import random
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -487,3 +489,49 @@ def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
 
     assert read(task) == TABLE
     assert said(task, "changed") == ["3 x columns without a name, left out"]
+
+
+# Broken files
+
+
+SEEDS = {
+    "a.jsonl": LINES,
+    "a.json": json.dumps({"n": 1, "data": ROWS}, indent=1).encode(),
+    "a.jsonl.gz": gzip.compress(LINES),
+    "a.zip": zipped(LINES),
+    "a.csv": COMMAS.encode(),
+    "sheet.csv": SPREADSHEET.encode(),
+    "a.tsv": COMMAS.replace(",", "\t").encode(),
+    "ultra.jsonl": json.dumps(ultra(0, 3, 4)).encode(),
+    "chat.jsonl": json.dumps(chat(USER, CALLING, ANSWER, tools=[CALL])).encode(),
+}
+PIECES = [
+    b"null",
+    b"[]",
+    b"{}",
+    b"[1]",
+    b"1e999",
+    b'"',
+    b"\\",
+    b"\x00",
+    b"\xff",
+    b"\n",
+    b"\r",
+    b";",
+    b'[{"a": 1}]',
+    b"[[[",
+]
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_whatever_is_broken_ends_in_one_message(tmp_path: Path, name: str) -> None:
+    """Twenty times, up to three pieces are replaced, repeated or cut off at random places."""
+    draw = random.Random(name)
+    for _ in range(20):
+        content = bytearray(SEEDS[name])
+        for _ in range(draw.randint(1, 3)):
+            start, length = draw.randrange(len(content) + 1), draw.choice([0, 1, 9, len(content)])
+            content[start : start + length] = draw.choice([*PIECES, b"", bytes(content[:30])])
+        task = made(written(tmp_path, bytes(content), name), on_error=draw.choice(["fail", "skip"]))
+        with suppress(ConfigError, DataError):
+            read(task)
