@@ -40,8 +40,12 @@ class Fitted:
     notes: list[str]
 
 
-def fitted(experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validation: FeedbackRows) -> Fitted:
+def fitted(
+    experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validation: FeedbackRows, max_length: int | None
+) -> Fitted:
     """Make rows fit, as configured: those whose prompts leave no room, and completions with special tokens.
+
+    `max_length` limits a row in tokens, beside the model's context.
 
     Raises:
         DataError: there are prompts that leave no room, and `train.too_long` is `error`; or no training row is left.
@@ -51,7 +55,7 @@ def fitted(experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validati
     strip = bool(getattr(experiment.task, "strip_special_tokens", False))
     both, specials = _without_specials(prompter, both, strip=strip)
     notes += specials
-    limits = [length for length in (config.train.max_length, prompter.context) if length is not None]
+    limits = [length for length in (max_length, prompter.context) if length is not None]
     if not limits:
         return Fitted(both[0], both[1], notes)
     fit = _Fit(prompter, _longest_goal(prompter, spec), min(limits), config.train.too_long)

@@ -54,7 +54,8 @@ class HeldOut:
         """A sample of the validation split; `None` if it is disabled or empty."""
         config = experiment.config.evaluation
         rows = ensure_feedback(experiment)
-        held_out = fitted(experiment, experiment.spec, rows.take(np.arange(0)), rows.of_split("validation")).validation
+        none, held_out = rows.take(np.arange(0)), rows.of_split("validation")
+        held_out = fitted(experiment, experiment.spec, none, held_out, max_length=None).validation
         if not config.discrimination_rows or not len(held_out):
             return None
         order = np.random.default_rng(config.seed).permutation(len(held_out))[: config.discrimination_rows]

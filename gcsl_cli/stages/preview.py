@@ -109,7 +109,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     train = training_rows(config, rows)
     spec, levels = make_goal(config, rows, train)
     check_targets(experiment, spec)
-    fit = fitted(experiment, spec, train, rows.of_split("validation"))
+    fit = fitted(experiment, spec, train, rows.of_split("validation"), config.train.max_length)
     train = fit.train
     examples = make_examples(experiment, spec, train)
     budget = plan_budget(config.train, TOKENS_PER_SECOND)

@@ -11,10 +11,12 @@ from typing import Any
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 USUAL = {
-    "prompt": ("prompt", "instruction", "question", "input", "messages", "conversations", "conversation"),
+    "prompt": ("prompt", "instruction", "question", "input", "messages"),
     "completion": ("completion", "response", "output", "answer"),
-    "score": ("score", "rating", "reward", "grade", "label", "overall_score"),
+    "score": ("score", "rating", "reward", "grade", "label"),
 }
+RARER = {"prompt": ("conversations", "conversation"), "completion": (), "score": ("overall_score",)}
+"""Names that count if none of the usual ones is there."""
 LISTS = {
     "completion": ("completions", "responses", "outputs", "answers", "candidates", "generations"),
     "score": ("scores", "ratings", "rewards", "grades", "labels"),
@@ -136,13 +138,17 @@ def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str 
                 f"task.columns.{role}={configured}: {file} has no such column.{near} Its columns: {listed(names)}."
             )
         return configured
-    found = [name for usual in USUAL[role] for name in names if name.lower() == usual]
+    found = _named(names, USUAL[role]) or _named(names, RARER[role])
     if len(found) > 1:
         raise ConfigError(
             f"{file}: {' and '.join(found)} could each be the {role}. Choose one, for example "
             f"task.columns.{role}={found[0]}."
         )
     return found[0] if found else None
+
+
+def _named(names: Sequence[str], usual: Sequence[str]) -> list[str]:
+    return [name for one in usual for name in names if name.lower() == one]
 
 
 def _keys(value: Any) -> list[str]:
@@ -155,10 +161,10 @@ def _candidates(row: dict[str, Any]) -> tuple[str | None, str | None]:
     """The column of several completions per row, and that of their scores if these stand beside each completion."""
     for name, value in row.items():
         keys = _keys(value) if isinstance(value, list) and not is_message(value[0] if value else None) else []
-        completion = next((key for usual in USUAL["completion"] for key in keys if key.lower() == usual), None)
-        if completion is not None:
-            score = next((key for usual in USUAL["score"] for key in keys if key.lower() == usual), None)
-            return f"{name}.{completion}", None if score is None else f"{name}.{score}"
+        completions = _named(keys, USUAL["completion"])
+        if completions:
+            scores = _named(keys, USUAL["score"]) or _named(keys, RARER["score"])
+            return f"{name}.{completions[0]}", f"{name}.{scores[0]}" if scores else None
     listing = (name for name in row if name.lower() in LISTS["completion"] and isinstance(row[name], list))
     return next(listing, None), None
 
@@ -169,6 +175,6 @@ def _score_list(row: dict[str, Any]) -> str | None:
 
 def _missing(role: str, names: Sequence[str], file: str) -> ConfigError:
     return MissingColumnError(
-        f"{file}: no {role} column found ({listed(USUAL[role])}). Its columns: {listed(names)}. "
+        f"{file}: no {role} column found ({listed([*USUAL[role], *RARER[role]])}). Its columns: {listed(names)}. "
         f"Set task.columns.{role}=NAME."
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from gcsl_cli.data.input_files import Fault
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.tasks.feedback.columns import USUAL
+from gcsl_cli.tasks.feedback.columns import RARER, USUAL
 
 WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "👍": 1.0, "👎": 0.0}
 """Texts that are grades everywhere."""
@@ -40,7 +40,7 @@ REDUCE: dict[str, Callable[[list[float]], float]] = {
 }
 MOST_WORDS = 12
 """Distinct texts up to which a column of grades looks like words rather than like prose."""
-_VALUE_KEYS = ("value", *USUAL["score"])
+_VALUE_KEYS = ("value", *USUAL["score"], *RARER["score"])
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*")
 
 

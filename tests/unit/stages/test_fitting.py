@@ -50,7 +50,7 @@ def fit(
     prompter: Prompter, train: FeedbackRows, too_long: str = "error", max_length: int | None = 30, **task: Any
 ) -> Fitted:
     held_out = rows(chat("a") if prompter.spec.prompt_format == "messages" else SHORT, split="validation")
-    return fitted(experiment(prompter, too_long, max_length, **task), prompter.spec, train, held_out)
+    return fitted(experiment(prompter, too_long, max_length, **task), prompter.spec, train, held_out, max_length)
 
 
 @pytest.fixture

@@ -183,6 +183,13 @@ def test_lists_beside_each_other(tmp_path: Path, chosen: dict[str, str]) -> None
         read(made(jsonl(tmp_path, [*rows, rows[0] | {"scores": [1]}], "bad.jsonl")))
 
 
+def test_rarer_names_count_only_without_the_usual_ones(tmp_path: Path) -> None:
+    rows = [row | {"overall_score": 9, "conversations": []} for row in ROWS]
+
+    assert read(made(jsonl(tmp_path, rows))) == TABLE
+    assert read(made(jsonl(tmp_path, rows), score="overall_score"))[0][2] == 9
+
+
 def test_a_faulty_completion_costs_no_other(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [ultra(0, 3, 4), ultra(1, 5), ultra(2, 1), ultra(3, None, 2)])  # type: ignore[arg-type]
 
