@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +14,6 @@ from gcsl_cli.data.input_files import (
     NOT_UTF8,
     Fault,
     Faults,
-    NumberedRow,
     OpenedFile,
     Place,
     ReadOptions,
@@ -71,6 +69,17 @@ class GradedFile:
     def columns(self) -> Columns:
         """The columns that the rows came from."""
         return self.layout.columns
+
+    def leave_out(self, fault: Fault, place: Place) -> None:
+        """Count a row, or a completion of it, that cannot be used."""
+        self.faults.add(fault, place)
+        if fault.column == self.columns.score and isinstance(fault.value, str) and len(self.words) <= MOST_WORDS:
+            self.words[fault.value.strip()] += 1
+
+    def note(self, file: OpenedFile) -> None:
+        """Take over what was found out about a file that has been read."""
+        self.decisions += [text for text in file.decisions if text not in self.decisions]
+        self.notes.update(file.counts)
 
     def advice(self) -> Iterator[str]:
         """Settings that would make rows usable."""
@@ -147,56 +156,34 @@ def read_graded(
     line for each row that cannot be used.
     """
     graded = GradedFile(GRADED.empty_table(), layout)
-    parse = RowParser(layout.columns, layout.shape, rules, scale, graded.notes)
     batches: list[pa.RecordBatch] = []
     rows: list[tuple[str, str, float, str, str, int]] = []
-    for name, line, row, one in _all_graded(files, options, parse, graded):
-        if isinstance(one, Fault):
-            graded.faults.add(one, Place(Path(name), line))
-            if one.column == layout.columns.score and isinstance(one.value, str):
-                _count_word(graded.words, one.value)
-            reject(_rejected(name, line, row, one))
-            continue
-        prompt, completion, grade = one
-        rows.append((prompt, completion, grade, identify(prompt), name, line))
-        if len(rows) == CHUNK:
-            batches.append(_batch(rows))
-            rows = []
+    for path in files:
+        file, name = open_file(path, options), path.name
+        numbered = read_opened(file)
+        parse: RowParser | None = None
+        for line, row in numbered:
+            if parse is None:  # the decimal mark is known once the header has been read
+                of_file = replace(rules, decimal=file.decimal)
+                parse = RowParser(layout.columns, layout.shape, of_file, scale, graded.notes)
+            for one in (row,) if isinstance(row, Fault) else parse(row):
+                if isinstance(one, Fault):
+                    graded.leave_out(one, Place(Path(name), line))
+                    reject(_rejected(name, line, row, one))
+                    continue
+                prompt, completion, grade = one
+                rows.append((prompt, completion, grade, identify(prompt), name, line))
+                if len(rows) == CHUNK:
+                    batches.append(_batch(rows))
+                    rows = []
+        graded.note(file)
     graded.table = pa.Table.from_batches([*batches, _batch(rows)], GRADED)
     return graded
 
 
-def _all_graded(
-    files: Sequence[Path], options: ReadOptions, parse: RowParser, graded: GradedFile
-) -> Iterator[tuple[str, int, Row | None, Any]]:
-    """Yield file name, line, row and each graded completion of the row, or what is wrong with it."""
-    for path in files:
-        file = open_file(path, options)
-        numbered: Iterator[NumberedRow] = read_opened(file)
-        of_file: RowParser | None = None
-        for line, row in numbered:
-            if isinstance(row, Fault):
-                yield path.name, line, None, row
-                continue
-            if of_file is None:  # the decimal mark is known once the header has been read
-                of_file = replace(parse, rules=replace(parse.rules, decimal=file.decimal))
-            for one in of_file(row):
-                yield path.name, line, row, one
-        _note(graded, file)
-
-
-def _note(graded: GradedFile, file: OpenedFile) -> None:
-    graded.decisions += [text for text in file.decisions if text not in graded.decisions]
-    graded.notes.update(file.counts)
-
-
-def _count_word(words: Counter[str], text: str) -> None:
-    if len(words) <= MOST_WORDS:
-        words[text.strip()] += 1
-
-
-def _rejected(name: str, line: int, row: Row | None, fault: Fault) -> str:
-    entry = {"file": name, "line": line, "reason": fault.kind, "column": fault.column, "value": fault.value, "row": row}
+def _rejected(name: str, line: int, row: Row | Fault, fault: Fault) -> str:
+    entry = {"file": name, "line": line, "reason": fault.kind, "column": fault.column, "value": fault.value}
+    entry["row"] = None if isinstance(row, Fault) else row
     # ASCII only: the row may contain lone surrogates, which UTF-8 cannot encode.
     return json.dumps(entry, default=str) + "\n"
 
