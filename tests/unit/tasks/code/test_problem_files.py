@@ -141,10 +141,10 @@ def test_gzip_and_blank_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("problems.jsonl", b"", "contains no usable problem"),
+        ("problems.jsonl", b"", "the file is empty"),
         ("problems.jsonl", b"{}\n", "contains no usable problem. 1 x no tests"),
-        ("problems.jsonl.gz", b"not gzip", "cannot be read"),
-        ("problems.txt", b"x", "unknown file type"),
+        ("problems.jsonl.gz", b"not gzip", "contains no usable problem. 1 x not valid JSON"),
+        ("problems.txt", b"x", "unsupported file type"),
     ],
 )
 def test_unusable_files(name: str, content: bytes, message: str, tmp_path: Path) -> None:
