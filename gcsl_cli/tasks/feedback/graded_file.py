@@ -87,7 +87,7 @@ class GradedFile:
             yield ENCODING_ADVICE
         # Words that occur once are rather mistakes in a column of numbers.
         if len(self.words) <= MOST_WORDS and any(count > 1 for count in self.words.values()):
-            yield f"Give each text its grade, higher for better: {words_override(list(self.words))}"
+            yield f"Give each text its grade, higher for better; check the numbers: {words_override(list(self.words))}"
 
 
 def find_layout(files: Sequence[Path], config: ColumnsConfig, options: ReadOptions) -> Layout:

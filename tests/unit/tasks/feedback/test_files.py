@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import random
+import shlex
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,10 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gcsl_cli.configs import Composer, finish, without_hydra
 from gcsl_cli.data.input_files import CsvConfig
 from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
+from gcsl_cli.tasks.feedback.grades import parse_words, words_override
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 TABLE = [("What is 1?", "It is 1.", 1.0), ("What is 2?", "It is 2.", 2.5), ("What is 3?", "It is 3.", 3.0)]
@@ -351,10 +354,18 @@ def test_texts_get_their_grades_from_the_setting(tmp_path: Path, texts: list[str
 
     with pytest.raises(DataError) as error:
         read(made(path))
-    assert str(error.value).endswith(f"higher for better: {override}")
+    assert str(error.value).endswith(f"higher for better; check the numbers: {override}")
     pairs = dict(grades)
     expected = [pairs.get(text, pairs.get(f"{text.capitalize()} ")) for text in texts]
     assert [row[2] for row in read(made(path, grades=grades))] == expected
+
+
+def test_the_setting_can_be_pasted() -> None:
+    composer = Composer(None)
+    for texts in (["good", "bad"], ["it's", "n/a"], ["👍 up", 'say "x", please']):
+        lines = shlex.split(words_override(texts))
+        config = finish(without_hydra(composer.compose(["task=feedback", "task.path=x", *lines])), lines)
+        assert list(parse_words(config.task.grades)) == [text.casefold() for text in texts]
 
 
 @pytest.mark.parametrize("grades", [{"good": "very"}, "good", [["a", 1, 2]], {}])
