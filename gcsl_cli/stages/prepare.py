@@ -101,7 +101,8 @@ def take_part_in_trial(config: Config) -> None:
     rows = ensure_feedback(experiment)
     train = training_rows(config, rows)
     spec, levels = make_goal(config, rows, train)
-    _trial_speed(experiment, make_examples(experiment, spec, train), spec, levels)
+    fit = fitted(experiment, spec, train, rows.of_split("validation"), config.train.max_length)
+    _trial_speed(experiment, make_examples(experiment, spec, fit.train), spec, levels)
 
 
 def describe(experiment: Experiment, prepared: Prepared) -> list[list[str]]:
