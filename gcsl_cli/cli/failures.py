@@ -32,7 +32,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             f"Out of memory ({text}). Use smaller batches (train.micro_batch_size, generation.batch_size), "
             "train.gradient_checkpointing=true, adapter=lora or qlora, or a smaller model."
         )
-    if any(sign in str(error) for sign in LOST_CONNECTION):
+    if any(sign in text_of(error) for sign in LOST_CONNECTION):
         return 1, (
             "Another process of this run has ended; if it has left a message, that says why. The newest checkpoint is "
             "kept; run the same command to resume."

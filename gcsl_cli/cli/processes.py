@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gcsl_cli.cli import console, stopping
 from gcsl_cli.cli.failures import LOST_CONNECTION, explain
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.errors import TrainingError
+from gcsl_cli.errors import TrainingError, text_of
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import read_json, write_text
 
@@ -160,7 +160,7 @@ def main(folder: Path) -> int:
         outcome["code"] = stopping.exit_code()
     except (Exception, SystemExit) as error:  # noqa: BLE001
         outcome["code"], outcome["message"] = explain(error)
-        if not ranks.leads() and not any(sign in str(error) for sign in LOST_CONNECTION):
+        if not ranks.leads() and not any(sign in text_of(error) for sign in LOST_CONNECTION):
             log.error("process %d: %s", ranks.rank(), outcome["message"])
     if ranks.leads():
         write_text(folder / OUTCOME, json.dumps(outcome, default=plain))

@@ -167,12 +167,13 @@ def make_levels(
     quantiles: Sequence[float],
     values: Sequence[float],
     beyond: bool = False,
+    best_grade: bool = True,
 ) -> Levels:
     """Derive levels by the rule `by`: `quantile`, `fixed`, `distinct`, `raw`, or `auto`.
 
     `auto` uses the fixed `values` if there are any, the distinct scores if there are at most `AUTO_DISTINCT`, and
-    quantiles otherwise, with the best of at most `AUTO_GRADES` grades. `beyond` allows fixed values above every
-    training score.
+    quantiles otherwise; with `best_grade`, the best of at most `AUTO_GRADES` grades is a level too. `beyond` allows
+    fixed values above every training score.
 
     Raises:
         ConfigError: `by` is unknown, or only one level remains.
@@ -182,7 +183,7 @@ def make_levels(
     if per == "prompt":
         return Levels(rule, per, prompt_quantiles(scores, prompts, quantiles))
     if rule == "quantile":
-        graded = by == "auto" and len(np.unique(scores)) <= AUTO_GRADES
+        graded = best_grade and by == "auto" and len(np.unique(scores)) <= AUTO_GRADES
         levels = quantile_levels(scores, [*quantiles, 1.0] if graded else quantiles)
     elif rule == "fixed":
         levels = fixed_levels(scores, values, beyond=beyond)

@@ -5,6 +5,7 @@ from typing import cast
 
 import numpy as np
 
+from gcsl_cli.configs.choices import Formulation
 from gcsl_cli.configs.goal_checks import shown
 from gcsl_cli.configs.schema import Config, GoalConfig
 from gcsl_cli.data.records import FeedbackRows
@@ -53,6 +54,8 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
         quantiles=goal.levels.quantiles,
         values=values,
         beyond=config.train.score_below is not None,
+        # Exact goals divide the rows into bins, the highest of which includes the best grade.
+        best_grade=goal.formulation is Formulation.threshold,
     )
     if levels.rule == "fixed" and len(levels.values) <= len(values):
         log.info("levels at or below the lowest training score are merged into it (%s)", scale.grade(levels.values[0]))

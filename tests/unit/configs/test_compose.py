@@ -158,12 +158,13 @@ def test_mistakes_in_a_users_file(folder: Path, name: str, text: str, overrides:
 def test_a_users_experiment_sets_every_key_of_the_root(folder: Path) -> None:
     """The root config has defaults for them, which must not come last."""
     values = {"seed": 5, "run": "mine", "runs_dir": "theirs", "force": True, "dry_run": True, "allow_custom_code": True}
-    assert set(values) == {field.name for field in fields(Config)} - {*group_options(conf_dir()), "train"}
-    text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+    assert set(values) == {field.name for field in fields(Config)} - {*group_options(conf_dir()), "train", "export"}
+    text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items()) + "export: {merged: false}\n"
     write(folder, "experiment/mine.yaml", f"# @package _global_\n{text}")
     config = configs.load(["task=probe", "experiment=mine"], folder)
 
     assert {key: getattr(config, key) for key in values} == values
+    assert not config.export.merged
     assert configs.load(["task=probe", "experiment=mine", "seed=6"], folder).seed == 6
 
 
