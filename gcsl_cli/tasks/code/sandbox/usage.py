@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gcsl_cli.tasks.code.sandbox.backends import ENVIRONMENT
 from gcsl_cli.tasks.code.sandbox.process import IDLE_SECONDS, Process
 
 # Seconds between two looks. Most programs are done before the first one.
@@ -78,7 +79,7 @@ def cpu_seconds(pid: int) -> float:
 def files(pid: int) -> int:
     """Number of files in the temporary folder that a process sees; 0 if that cannot be told."""
     try:
-        found = os.statvfs(f"/proc/{pid}/root/tmp")
+        found = os.statvfs(f"/proc/{pid}/root{ENVIRONMENT['HOME']}")
     except OSError:
         return 0
     return found.f_files - found.f_ffree

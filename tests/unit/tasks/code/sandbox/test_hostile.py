@@ -59,6 +59,11 @@ def test_the_verdict_names_the_limit(
     assert hostile_verdicts[BY_NAME[name]][0].error == limit
 
 
+def test_a_huge_exponent_meets_a_limit(hostile_verdicts: dict[Attack, tuple[Verdict, Verdict]]) -> None:
+    """Memory or time: which comes first depends on the speed of the machine."""
+    assert hostile_verdicts[BY_NAME["values: a huge exponent"]][0].error in {"memory", "timeout"}
+
+
 def test_texts_of_a_program_are_short_and_printable(hostile_verdicts: dict[Attack, tuple[Verdict, Verdict]]) -> None:
     (found,) = (hostile_verdicts[attack][0] for attack in BY_NAME.values() if attack.name == "names in frames")
     assert (found.error, found.message) == ("exception", "\\x1b[31m")
