@@ -41,6 +41,26 @@ _CHOOSE = """\
 {{%- endif -%}}
 """
 
+# Content given as parts, as chat clients send it, becomes its text; every other message stays as it is.
+_TEXTS = """\
+{%- set gcsl_read = namespace(messages=[], text="") -%}
+{%- for message in messages -%}
+{%- if message["content"] is string or not message["content"] -%}
+{%- set gcsl_read.messages = gcsl_read.messages + [message] -%}
+{%- else -%}
+{%- set gcsl_read.text = "" -%}
+{%- for part in message["content"] -%}
+{%- if part["type"] != "text" -%}
+{{- raise_exception("A message has a part of type " ~ part["type"] ~ "; this model reads text only.") -}}
+{%- endif -%}
+{%- set gcsl_read.text = gcsl_read.text ~ part["text"] -%}
+{%- endfor -%}
+{%- set gcsl_read.messages = gcsl_read.messages + [dict(message, content=gcsl_read.text)] -%}
+{%- endif -%}
+{%- endfor -%}
+{%- set messages = gcsl_read.messages -%}
+"""
+
 _PLAIN = """\
 {%- if messages | length != 1 or messages[0]["role"] != "user" -%}
 {{- raise_exception("This model was trained on plain text: give one user message, the text to continue.") -}}
@@ -122,9 +142,9 @@ def goal_template(spec: GoalSpec, chat_template: str | None, traits: ChatTraits 
         text = 'messages[0]["content"]'
         begin = f"{_quote(start)} ~ " if start else ""
         if not spec.has_goal:
-            return choose + _PLAIN + f"{{{{- {begin}{text} -}}}}"
+            return choose + _TEXTS + _PLAIN + f"{{{{- {begin}{text} -}}}}"
         placed = _placed(spec.placement, text, separator, f" ~ {separator}")
-        return choose + _PLAIN + f'{{{{- {begin}({text} if gcsl_asked == "none" else {placed}) -}}}}'
+        return choose + _TEXTS + _PLAIN + f'{{{{- {begin}({text} if gcsl_asked == "none" else {placed}) -}}}}'
     before, after = (_quote(part) for part in spec.instruction.split("{prompt}"))
     # Jinja drops one trailing newline of a template; once wrapped, the newline is no longer trailing.
     own = (chat_template or "").removesuffix("\n")
@@ -134,7 +154,7 @@ def goal_template(spec: GoalSpec, chat_template: str | None, traits: ChatTraits 
     placed = ""
     if placement in ("before_prompt", "after_prompt"):
         placed = _PLACED.format(placed=_placed(placement, "gcsl_content", separator, ""))
-    turns = choose + _LAST_USER.format(before=before, after=after, change=placed)
+    turns = choose + _TEXTS + _LAST_USER.format(before=before, after=after, change=placed)
     if placement == "system":
         turns += _SYSTEM.format(separator=separator)
     if placement == "role":

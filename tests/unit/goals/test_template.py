@@ -280,6 +280,49 @@ def test_conversation_without_a_user_turn_is_rejected(tokenizer: "PreTrainedToke
         tokenizer.apply_chat_template([{"role": "system", "content": "a"}], chat_template=template, tokenize=False)
 
 
+PARTS = [{"type": "text", "text": "I wanted"}, {"type": "text", "text": " to"}]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("prompt_format", ["plain", "chat"])
+def test_content_in_parts_renders_as_its_text(
+    tokenizer: "PreTrainedTokenizerBase", prompt_format: str, template: str
+) -> None:
+    """Chat clients send text in parts; without this, the prompt would be a Python list written out."""
+    tokenizer.chat_template = TEMPLATES[template]
+    spec = toy_spec(prompt_format=prompt_format)
+    turn = [{"role": "user", "content": PARTS}]
+
+    rendered = tokenizer.apply_chat_template(
+        turn, chat_template=Prompter(tokenizer, spec).template, tokenize=False, add_generation_prompt=True, goal="worst"
+    )
+
+    assert rendered == exported(tokenizer, spec, "I wanted to", goal="worst")
+
+
+@pytest.mark.parametrize("prompt_format", ["plain", "chat"])
+def test_part_that_is_not_text_is_rejected(tokenizer: "PreTrainedTokenizerBase", prompt_format: str) -> None:
+    template = Prompter(tokenizer, toy_spec(prompt_format=prompt_format)).template
+    turn = [{"role": "user", "content": [*PARTS, {"type": "image", "url": "a.png"}]}]
+
+    with pytest.raises(TemplateError, match="a part of type image; this model reads text only"):
+        tokenizer.apply_chat_template(turn, chat_template=template, tokenize=False)
+
+
+def test_parts_in_earlier_turns_keep_what_else_the_message_has(tokenizer: "PreTrainedTokenizerBase") -> None:
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}/{{ m.name }}: {{ m.content }};{% endfor %}"
+    template = Prompter(tokenizer, toy_spec(prompt_format="messages", instruction="{prompt}")).template
+    turns = [
+        {"role": "user", "name": "Ann", "content": PARTS},
+        {"role": "assistant", "name": "Bo", "content": None},
+        {"role": "user", "name": "Ann", "content": "c"},
+    ]
+
+    rendered = tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False)
+
+    assert str(rendered).startswith("user/Ann: I wanted to;assistant/Bo: ;user/")
+
+
 @pytest.mark.parametrize("prompt_format", ["plain", "chat"])
 def test_exported_model_includes_its_goal(
     policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, prompt_format: str
