@@ -16,7 +16,7 @@ import typer
 from gcsl_cli import COMMAND, __version__
 from gcsl_cli.cli import console, stopping
 from gcsl_cli.cli.failures import explain
-from gcsl_cli.cli.help import CompareCommand, Group, StageCommand
+from gcsl_cli.cli.help import ExamplesCommand, Group, StageCommand
 from gcsl_cli.cli.options import Options, refuse_unknown
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.runs import ranks
@@ -91,7 +91,7 @@ for _name, _help in STAGES.items():
     app.command(_name, help=_help, cls=StageCommand, context_settings=STAGE_SETTINGS)(stage)
 
 
-@app.command(cls=CompareCommand)
+@app.command(cls=ExamplesCommand)
 def compare(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[FOLDER|GLOB|KEY=VALUE]...", show_default=False)] = None,
     *,
@@ -124,6 +124,37 @@ def compare(
             stream.write(f"report: {result['report']}\n")
         else:
             stream.write(getattr(report, f"comparison_{form}")(result))
+    return 0
+
+
+@app.command(name="inspect", cls=ExamplesCommand, context_settings=STAGE_SETTINGS)
+def inspect_file(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Graded completions: JSON, CSV or Parquet.")],
+    *,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Read only the first N rows; 0: all.")] = 100_000,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Write prompt, completion, score.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", metavar="FILE.jsonl", help="Write prompt, chosen, rejected.")
+    ] = None,
+    config_dir: ConfigDir = None,
+    json: Json = False,
+) -> int:
+    """Show how a file of graded completions is read; convert it."""
+    if rows < 0:
+        raise ConfigError(f"--rows {rows}: must be at least 1, or 0 for all rows.")
+    with console.stdout_for_results() as stream:
+        from gcsl_cli.cli.results import write_json, write_result
+        from gcsl_cli.stages.inspection import run
+
+        lines = refuse_unknown(context.args, context)
+        result = run(file, lines, first=rows or None, output=output, pairs=pairs, config_dir=config_dir)
+        if json:
+            write_json(result | {"exit_code": 0}, stream)
+        else:
+            write_result(result, stream)
     return 0
 
 

@@ -34,6 +34,11 @@ EXAMPLES = {
         "gcsl evaluate evaluation.levels=all --json",
         "gcsl evaluate -m goal.placement=before_prompt,after_prompt seed=0,1",
     ),
+    "inspect": (
+        "gcsl inspect answers.jsonl",
+        "gcsl inspect answers.jsonl task.columns.score=scores.help 'task.scale=[0,4]'",
+        "gcsl inspect ultra.jsonl --output rows.jsonl --pairs pairs.jsonl",
+    ),
     "compare": (
         "gcsl compare task=toxicity",
         "gcsl compare method=sft,dpo,kto seed=0,1,2 --baseline dpo",
@@ -52,8 +57,8 @@ class Group(TyperGroup):
         _section(formatter, "Examples", OVERVIEW)
 
 
-class CompareCommand(TyperCommand):
-    """The `compare` command."""
+class ExamplesCommand(TyperCommand):
+    """A command whose help ends with examples."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Append examples to Typer's help."""

@@ -14,7 +14,7 @@ def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
     if as_json:
         write_json(document(outcome), stream)
     elif not outcome.code:
-        _write_result(outcome.result, stream)
+        write_result(outcome.result, stream)
 
 
 def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -> None:
@@ -50,7 +50,8 @@ def _finite(value: Any) -> Any:
     return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def _write_result(result: dict[str, Any], stream: TextIO) -> None:
+def write_result(result: dict[str, Any], stream: TextIO) -> None:
+    """Print a result for people: its message, the summary, and the tables of an evaluation."""
     from rich.table import Table
     from rich.text import Text
 

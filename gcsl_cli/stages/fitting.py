@@ -96,6 +96,11 @@ def _adapted(prompter: Prompter, both: Sequence[FeedbackRows]) -> list[str]:
     return [f"{changed} conversations changed to suit the model's chat template: {ADAPTED}"] if changed else []
 
 
+def special_token_notes(prompter: Prompter, rows: FeedbackRows) -> list[str]:
+    """What is said of completions that contain special tokens of the model."""
+    return _without_specials(prompter, [rows], strip=False)[1]
+
+
 def _without_specials(
     prompter: Prompter, both: list[FeedbackRows], *, strip: bool
 ) -> tuple[list[FeedbackRows], list[str]]:

@@ -166,25 +166,28 @@ def _examples(experiment: Experiment, prepared: Prepared) -> list[str]:
     index, goals = plan.row[chosen], plan.goal[chosen]
     units = examples.encode(index, goals, np.full(len(goals), np.nan))
     shown = [
-        _marked(tokenizer, spec, goal, rows, examples.roles(number))
+        marked(tokenizer, spec, goal, rows, examples.roles(number))
         for number, goal, rows in zip(index.tolist(), goals.tolist(), units, strict=True)
     ]
     first = slice(SEARCHED)
     units = examples.encode(plan.row[first], plan.goal[first], plan.missed[first])
     pushed = [(place, row) for place, rows in enumerate(units) for row in rows if row.negative]
     for place, row in pushed[:1]:
-        shown.append(_marked(tokenizer, spec, float(plan.missed[place]), [row], [""]))
+        shown.append(marked(tokenizer, spec, float(plan.missed[place]), [row], [""]))
     return shown
 
 
-def _marked(
+def marked(
     tokenizer: "PreTrainedTokenizerBase",
     spec: GoalSpec,
     goal: float,
     rows: Sequence[EncodedRow],
     roles: Sequence[str],
 ) -> str:
-    """Prompt and completions as text; a goal of NaN is none, and a row that is made less likely is `pushed down`."""
+    """Prompt and completions as text, with the goal and what is trained in brackets.
+
+    A goal of NaN is none; a row that is made less likely is `pushed down`.
+    """
     prompt = tokenizer.decode(rows[0].prompt_ids)
     text = "" if math.isnan(goal) else spec.text(goal)
     marked = prompt.replace(text, f"[goal: {text}]") if text else prompt

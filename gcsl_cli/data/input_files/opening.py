@@ -71,6 +71,13 @@ class OpenedFile:
     decimal: str = "."
     """The decimal mark of numbers that are text."""
 
+    @property
+    def description(self) -> str:
+        """Kind, compression and encoding, for people."""
+        kind = {"json": "JSON", "csv": "TSV" if self.suffix == ".tsv" else "CSV", "parquet": "Parquet"}[self.kind]
+        encoding = None if self.kind == "parquet" else named(self.encoding)
+        return ", ".join(part for part in (kind, self.packed, encoding) if part)
+
     @contextmanager
     def stream(self) -> Iterator[BinaryIO]:
         """The unpacked bytes from the beginning.

@@ -58,6 +58,8 @@ class GradedFile:
     """Has the columns of `GRADED`."""
     layout: Layout
     faults: Faults = field(default_factory=Faults)
+    kinds: list[str] = field(default_factory=list)
+    """Kind, compression and encoding of the files."""
     decisions: list[str] = field(default_factory=list)
     """How the files were read where that is not a matter of course."""
     notes: Counter[str] = field(default_factory=Counter)
@@ -78,6 +80,7 @@ class GradedFile:
 
     def note(self, file: OpenedFile) -> None:
         """Take over what was found out about a file that has been read."""
+        self.kinds += [text for text in (file.description,) if text not in self.kinds]
         self.decisions += [text for text in file.decisions if text not in self.decisions]
         self.notes.update(file.counts)
 
@@ -149,8 +152,9 @@ def read_graded(
     scale: tuple[float, float] | None,
     identify: Callable[[str], str],
     reject: Callable[[str], object],
+    most: int | None = None,
 ) -> GradedFile:
-    """Read all usable rows of files that share their columns, in order.
+    """Read all usable rows of files that share their columns, in order; at most `most` of them.
 
     `scale` are the lowest and highest valid grade, `identify` maps a prompt to its identity, and `reject` gets a JSON
     line for each row that cannot be used.
@@ -163,6 +167,8 @@ def read_graded(
         numbered = read_opened(file)
         parse: RowParser | None = None
         for line, row in numbered:
+            if most is not None and CHUNK * len(batches) + len(rows) >= most:
+                break
             if parse is None:  # the decimal mark is known once the header has been read
                 of_file = replace(rules, decimal=file.decimal)
                 parse = RowParser(layout.columns, layout.shape, of_file, scale, graded.notes)

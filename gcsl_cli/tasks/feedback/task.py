@@ -146,11 +146,22 @@ class FeedbackTask(Task):
             ConfigError: a column cannot be found.
             DataError: rows cannot be used; the message groups the faults by kind, with the first few locations.
         """
-        graded = self._graded(folder)
+        return self._rows(self._graded(folder), self.split)
+
+    def first_rows(self, count: int | None) -> FeedbackRows:
+        """The first usable rows, at most `count` of them, all in the training split; None: all. As `graded_rows`."""
+        return self._rows(self._graded(None, count), SplitConfig(test=0, validation=0))
+
+    def columns_found(self) -> dict[str, str | None]:
+        """The columns by role; a conversation that holds its completion has none for it."""
+        columns = self._layout.columns
+        return {"prompt": columns.prompt, "completion": columns.completion, "score": columns.score}
+
+    def _rows(self, graded: GradedFile, split: SplitConfig) -> FeedbackRows:
         self._overview = _overview(self.path, graded, self.reduce)
         table = graded.table
         ids = table["prompt_id"].combine_chunks().dictionary_encode()
-        splits = split_ids(ids.dictionary.to_pylist(), self.split)
+        splits = split_ids(ids.dictionary.to_pylist(), split)
         sign = -1.0 if self.score_direction == "lower" else 1.0
         columns = {
             "prompt": table["prompt"],
@@ -195,12 +206,12 @@ class FeedbackTask(Task):
     def _files(self) -> list[Path]:
         return data_files(resolve(self.path, revision=self.revision), self.files)
 
-    def _graded(self, folder: Path | None) -> GradedFile:
+    def _graded(self, folder: Path | None, most: int | None = None) -> GradedFile:
         self._check()
         with _rejected_file(folder if self.on_error == "skip" else None) as reject:
             scale = None if self.scale is None else (self.scale[0], self.scale[1])
             rules = GradeRules(parse_words(self.grades), self.reduce)
-            graded = read_graded(self._files(), self._layout, self._options, rules, scale, prompt_id, reject)
+            graded = read_graded(self._files(), self._layout, self._options, rules, scale, prompt_id, reject, most)
         faults, rows = graded.faults, len(graded.table)
         listing = "".join(f"\n  {line}" for line in faults.lines())
         if faults.total and (self.on_error == "fail" or not rows):
@@ -235,7 +246,7 @@ def _overview(path: str, graded: GradedFile, reduce: str) -> list[list[str]]:
     grades = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
     several = pc.sum(pc.greater(grades, 1)).as_py() or 0
     return [
-        ["file", f"{path}: {len(table)} rows"],
+        ["file", f"{path}: {len(table)} rows ({'; '.join(graded.kinds)})"],
         ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
         ["prompts", f"{len(grades)}, {several} of them with several grades"],
         *[["read as", text] for text in [*graded.decisions, *_decisions(graded.layout, reduce)]],

@@ -77,7 +77,7 @@ def test_help_names_every_command(run: Run) -> None:
     for arguments in ((), ("--help",), ("-h",)):
         ended = run(*arguments)
         assert ended.code == 0
-        assert all(name in ended.out for name in ("prepare", "train", "generate", "evaluate", "doctor"))
+        assert all(name in ended.out for name in ("prepare", "train", "generate", "evaluate", "inspect", "doctor"))
 
 
 @pytest.mark.parametrize("command", ["prepare", "train", "generate", "evaluate"])
@@ -358,3 +358,50 @@ def test_a_full_disk_while_an_outcome_is_written(
     ended = train(run)
     assert ended.code == 2
     assert "The disk is full" in ended.err
+
+
+# inspect
+
+
+@pytest.fixture
+def inspected(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Replace the inspection; collect what it is called with."""
+    calls: list[tuple[Any, ...]] = []
+
+    def inspect(file: str, lines: list[str], **options: Any) -> dict[str, Any]:
+        calls.append((file, lines, options["first"]))
+        return {"message": "as gcsl reads it", "summary": [["file", "3 rows"]], "rows": 3}
+
+    module = types.ModuleType("gcsl_cli.stages.inspection")
+    module.run = inspect  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return calls
+
+
+def test_inspect_passes_overrides_on_and_prints_the_summary(inspected: list[tuple[Any, ...]], run: Run) -> None:
+    ended = run("inspect", "my file.jsonl", "task.scale=[0,4]", "--rows", "0")
+
+    assert (ended.code, ended.out.split()) == (0, ["as", "gcsl", "reads", "it", "file", "3", "rows"])
+    assert inspected == [("my file.jsonl", ["task.scale=[0,4]"], None)]
+
+
+def test_inspect_as_json(inspected: list[tuple[Any, ...]], run: Run) -> None:
+    ended = run("inspect", "my.jsonl", "--json")
+
+    assert json.loads(ended.out)["rows"] == 3
+    assert inspected == [("my.jsonl", [], 100_000)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("my.jsonl", "--row=3"), "--row=3: no such option. Did you mean --rows?"),
+        (("my.jsonl", "--rows", "-1"), "--rows -1: must be at least 1"),
+        ((), "Missing argument 'FILE'"),
+    ],
+)
+def test_misuse_of_inspect(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    ended = run("inspect", *arguments)
+
+    assert ended.code == 2
+    assert message in ended.err

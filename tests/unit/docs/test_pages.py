@@ -98,6 +98,9 @@ def test_command_composes(page: str, line: str, examples: Path) -> None:
         overrides = [argument for argument in context.params["runs"] or [] if "=" in argument]
         assert composer(None).members(overrides)
         return
+    if name == "inspect":
+        finish(without_hydra(composer(None).compose(["task=feedback", "task.path=x", *context.args])), context.args)
+        return
     if name not in STAGES:
         return
     overrides = refuse_unknown(context.args, context)

@@ -238,7 +238,7 @@ def test_the_overview_counts_prompts_with_several_grades(tmp_path: Path) -> None
     made = task(written(tmp_path, jsonl([*ROWS, *again])))
     read(made)
 
-    assert made.overview()[0][1].endswith("my.jsonl: 32 rows")
+    assert made.overview()[0][1].endswith("my.jsonl: 32 rows (JSON, UTF-8)")
     assert made.overview()[2] == ["prompts", "30, 1 of them with several grades"]
 
 
