@@ -158,6 +158,42 @@ def inspect_file(
     return 0
 
 
+@app.command(cls=ExamplesCommand)
+def chat(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
+    *,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this, and exit.")] = None,
+    goal: Annotated[str | None, typer.Option("--goal", metavar="GOAL", help="best, worst, a level, or none.")] = None,
+    guidance: Annotated[float, typer.Option("--guidance", metavar="W", help="Contrast with the worst goal.")] = 0.0,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="T")] = 1.0,
+    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Longest answer in tokens.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", metavar="N")] = 0,
+) -> None:
+    """Talk to a trained model, asking for one goal or another."""
+    from gcsl_cli.configs import ranges
+
+    for problem in (
+        *ranges.not_negative("--guidance", guidance),
+        *ranges.temperature("--temperature", temperature),
+        *ranges.count("--tokens", tokens),
+        *ranges.seed("--seed", seed),
+    ):
+        raise ConfigError(problem)
+    with console.stdout_for_results():
+        from gcsl_cli.cli.chat import Conversation
+        from gcsl_cli.stages.chat import Asking, Chat
+
+        model = Chat(run)
+        asking = Asking(goal, guidance, temperature=temperature, max_new_tokens=tokens, seed=seed)
+        model.argument(goal)
+    interactive = prompt is None and sys.stdin.isatty() and sys.stdout.isatty()
+    conversation = Conversation(model, asking, sys.stdout, interactive)
+    if prompt is None:
+        conversation.run()
+    else:
+        conversation.answer(prompt)
+
+
 @app.command()
 def doctor(
     json: Json = False,

@@ -34,6 +34,11 @@ EXAMPLES = {
         "gcsl evaluate evaluation.levels=all --json",
         "gcsl evaluate -m goal.placement=before_prompt,after_prompt seed=0,1",
     ),
+    "chat": (
+        "gcsl chat runs/toxicity/threshold-language-smollm2-135m-s0-1a2b3c4d",
+        "gcsl chat RUN --goal worst --guidance 2",
+        "gcsl chat RUN --prompt 'The waiter came back and'",
+    ),
     "inspect": (
         "gcsl inspect answers.jsonl",
         "gcsl inspect answers.jsonl task.columns.score=scores.help 'task.scale=[0,4]'",

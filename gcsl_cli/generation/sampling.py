@@ -14,6 +14,7 @@ from gcsl_cli.generation.nucleus import Nucleus
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.generation.streamers import BaseStreamer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,14 @@ def sample_prompts(
     end_ids: Sequence[int],
     sampling: Sampling,
     seed: int,
+    streamer: "BaseStreamer | None" = None,
 ) -> list[list[Sampled]]:
     """Sample `sampling.samples` completions of each prompt (its token ids), in the order of `prompts`.
 
     `against` are the same prompts under the goal that guidance contrasts with, `None` without guidance. `end_ids` are
     tokens that end a completion; the tokenizer's pad token pads shorter prompts on the left. The call has its own seed,
     and the global random state is restored afterwards.
+    A `streamer` receives the tokens of a single completion as they are drawn.
     """
     import torch
 
@@ -66,7 +69,7 @@ def sample_prompts(
             chosen = order[start : start + batch_prompts]
             batch = [prompts[index] for index in chosen]
             batch_against = None if against is None else [against[index] for index in chosen]
-            tokens = _sample_batch(model, tokenizer, batch, batch_against, end_ids, sampling)
+            tokens = _sample_batch(model, tokenizer, batch, batch_against, end_ids, sampling, streamer)
             for index, rows in zip(chosen, torch.split(tokens, sampling.samples), strict=True):
                 completions[index] = [_decode(tokenizer, row.tolist(), set(end_ids)) for row in rows]
     return completions
@@ -79,6 +82,7 @@ def _sample_batch(
     against: list[list[int]] | None,
     end_ids: Sequence[int],
     sampling: Sampling,
+    streamer: "BaseStreamer | None",
 ) -> "torch.Tensor":
     """Sample token ids `(prompts * samples, new tokens)`, padded with the pad token after the end."""
     from transformers import GenerationConfig, LogitsProcessorList
@@ -109,6 +113,7 @@ def _sample_batch(
             past_key_values=cache,
             generation_config=config,
             logits_processor=processors,
+            streamer=streamer,
         )
     return output[:, ids.shape[1] :].cpu()
 
