@@ -194,6 +194,27 @@ def chat(
         conversation.answer(prompt)
 
 
+@app.command(cls=ExamplesCommand)
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="FOLDER|hf://OWNER/NAME", help="Where to write the model.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository on the Hub private.")] = False,
+    json: Json = False,
+) -> int:
+    """Write a trained model with a model card, to a folder or the Hub."""
+    with console.stdout_for_results() as stream:
+        from gcsl_cli.cli.results import write_json, write_result
+        from gcsl_cli.stages.publish import run as publish
+
+        result = publish(run, to, private=private)
+        if json:
+            write_json(result | {"exit_code": 0}, stream)
+        else:
+            write_result(result, stream)
+    return 0
+
+
 @app.command()
 def doctor(
     json: Json = False,

@@ -34,6 +34,10 @@ EXAMPLES = {
         "gcsl evaluate evaluation.levels=all --json",
         "gcsl evaluate -m goal.placement=before_prompt,after_prompt seed=0,1",
     ),
+    "export": (
+        "gcsl export RUN --to polite-smollm2",
+        "gcsl export RUN --to hf://OWNER/NAME --private",
+    ),
     "chat": (
         "gcsl chat runs/toxicity/threshold-language-smollm2-135m-s0-1a2b3c4d",
         "gcsl chat RUN --goal worst --guidance 2",

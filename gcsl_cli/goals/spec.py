@@ -153,6 +153,12 @@ class GoalSpec:
         """Describe the goal for readers: the words behind a control token, otherwise its text."""
         return self.words[self._index(goal)] if self.words else self.text(goal)
 
+    def named_goals(self) -> list[tuple[str, str]]:
+        """Label and meaning of the goals that can be asked for, worst first; of raw scores, the two ends."""
+        goals = self.levels or ((self.worst, self.best) if self.has_goal else ())
+        names = ("worst", "best") if self.has_goal and not self.levels else map(self.label, goals)
+        return [(name, self.meaning(goal)) for name, goal in zip(names, goals, strict=True)]
+
     def weights_of(self, goals: Floats) -> Floats:
         """Loss weight of a row under each of `goals`, which are NaN without a goal; both `(rows,)`."""
         if not self.weights:

@@ -57,13 +57,13 @@ class Completions:
 def page(title: str, command: str, sections: Sequence[Section], completions: Completions | None = None) -> str:
     """The sections as one HTML page, with completions at the end."""
     kept = [section for section in sections if not section.markdown_only]
-    return _render("page.html.j2", title=title, command=command, sections=kept, completions=completions)
+    return render("page.html.j2", title=title, command=command, sections=kept, completions=completions)
 
 
 def markdown(title: str, command: str, sections: Sequence[Section]) -> str:
     """The sections as Markdown, without pictures."""
     kept = [section for section in sections if section.text or section.table or section.notes]
-    return _render("report.md.j2", title=title, command=command, sections=kept)
+    return render("report.md.j2", title=title, command=command, sections=kept)
 
 
 def mask(text: str) -> str:
@@ -71,7 +71,8 @@ def mask(text: str) -> str:
     return re.sub(r"(?<=\S)\S", MASK, text)
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """Fill in one of the templates; `.html` ones escape the values."""
     environment = Environment(
         loader=PackageLoader("gcsl_cli.reports"),
         autoescape=lambda name: name is not None and ".html" in name,

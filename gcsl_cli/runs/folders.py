@@ -176,6 +176,21 @@ def changed_file(folder: Path, manifest: Mapping[str, Any], name: str) -> Path |
     return None
 
 
+def trained_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a finished training run, after checking its model.
+
+    Raises:
+        RunError: the folder is not that of a trained run, or its model has been damaged.
+    """
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    if not manifest.get("finished") or manifest.get("kind") != "training":
+        raise RunError(f"{folder}: not the folder of a trained run. gcsl train prints it at its end.")
+    changed = changed_file(folder, manifest, "model")
+    if changed is not None:
+        raise RunError(f"{changed} is damaged: it is not what was written. Train again with force=true.")
+    return manifest
+
+
 def _mapping(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = manifest.get(key)
     return value if isinstance(value, Mapping) else {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.errors import ConfigError, DataError, RunError, first_line
+from gcsl_cli.errors import ConfigError, DataError, first_line
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
 from gcsl_cli.goals.spec import load_spec
 from gcsl_cli.models.chat import turn_end
@@ -22,8 +22,7 @@ from gcsl_cli.models.loading import (
     model_folder,
     with_adapter,
 )
-from gcsl_cli.runs.files import read_json
-from gcsl_cli.runs.folders import MANIFEST, changed_file
+from gcsl_cli.runs.folders import trained_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,12 +63,7 @@ class Chat:
         Raises:
             RunError: the folder is not that of a trained run, or its model has been damaged.
         """
-        manifest = read_json(self.folder / MANIFEST) if (self.folder / MANIFEST).is_file() else {}
-        if not manifest.get("finished") or not (self.folder / "model").is_dir():
-            raise RunError(f"{self.folder}: not the folder of a trained run. gcsl train prints it at its end.")
-        changed = changed_file(self.folder, manifest, "model")
-        if changed is not None:
-            raise RunError(f"{changed} is damaged: it is not what was written. Train again with force=true.")
+        trained_manifest(self.folder)
         self.spec = load_spec(self.folder)
         self.tokenizer = load_tokenizer(self.folder / "model")
         self.model = _model(self.folder)
@@ -80,10 +74,7 @@ class Chat:
 
     def goals(self) -> list[tuple[str, str]]:
         """Name and wording of the goals that can be asked for, worst first."""
-        named = [(spec.label(level), spec.meaning(level)) for spec in (self.spec,) for level in spec.levels]
-        if not named and self.spec.has_goal:
-            named = [(name, self.spec.meaning(self.spec.goal(name))) for name in ("worst", "best")]
-        return [*named, (NO_GOAL, "")]
+        return [*self.spec.named_goals(), (NO_GOAL, "")]
 
     def argument(self, goal: str | float | None) -> str | float:
         """The template argument of a goal.

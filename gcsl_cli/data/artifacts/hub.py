@@ -84,6 +84,33 @@ def resolve_hub(uri: str, revision: str | None) -> Path:
     return path
 
 
+def upload_model(folder: Path, repo_id: str, *, private: bool) -> str:
+    """Upload a folder as a model repository, which is created if needed; return the URL of its page.
+
+    Raises:
+        ConfigError: the Hub does not allow the name.
+        ArtifactError: offline, or no permission to write.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # isort: skip
+
+    item = parse_hub_uri(f"hf://{repo_id}")
+    try:
+        api = HfApi()
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Model and card, written by gcsl")
+    except HFValidationError as error:
+        raise ConfigError(f"{item.uri}: {repo_id!r} is not a valid Hub name. Expected OWNER/NAME.") from error
+    except (HTTPError, ConnectionError, TimeoutError) as error:
+        raise ArtifactError(
+            f"{item.uri}: the Hub did not take the upload ({first_line(error)}). Log in with write access (hf auth "
+            "login, or HF_TOKEN), check the name, and run the same command again."
+        ) from error
+    return item.page
+
+
 def _download(item: HubItem, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download
 
