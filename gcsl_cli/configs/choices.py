@@ -97,6 +97,13 @@ class EvaluationSplit(StrEnum):
     validation = "validation"
 
 
+class RoundStart(StrEnum):
+    """The model that a later round trains."""
+
+    base = "base"
+    last = "last"
+
+
 class TooLong(StrEnum):
     """What happens to rows whose prompt leaves no room for a completion."""
 
@@ -125,3 +132,5 @@ class Attention(StrEnum):
 
 AFTER_PROMPT = (Placement.after_prompt, Placement.assistant_prefix)
 """Placements with which the goals of one row share the prompt in front of them."""
+DEFAULT_MIX = {"best": 0.5, "guided": 0.25, "lower": 0.25}
+"""Shares of the goals that later rounds sample under: the best, the best with guidance, and all lower levels."""

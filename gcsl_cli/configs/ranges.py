@@ -11,6 +11,7 @@ LARGEST_SEED = 2**32 - 1
 """NumPy takes no larger seed."""
 TEMPERATURES = (0.001, 1000.0)
 """Beyond these, logits divided by the temperature overflow."""
+MOST_GUIDANCE = 1000
 LONGEST_NAME = 100
 LONGEST_PATH_PART = 255
 """File systems take no more bytes for the name of a folder, into which the names of task, model and method go."""

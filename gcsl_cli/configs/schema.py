@@ -9,6 +9,7 @@ from typing import Any
 
 from gcsl_cli.configs.choices import (
     AFTER_PROMPT,
+    DEFAULT_MIX,
     Attention,
     Balance,
     EvaluationSplit,
@@ -20,6 +21,7 @@ from gcsl_cli.configs.choices import (
     PairingWeight,
     Placement,
     Precision,
+    RoundStart,
     SharedPrefix,
     Strategy,
     TooLong,
@@ -178,6 +180,42 @@ class ExportConfig:
 
 
 @dataclass
+class StopConfig:
+    """When rounds end before the last."""
+
+    gain: float | None = None
+    divergence: float | None = None
+
+
+@dataclass
+class RoundsConfig:
+    """Rounds of feedback: after the first, the trained policy is sampled, graded and trained on."""
+
+    count: int = 1
+    mix: Any = None
+    guidance: float = 2.0
+    keep: Any = "all"
+    extend: bool = False
+    start: RoundStart = RoundStart.base
+    stop: StopConfig = field(default_factory=StopConfig)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each goal among the completions that a later round samples."""
+        return dict(DEFAULT_MIX if self.mix is None else self.mix)
+
+    @property
+    def kept(self) -> int | None:
+        """The number of newest rounds whose feedback is used; `None` for all."""
+        return {"all": None, "last": 1}.get(self.keep, self.keep)
+
+    @property
+    def stops(self) -> bool:
+        """True if a round may be the last although more are configured."""
+        return self.stop.gain is not None or self.stop.divergence is not None
+
+
+@dataclass
 class GenerationConfig:
     """Sampling: the goal to ask for, guidance and decoding."""
 
@@ -202,6 +240,7 @@ class EvaluationConfig:
     base: bool = True
     generations: bool = True
     levels: Any = field(default_factory=lambda: ["worst", "best"])
+    divergence: bool = False
     discrimination_rows: int = 200
     discrimination_cut: float | None = None
     bootstrap: int = 2000
@@ -223,6 +262,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     seed: int = 0
     run: str | None = None
@@ -230,6 +270,16 @@ class Config:
     force: bool = False
     dry_run: bool = False
     allow_custom_code: bool = False
+
+    @property
+    def in_rounds(self) -> bool:
+        """True if the policy is sampled and trained again."""
+        return self.rounds.count > 1
+
+    @property
+    def measures_divergence(self) -> bool:
+        """True if evaluations measure how far the trained model is from the base model."""
+        return self.in_rounds or self.evaluation.divergence
 
     @property
     def pairs_together(self) -> bool:

@@ -11,6 +11,7 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.configs.adapter_checks import adapter_problems
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
+from gcsl_cli.configs.round_checks import round_problems
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.runs.folders import flatten
@@ -65,7 +66,6 @@ POSITIVE = (
     "train.learning_rate",
     "train.control_token_learning_rate",
 )
-MOST_GUIDANCE = 1000
 
 
 def validate(config: Config) -> None:
@@ -99,7 +99,7 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
     yield from ranges.top_p("generation.top_p", generation.top_p)
     yield from ranges.temperature("generation.temperature", generation.temperature)
-    yield from ranges.between("generation.guidance", generation.guidance, 0, MOST_GUIDANCE, "0 is no guidance.")
+    yield from ranges.between("generation.guidance", generation.guidance, 0, ranges.MOST_GUIDANCE, "0 is no guidance.")
     yield from goal_problems(config.goal)
     yield from _token_rate(config)
     budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(train.budget, name)) is not None]
@@ -120,6 +120,7 @@ def _problems(config: Config) -> Iterator[str]:
             "ask for. Leave it out, or choose a goal (method=gcsl goal=threshold)."
         )
     yield from _targets(config)
+    yield from round_problems(config)
 
 
 def _by_name(config: Config) -> Iterator[str]:

@@ -19,6 +19,7 @@ from gcsl_cli.reports.estimates import (
     with_half_width,
     with_interval,
 )
+from gcsl_cli.reports.rounds import distilled_table, rounds_table
 from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, mask, page
 from gcsl_cli.reports.tables import Cell, Table
 
@@ -42,7 +43,13 @@ def report_html(result: Result) -> str:
 
 def terminal_tables(result: Result) -> list[Table]:
     """The tables that the command prints."""
-    found = [results_table(result) if result["arms"] else None, discrimination_table(result), likelihood_table(result)]
+    found = [
+        results_table(result) if result["arms"] else None,
+        rounds_table(result),
+        distilled_table(result),
+        discrimination_table(result),
+        likelihood_table(result),
+    ]
     return [table for table in found if table is not None]
 
 
@@ -150,6 +157,7 @@ def _sections(result: Result) -> Iterator[Section]:
     if base is not None:
         title = f"Paired differences to {base['label']}"
         yield Section(title, table=differences_table(result), markdown_only=True)
+    yield from _round_sections(result)
     yield Section("How to read this", how_to_read(result))
     if asked := _asked(result):
         yield Section("What the models were asked for", table=Table.of(["goal", "arms"], asked, prose=(0, 1)))
@@ -159,6 +167,15 @@ def _sections(result: Result) -> Iterator[Section]:
         yield Section("Score distributions", pictures=[Picture("distributions", draw, caption)])
     yield from _goal_sections(result)
     yield Section("What was run", table=Table.of(["", "value"], fact_rows(result), prose=(0, 1)))
+
+
+def _round_sections(result: Result) -> Iterator[Section]:
+    """Sections on the rounds of feedback so far."""
+    if (table := rounds_table(result)) is not None:
+        yield Section("Rounds", table=table, notes=table.notes)
+    if (table := distilled_table(result)) is not None:
+        text = "Plain sampling of a round minus guided sampling of the round before, paired by prompt."
+        yield Section("Guidance distilled", text, table)
 
 
 def _goal_sections(result: Result) -> Iterator[Section]:

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from gcsl_cli.data.records import Generation
-from gcsl_cli.generation.likelihood import completion_log_probs
 from gcsl_cli.metrics.attainment import above_share
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
 from gcsl_cli.stages.arms import Arm
+from gcsl_cli.stages.completions import arm_folder, ensure_generations, grouped, log_probs
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
-from gcsl_cli.stages.generate import arm_folder, ensure_generations
 from gcsl_cli.stages.ranking import Ranking
 from gcsl_cli.tasks.base import Column, RankingTask, grader
 
@@ -27,6 +25,10 @@ TEXT_COLUMNS = [
     Column("empty", "empty", "lower", detail=True),
 ]
 BEYOND = Column("above_training_maximum", "above every training score", "higher")
+DIVERGENCE = Column("divergence", "divergence from base (nats/token)", "lower")
+"""log p(completion) of the trained model minus that of base without a goal, of the trained model's own completions: its
+Kullback-Leibler divergence from base, estimated on samples. With guidance, the distribution is not the model's own."""
+ABOVE_FIRST = Column("above_first_round", "above every score of round 1", "higher")
 
 
 def result_columns(experiment: Experiment) -> list[Column]:
@@ -36,7 +38,14 @@ def result_columns(experiment: Experiment) -> list[Column]:
     if not experiment.config.evaluation.generations:
         return ranked
     bounded = grader(task) is not None and experiment.config.train.score_below is not None
-    return [*ranked, *task.result_columns(), *([BEYOND] if bounded else []), *TEXT_COLUMNS]
+    return [
+        *ranked,
+        *task.result_columns(),
+        *([BEYOND] if bounded else []),
+        *([ABOVE_FIRST] if grader(task) is not None and experiment.config.in_rounds else []),
+        *TEXT_COLUMNS,
+        *([DIVERGENCE] if experiment.config.measures_divergence else []),
+    ]
 
 
 @dataclass(frozen=True)
@@ -88,15 +97,15 @@ def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     """The arm's completions, created on demand, and all metrics computed on them."""
     rows = ensure_generations(experiment, arm)
     samples = experiment.config.generation.samples
-    groups = [rows[start : start + samples] for start in range(0, len(rows), samples)]
+    groups = grouped(rows, samples)
     completions = [[row.completion for row in group] for group in groups]
     task, prompts, scores = experiment.task, evaluation_prompts(experiment), None
     if (grading := grader(task)) is not None:
         each = [prompt for prompt in prompts for _ in range(samples)]
         scores = grading.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
-    nll, tokens = _perplexity_parts(experiment, groups)
+    under_base, tokens = log_probs(experiment.base_model, experiment.plain_prompter, None, groups)
     metrics = task.metrics(prompts, completions) | {
-        "perplexity": perplexity(nll, tokens),
+        "perplexity": perplexity(-under_base, tokens),
         "distinct_1": distinct_n(completions, 1),
         "distinct_2": distinct_n(completions, 2),
         "distinct_3": distinct_n(completions, 3),
@@ -105,18 +114,9 @@ def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     }
     if scores is not None and experiment.config.train.score_below is not None:
         metrics[BEYOND.name] = above_share(experiment.spec.training_range[1], scores)
+    if experiment.config.measures_divergence and arm.trained and not arm.guidance:
+        under_policy, _ = log_probs(experiment.policy, experiment.prompter(experiment.spec), arm.goal, groups)
+        metrics[DIVERGENCE.name] = PerPrompt(under_policy - under_base, tokens.astype(np.float64))
+    if scores is not None and experiment.config.in_rounds:
+        metrics[ABOVE_FIRST.name] = above_share(experiment.first.spec.training_range[1], scores)
     return Answers(arm, completions, scores, metrics)
-
-
-def _perplexity_parts(experiment: Experiment, groups: Sequence[Sequence[Generation]]) -> tuple[Any, Any]:
-    """Summed negative log-likelihood (nats) and tokens of each prompt's completions under base, without a goal."""
-    prompter = experiment.plain_prompter
-    rows = [
-        prompter.row(row.prompt, None, row.completion, finished=False, max_length=None)
-        for group in groups
-        for row in group
-    ]
-    texts = [(row.prompt_ids, row.completion_ids) for row in rows]
-    log_probs, counts = completion_log_probs(experiment.base_model, texts)
-    shape = (len(groups), -1)
-    return -log_probs.reshape(shape).sum(axis=1), counts.reshape(shape).sum(axis=1)

@@ -22,32 +22,46 @@ from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.provenance import provenance
 from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
 from gcsl_cli.stages.arms import Arm, configured_arm, evaluation_arms, requested_goals, sampling
+from gcsl_cli.stages.curve import Curve
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut, check_cut
-from gcsl_cli.stages.train import ensure_trained
+from gcsl_cli.stages.rounds import Rounds, rollout_tokens
+from gcsl_cli.stages.train import MODEL, ensure_trained
 from gcsl_cli.tasks.base import grader
 
 log = logging.getLogger("gcsl")
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Run the stage: generations of all arms, then metrics.json, report.md and report.html."""
-    experiment = Experiment(config)
+    """Run the stage for every round: generations of all arms, then metrics.json, report.md and report.html."""
+    rounds, curve = Rounds(config), Curve()
+    for experiment in rounds:
+        found = _run_round(experiment, curve)
+    if rounds.reason:
+        found["summary"] += [["rounds ended", rounds.reason], ["model", str(rounds.chosen.training.path / MODEL)]]
+    return found
+
+
+def _run_round(experiment: Experiment, curve: Curve) -> dict[str, Any]:
+    config = experiment.config
     if config.evaluation.generations:
         check_evaluated(experiment)
     check_cut(experiment)
     ensure_trained(experiment)
     arms = evaluation_arms(experiment)
-    folder = _folder(experiment, arms)
+    folder = _folder(experiment, arms, curve)
     with folder.working(config.force) as todo:
         if todo or not (folder.path / METRICS_FILE).exists():
             answers = all_answers(experiment, arms)
             result = _evaluate(experiment, answers)
+            if config.in_rounds:
+                result["rounds"] = curve.extended(experiment, result, answers)
             write_values(folder.path / VALUES_FILE, {found.arm.name: found.metrics for found in answers})
             _write(folder.path, result)
             folder.finish(METRICS_FILE, VALUES_FILE)
         result = read_json(folder.verified(METRICS_FILE))
+    curve.add(folder.identity, folder.path, result)
     message = f"This evaluation is finished: {folder.path} (force=true repeats it)."
     return {
         "stage": "evaluate",
@@ -73,9 +87,13 @@ def _main_values(experiment: Experiment, result: dict[str, Any]) -> dict[str, An
     return values
 
 
-def _folder(experiment: Experiment, arms: Sequence[Arm]) -> Folder:
+def _folder(experiment: Experiment, arms: Sequence[Arm], curve: Curve) -> Folder:
+    settings = plain(experiment.config.evaluation)
+    if not settings["divergence"]:
+        settings.pop("divergence")  # such evaluations are as before it could be measured
     keys = {
-        **plain(experiment.config.evaluation),
+        **settings,
+        **({"rounds": curve.identities} if experiment.config.in_rounds else {}),
         "generations": answer_identities(experiment, arms),
         "task": experiment.task.evaluation_keys(),
     }
@@ -216,6 +234,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
         "supervised_tokens": manifest["supervised_tokens"],
         "training_seconds": manifest["training_seconds"],
         "validation_loss": manifest["validation_loss"],
+        **({"round": experiment.number, "rollout_tokens": rollout_tokens(experiment)} if config.in_rounds else {}),
         **(
             {"prompts": len(evaluation_prompts(experiment)), "samples": config.generation.samples}
             if config.evaluation.generations

@@ -29,7 +29,7 @@ from gcsl_cli.models.loading import (
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import make_folder
 from gcsl_cli.runs.folders import Folder, identity
-from gcsl_cli.tasks.base import Task
+from gcsl_cli.tasks.base import Rollouts, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -49,8 +49,16 @@ HOW_NOT_WHAT = {
 class Experiment:
     """The folders and models of one config.
 
-    Identities nest: feedback, training, then generations and evaluations below the trained run.
+    Identities nest: feedback, training, then generations and evaluations below the trained run. A later round of
+    feedback (`stages/rounds.py`) overrides where the feedback and the starting model come from.
     """
+
+    number = 1
+    """The round of feedback that this experiment trains on, from 1."""
+    previous: "Experiment | None" = None
+    """The round before, whose policy was sampled for this one; `None` in the first."""
+    round_keys: Mapping[str, Any] = {}
+    """What a later round adds to the keys of its training."""
 
     def __init__(self, config: Config) -> None:
         """Check settings that would otherwise fail only after feedback has been made.
@@ -101,11 +109,22 @@ class Experiment:
             "export": plain(config.export),
             "prompt": self.prompt_keys,
             "seed": config.seed,
+            **self.round_keys,
         }
         hash_ = identity("training", keys, parent)[:8]
-        name = f"{label.replace(' ', '-')}-{config.model.name}-s{config.seed}-{hash_}"
+        name = f"{label.replace(' ', '-')}-{config.model.name}-s{config.seed}{self.suffix}-{hash_}"
         path = Path(config.run) if config.run else self.root / name
         return Folder(path, "training", keys, parent)
+
+    @property
+    def first(self) -> "Experiment":
+        """The first round."""
+        return self if self.previous is None else self.previous.first
+
+    @property
+    def suffix(self) -> str:
+        """Part of folder names that tells rounds apart; empty for the first."""
+        return "" if self.previous is None else f"-round{self.number}"
 
     def make_named_folder(self) -> None:
         """Make the folder that `run` names, so that an unusable path fails before hours are spent on feedback.
@@ -140,6 +159,19 @@ class Experiment:
         """The folder of the pretrained model."""
         model = self.config.model
         return model_folder(model.uri, model.sha256, model.revision)
+
+    @property
+    def start_path(self) -> Path:
+        """The folder of the model that training starts from."""
+        return self.base_path
+
+    def collect(self, rollouts: Rollouts, folder: Path) -> FeedbackRows:
+        """The graded rows of all splits; `rollouts` samples the base model. Raises as `Task.graded_rows` does."""
+        return self.task.graded_rows(rollouts, folder)
+
+    def goal_config(self, feedback: FeedbackRows) -> Config:  # noqa: ARG002
+        """The config that the goal is made from, once the feedback is known."""
+        return self.config
 
     @cached_property
     def tokenizer(self) -> "PreTrainedTokenizerBase":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FILE = "feedback.parquet"
+SHARDS = "shards"
 
 log = logging.getLogger("gcsl")
 
@@ -40,9 +41,7 @@ def ensure_feedback(experiment: Experiment, force: bool = False) -> FeedbackRows
     experiment.task.rollouts_planned()  # fails before a folder is made if the source is unusable
     with folder.working(force) as todo:
         if todo or not (folder.path / FILE).exists():
-            rows = experiment.task.graded_rows(
-                lambda prompts, settings: _rollouts(experiment, prompts, settings), folder.path
-            )
+            rows = experiment.collect(lambda prompts, settings: _rollouts(experiment, prompts, settings), folder.path)
             check_splits(rows, experiment.task)
             write_table(folder.path / FILE, rows.table)
             folder.finish(FILE, rows=len(rows), mean_score=float(np.mean(rows.scores)))
@@ -74,7 +73,7 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
         prompter.all_prompt_ids([prompt.text for prompt in prompts], None, settings.max_new_tokens),
         None,
         Sampling(**values, guidance=0.0),
-        experiment.feedback.path / "shards",
+        experiment.feedback.path / SHARDS,
         shard_prompts=settings.shard_prompts,
         seed=settings.seed,
     )

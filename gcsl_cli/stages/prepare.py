@@ -18,6 +18,7 @@ from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.fitting import fitted
 from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
 from gcsl_cli.stages.plan import make_examples, make_plan, plan_budget
+from gcsl_cli.stages.rounds import current, later_rounds, rounds_of
 from gcsl_cli.stages.trainer import TRIAL_STEPS, check_setup, measured_speed
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.plan import Budget, Plan, load_plan
@@ -43,7 +44,7 @@ class Prepared:
 
 def run(config: Config) -> dict[str, Any]:
     """Run the stage; existing results are reused."""
-    experiment = Experiment(config)
+    experiment = next(rounds_of(config))
     folder = experiment.training
     check_setup(experiment)
     experiment.make_named_folder()
@@ -55,7 +56,7 @@ def run(config: Config) -> dict[str, Any]:
         "stage": "prepare",
         "status": "already done" if done else "done",
         "run": str(folder.path),
-        "summary": describe(experiment, prepared),
+        "summary": [*describe(experiment, prepared), *later_rounds(config)],
         "columns": {"rows": len(prepared.train), "steps": prepared.plan.steps},
     }
 
@@ -70,7 +71,7 @@ def fill(experiment: Experiment, rows: FeedbackRows) -> Prepared:
         fit = fitted(experiment, spec, train, validation, experiment.config.train.max_length)
         examples = make_examples(experiment, spec, fit.train)
         return Prepared(fit.train, fit.validation, spec, examples, load_plan(path / PLAN_FILE), fit.notes)
-    spec, levels = make_goal(experiment.config, rows, train)
+    spec, levels = make_goal(experiment.goal_config(rows), rows, train)
     check_targets(experiment, spec)
     fit = fitted(experiment, spec, train, validation, experiment.config.train.max_length)
     examples = make_examples(experiment, spec, fit.train)
@@ -97,10 +98,10 @@ def _trial_speed(experiment: Experiment, examples: Examples, spec: GoalSpec, lev
 
 def take_part_in_trial(config: Config) -> None:
     """In the other processes: run the trial with the leader, which has made the feedback."""
-    experiment = Experiment(config)
+    experiment = current(config)
     rows = ensure_feedback(experiment)
     train = training_rows(config, rows)
-    spec, levels = make_goal(config, rows, train)
+    spec, levels = make_goal(experiment.goal_config(rows), rows, train)
     fit = fitted(experiment, spec, train, rows.of_split("validation"), config.train.max_length)
     _trial_speed(experiment, make_examples(experiment, spec, fit.train), spec, levels)
 

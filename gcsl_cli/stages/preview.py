@@ -30,6 +30,7 @@ from gcsl_cli.stages.plan import (
     savings_text,
 )
 from gcsl_cli.stages.prepare import Prepared, describe
+from gcsl_cli.stages.rounds import later_rounds, rounds_of
 from gcsl_cli.stages.trainer import check_setup
 from gcsl_cli.training.drawing import passed_pairs, planned_pairs
 from gcsl_cli.training.plan import Budget, Plan
@@ -50,7 +51,7 @@ log = logging.getLogger("gcsl")
 
 def run(config: Config, stage: str) -> dict[str, Any]:
     """Describe what the stage would do: rows, levels, plan, examples, time and memory. Nothing is written."""
-    experiment = Experiment(config)
+    experiment = next(rounds_of(config))
     check_setup(experiment)
     rows = experiment.rows = _feedback(experiment)
     if stage == "generate" or (stage == "evaluate" and config.evaluation.generations):
@@ -64,6 +65,7 @@ def run(config: Config, stage: str) -> dict[str, Any]:
         *experiment.task.overview(),
         *(_training_lines(experiment, rows) if len(rows) else _rollout_lines(experiment)),
         *_sampling_lines(experiment, stage, len(tests)),
+        *later_rounds(config),
     ]
     return {"stage": stage, "status": "dry run", "run": str(experiment.training.path), "summary": summary}
 

@@ -20,6 +20,7 @@ from gcsl_cli.stages.export import model_to_save
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.plan import budget_text, count_rows, savings_text, validation_plan
 from gcsl_cli.stages.prepare import Prepared, fill
+from gcsl_cli.stages.rounds import Rounds, current
 from gcsl_cli.stages.trainer import check_setup, make_trainer, train_settings
 from gcsl_cli.training.reporters import check_reporters
 
@@ -38,8 +39,10 @@ log = logging.getLogger("gcsl")
 
 def run(config: Config) -> dict[str, Any]:
     """Run the stage; a finished run is reported, not repeated."""
-    experiment = Experiment(config)
-    done = ensure_trained(experiment, config.force)
+    rounds, done = Rounds(config), True
+    for experiment in rounds:
+        done &= ensure_trained(experiment, config.force)
+    experiment = rounds.chosen
     manifest = experiment.training.manifest()
     message = f"This run is finished: {experiment.training.path} (force=true repeats it)."
     return {
@@ -87,7 +90,7 @@ def ensure_trained(experiment: Experiment, force: bool = False) -> bool:
 
 def take_part(config: Config) -> None:
     """In the other processes: run the plan with the leader, which has saved it."""
-    experiment = Experiment(config)
+    experiment = current(config)
     _run_plan(experiment, fill(experiment, ensure_feedback(experiment)))
 
 

@@ -87,11 +87,11 @@ def _attention(experiment: Experiment) -> str | None:
 def starting_model(
     experiment: Experiment, spec: GoalSpec, dtype: "torch.dtype | None" = None, **loading: Any
 ) -> "PreTrainedModel":
-    """The pretrained model, with embeddings for the goal's control tokens if its wording has them.
+    """The model to train, with embeddings for the goal's control tokens if its wording has them.
 
     `loading` are options of `load_model`.
     """
-    model = load_model(experiment.base_path, dtype, **loading)
+    model = load_model(experiment.start_path, dtype, **loading)
     if spec.wording == "token":
         tokenizer = experiment.prompter(spec).tokenizer
         extend_model(model, tokenizer, spec.texts, spec.words, untie=experiment.config.adapter.name != "none")
@@ -209,7 +209,7 @@ def make_trainer(
     share = possible_share(experiment, model, examples, plan)
     held_out = None if validation is None else validation[0].planned(validation[1])
     frozen = base_dtype(frozen=True, bf16=settings.bf16)
-    reference = partial(load_model, experiment.base_path, frozen, attention=_attention(experiment))
+    reference = partial(load_model, experiment.start_path, frozen, attention=_attention(experiment))
     inputs = TrainerInputs(
         model=model,
         tokenizer=experiment.tokenizer,

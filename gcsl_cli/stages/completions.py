@@ -1,0 +1,118 @@
+"""Completions of an arm: sampled in resumable shards, saved as Parquet, and their likelihood under a model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gcsl_cli.configs.schema import GenerationConfig
+from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.records import Generation, Prompt, read_generations, write_generations
+from gcsl_cli.generation.likelihood import completion_log_probs
+from gcsl_cli.generation.sampling import Sampling
+from gcsl_cli.models.prompting import Prompter
+from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.stages.arms import Arm
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import evaluation_prompts, sample_completions
+from gcsl_cli.stages.trainer import control_ids
+from gcsl_cli.tasks.base import RolloutSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FILE = "generations.parquet"
+NAMED = ("target", "guidance", "against", "split", "prompts")
+"""Settings that are part of an arm instead."""
+
+
+def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
+    """Folder of an arm's completions: below the run, or below the base model, where all runs share them."""
+    owner = experiment.training if arm.trained else experiment.base
+    spec = experiment.spec
+
+    def words(goal: float | None) -> list[str] | None:
+        return None if goal is None else [spec.text(goal), spec.placement, spec.separator]
+
+    generation = experiment.config.generation
+    keys = {
+        "asked": words(arm.goal),
+        "against": words(arm.against) if arm.guidance else None,
+        "guidance": arm.guidance,
+        "prompts": [prompt.prompt_id for prompt in evaluation_prompts(experiment)],
+        **{key: value for key, value in asdict(generation).items() if key not in NAMED},
+    }
+    name = f"{arm.name}-{identity('generation', keys, owner.identity)[:8]}"
+    return Folder(owner.path / "generations" / name, "generation", keys, owner.identity)
+
+
+def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) -> list[Generation]:
+    """The arm's completions, prompts in order and samples of a prompt together; created on demand."""
+    folder = arm_folder(experiment, arm)
+    with folder.working(force) as todo:
+        if todo or not (folder.path / FILE).exists():
+            rows = _generate(experiment, arm, folder)
+            write_generations(folder.path / FILE, rows)
+            folder.finish(FILE, completions=len(rows), tokens=sum(row.tokens for row in rows))
+        return read_generations(folder.verified(FILE))
+
+
+def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generation]:
+    prompts, config = evaluation_prompts(experiment), experiment.config.generation
+    return sample_arm(experiment, arm, prompts, config, folder.path / "shards", seed=config.seed)
+
+
+def sample_arm(
+    experiment: Experiment,
+    arm: Arm,
+    prompts: Sequence[Prompt],
+    config: GenerationConfig | RolloutSettings,
+    folder: Path,
+    *,
+    seed: int,
+    label: str = "generating",
+) -> list[Generation]:
+    """Sample completions of `prompts` from an arm, in shards below `folder`."""
+    texts = [prompt.text for prompt in prompts]
+    prompter = experiment.prompter(experiment.spec)
+    sampling = Sampling(
+        config.samples,
+        config.max_new_tokens,
+        config.temperature,
+        config.top_p,
+        arm.guidance,
+        config.batch_size,
+        tuple(control_ids(experiment, experiment.spec)) if arm.trained else (),
+    )
+    return sample_completions(
+        experiment,
+        f"{label}: {arm.label}",
+        lambda: experiment.policy if arm.trained else experiment.base_model,
+        prompter,
+        prompts,
+        prompter.all_prompt_ids(texts, arm.goal, config.max_new_tokens),
+        prompter.all_prompt_ids(texts, arm.against, config.max_new_tokens) if arm.guidance else None,
+        sampling,
+        folder,
+        shard_prompts=config.shard_prompts,
+        seed=seed,
+    )
+
+
+def log_probs(
+    model: "PreTrainedModel", prompter: Prompter, goal: float | None, groups: Sequence[Sequence[Generation]]
+) -> tuple[Floats, Ints]:
+    """Summed log-probability (nats) and tokens of each prompt's completions, asked for a goal: both `(prompts,)`."""
+    rows = [
+        prompter.row(row.prompt, goal, row.completion, finished=False, max_length=None)
+        for group in groups
+        for row in group
+    ]
+    found, counts = completion_log_probs(model, [(row.prompt_ids, row.completion_ids) for row in rows])
+    shape = (len(groups), -1)
+    return found.reshape(shape).sum(axis=1), counts.reshape(shape).sum(axis=1)
+
+
+def grouped(rows: Sequence[Generation], samples: int) -> list[Sequence[Generation]]:
+    """The completions of each prompt, whose samples are adjacent."""
+    return [rows[start : start + samples] for start in range(0, len(rows), samples)]

@@ -1,0 +1,282 @@
+"""Rounds: sample the trained policy under a mix of goals, grade, relabel and train again.
+
+    round 1    base    --sample--> feedback 1                --train--> policy 1
+    round 2    policy 1 --sample--> feedback 2 + feedback 1  --train--> policy 2
+
+Each round is an experiment with its own folders, whose identity contains that of the round before. Asking the policy
+for the best goal is what Quark (arXiv 2205.13636) and ALT (arXiv 2407.16970) do between rounds; without goals, rounds
+of `method=sft` on the best rows are expert iteration, or ReST (arXiv 2308.08998).
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from gcsl_cli.configs.choices import RoundStart
+from gcsl_cli.configs.schema import Config
+from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
+from gcsl_cli.errors import ConfigError
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.stages.arms import Arm, trained_arm
+from gcsl_cli.stages.completions import sample_arm
+from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.feedback import SHARDS, ensure_feedback
+from gcsl_cli.stages.validation import Validated, reason_to_stop, validated
+from gcsl_cli.tasks.base import Rollouts, RolloutSettings
+
+MOSTLY = 0.5
+"""Share of the newest rows that have to reach the best level before a better one is added."""
+SOURCE = "round {number}: {source}"
+
+log = logging.getLogger("gcsl")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the completions that a round samples: the arm they come from, and their share."""
+
+    arm: Arm
+    share: float
+
+
+class Round(Experiment):
+    """The experiment of a later round: its feedback comes from the policy of the round before."""
+
+    previous: Experiment
+
+    def __init__(self, config: Config, previous: Experiment) -> None:
+        super().__init__(config)
+        self.previous, self.number = previous, previous.number + 1
+
+    @cached_property
+    def feedback(self) -> Folder:
+        """Folder of the graded feedback; below the identity of the round before, whose policy is sampled."""
+        rounds = self.config.rounds
+        mix = rounds.shares if self.method.uses_goals else {}
+        sampled = {
+            "number": self.number,
+            "mix": {name: share for name, share in sorted(mix.items()) if share},
+            "guidance": rounds.guidance if mix.get("guided") else 0.0,
+            "keep": rounds.kept,
+        }
+        keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys), "round": sampled}
+        parent = self.previous.training.identity
+        name = f"feedback-{self.task.feedback_name()}{self.suffix}-{identity('feedback', keys, parent)[:8]}"
+        return Folder(self.root / name, "feedback", keys, parent)
+
+    @property
+    def round_keys(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The round, the model that it starts from, and whether levels are added."""
+        rounds = self.config.rounds
+        return {"round": {"number": self.number, "start": str(rounds.start), "extend": rounds.extend}}
+
+    @cached_property
+    def start_path(self) -> Path:
+        """The base model, or the model of the round before."""
+        if self.config.rounds.start is RoundStart.base:
+            return self.base_path
+        return self.previous.training.verified("model")
+
+    @cached_property
+    def base_model(self) -> Any:
+        """The untouched model, which all rounds share."""
+        return self.previous.base_model
+
+    def collect(self, rollouts: Rollouts, folder: Path) -> FeedbackRows:  # noqa: ARG002
+        """Sample the policy of the round before, grade its completions, and add earlier feedback."""
+        sampled = self.task.graded_rows(self._sample, folder)
+        # Two policies need not fit into memory; an evaluation of the round before is finished by now.
+        self.previous.__dict__.pop("policy", None)
+        rows = merged(ensure_feedback(self.previous), sampled, self.number, self.config.rounds.kept)
+        new = int((round_numbers(rows) == self.number).sum())
+        log.info("round %d: %d new graded rows, %d in all", self.number, new, len(rows))
+        return rows
+
+    def goal_config(self, feedback: FeedbackRows) -> Config:
+        """The config, with levels that rounds have added to the fixed ones."""
+        goal = self.config.goal
+        if not self.config.rounds.extend:
+            return self.config
+        scale = self.task.grade_scale(feedback)
+        values = [scale.score(value) for value in goal.levels.values]
+        values += [level for level in self.previous.spec.levels if level > max(values)]
+        newest = feedback.of_split("train")
+        better = better_level(max(values), newest.scores[round_numbers(newest) == self.number])
+        if better is not None:
+            log.info("round %d adds the level %s", self.number, scale.grade(better))
+            values.append(better)
+        levels = replace(goal.levels, values=[scale.grade(value) for value in values])
+        return replace(self.config, goal=replace(goal, levels=levels))
+
+    def _sample(self, prompts: Sequence[Prompt], settings: RolloutSettings) -> list[Generation]:
+        """Sample the policy of the round before: each prompt as often as settings say, under the goals of the mix."""
+        policy, rounds = self.previous, self.config.rounds
+        parts = [Part(Arm("trained", "trained", True, None), 1.0)]
+        if policy.spec.has_goal:
+            parts = mix_parts(policy.spec, rounds.shares, rounds.guidance)
+        shares, seed = [part.share for part in parts], derived_seed(settings.seed, self.number)
+        counts = allocation(len(prompts), settings.samples, shares, seed)
+        found: dict[str, list[Generation]] = {prompt.prompt_id: [] for prompt in prompts}
+        for place, part in enumerate(parts):
+            for count in np.unique(counts[counts[:, place] > 0, place]).tolist():
+                chosen = [prompt for prompt, of in zip(prompts, counts[:, place], strict=True) if of == count]
+                rows = sample_arm(
+                    policy,
+                    part.arm,
+                    chosen,
+                    replace(settings, samples=count),
+                    self.feedback.path / SHARDS / f"{part.arm.name}-{count}",
+                    seed=derived_seed(settings.seed, self.number, place, count),
+                    label=f"round {self.number}, rollouts",
+                )
+                for row in rows:
+                    found[row.prompt_id].append(row)
+        return [replace(row, sample=number) for rows in found.values() for number, row in enumerate(rows)]
+
+
+def rounds_of(config: Config) -> Iterator[Experiment]:
+    """The experiments of all rounds, each chained to the one before: a single one where nothing is repeated.
+
+    Raises:
+        ConfigError: there is nothing to sample in a later round.
+    """
+    if not config.in_rounds:
+        yield Experiment(config)
+        return
+    experiment = Experiment(_of_round(config, 1))
+    if not experiment.task.rollouts_planned():
+        raise ConfigError(
+            f"rounds.count={config.rounds.count} with task={config.task.name}, whose feedback is given: there is no "
+            "prompt to sample for in a later round. Use a task that samples the policy (such as task=toxicity), or "
+            "rounds.count=1."
+        )
+    yield experiment
+    for number in range(2, config.rounds.count + 1):
+        experiment = Round(_of_round(config, number), experiment)
+        yield experiment
+
+
+class Rounds:
+    """The rounds of a config in turn: the caller trains each before it asks for the next."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.trained: list[Experiment] = []
+        self.results: list[Validated] = []
+        """How good each trained round is on validation prompts, where `rounds.stop` asks for it."""
+        self.reason = ""
+        """Why the last trained round is the last; empty if it is so by number."""
+
+    def __iter__(self) -> Iterator[Experiment]:
+        """Yield the rounds; end early where `rounds.stop` says so."""
+        for experiment in rounds_of(self.config):
+            yield experiment
+            self.trained.append(experiment)
+            if self.config.in_rounds and self.config.rounds.stops:
+                self.results.append(validated(experiment))
+                self.reason = reason_to_stop(self.config.rounds.stop, self.results)
+            if self.reason:
+                log.info("rounds end after round %d: %s", experiment.number, self.reason)
+                return
+
+    @property
+    def chosen(self) -> Experiment:
+        """The trained round to use: the last, or the one before if the last is why the rounds ended."""
+        return self.trained[-2] if self.reason and len(self.trained) > 1 else self.trained[-1]
+
+
+def current(config: Config) -> Experiment:
+    """The first round whose training is not finished, else the last."""
+    for experiment in rounds_of(config):
+        if not experiment.training.done():
+            break
+    return experiment
+
+
+def later_rounds(config: Config) -> list[list[str]]:
+    """A line for people who see only the first round."""
+    if not config.in_rounds:
+        return []
+    return [["rounds", f"{config.rounds.count}; this is the first. The others sample the policy trained before them"]]
+
+
+def mix_parts(spec: GoalSpec, shares: Mapping[str, float], guidance: float) -> list[Part]:
+    """The arms of a mix: the best goal, the best goal with guidance, and every lower level in equal parts."""
+    lower = spec.levels[-2::-1] if spec.levels else (spec.worst,)
+    parts = [
+        Part(trained_arm(spec, spec.best), shares.get("best", 0.0)),
+        Part(trained_arm(spec, spec.best, guidance, spec.worst), shares.get("guided", 0.0)),
+        *(Part(trained_arm(spec, goal), shares.get("lower", 0.0) / len(lower)) for goal in lower),
+    ]
+    return [part for part in parts if part.share]
+
+
+def allocation(prompts: int, samples: int, shares: Sequence[float], seed: int) -> Ints:
+    """How many samples of each prompt come from each part, `(prompts, parts)`; rows sum to `samples`.
+
+    Systematic sampling: a prompt has the share of a part rounded up or down, and over all prompts the shares are exact
+    to within a sample.
+    """
+    offsets = (np.random.default_rng(seed).permutation(prompts) + 0.5) / prompts
+    places = (np.arange(samples) + offsets[:, None]) / samples
+    bounds = np.cumsum(shares)[:-1] / sum(shares)
+    parts = np.searchsorted(bounds, places, side="right")
+    return np.stack([(parts == part).sum(axis=1) for part in range(len(shares))], axis=1)
+
+
+def merged(earlier: FeedbackRows, sampled: FeedbackRows, number: int, kept: int | None) -> FeedbackRows:
+    """The earlier rows that are kept and the new rows, marked with their round.
+
+    A completion that is already there is not added again: given rows, which every round has, count once.
+    """
+    rounds = round_numbers(earlier)
+    old = earlier.take(np.flatnonzero(rounds > (0 if kept is None else number - kept)))
+    known = {(row.prompt_id, row.completion) for row in old}
+    new = [
+        replace(row, source=SOURCE.format(number=number, source=row.source))
+        for row in sampled
+        if (row.prompt_id, row.completion) not in known
+    ]
+    return FeedbackRows.of([*old, *new])
+
+
+def round_numbers(rows: FeedbackRows) -> Ints:
+    """The round that each row was sampled in, `(rows,)`."""
+    pattern = re.compile(SOURCE.format(number=r"(\d+)", source=""))
+    found = [pattern.match(source or "") for source in rows.table["source"].to_pylist()]
+    return np.array([int(match[1]) if match else 1 for match in found], dtype=np.int64)
+
+
+def better_level(best: float, newest: Floats) -> float | None:
+    """A level above `best` that half of the newest rows that reach `best` reach, if most of the newest rows do."""
+    reaching = np.sort(newest[newest >= best])
+    if len(reaching) <= MOSTLY * len(newest):
+        return None
+    level = float(reaching[len(reaching) // 2])
+    return level if level > best else None
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed of its own for each part of a round."""
+    return int(np.random.SeedSequence(list(parts)).generate_state(1)[0])
+
+
+def rollout_tokens(experiment: Experiment) -> int:
+    """Tokens that were sampled for the feedback of this round."""
+    shards = sorted((experiment.feedback.path / SHARDS).rglob("*.parquet"))
+    return sum(int(np.sum(pq.read_table(shard, columns=["tokens"])["tokens"].to_numpy())) for shard in shards)
+
+
+def _of_round(config: Config, number: int) -> Config:
+    """The config of one round: a task of its own, because tasks collect what they leave out, and its own folder."""
+    run = None if config.run is None else str(Path(config.run) / f"round-{number}")
+    return replace(config, task=replace(config.task), run=run)
