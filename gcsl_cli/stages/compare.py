@@ -57,7 +57,7 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
         return folders, Wanted(), problems
     from gcsl_cli.configs import Composer, finish, without_hydra
     from gcsl_cli.stages.arms import SAMPLING, sampling
-    from gcsl_cli.stages.experiment import Experiment
+    from gcsl_cli.stages.rounds import rounds_of
 
     composer = Composer(config_dir)
     members = composer.members(lines)
@@ -68,11 +68,11 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
         return [*folders, *found], Wanted(), problems + missing
     configs = [finish(without_hydra(config), member) for config, member in zip(composed, members, strict=True)]
     for member, config in zip(members, configs, strict=True):
-        folder = Experiment(config).training.path
-        if (folder / "manifest.json").exists():
-            folders.append(folder)
-        else:
-            problems.append(f"{folder}: not trained yet: gcsl evaluate {' '.join(member)}")
+        runs = [experiment.training.path for experiment in rounds_of(config)]
+        made = [folder for folder in runs if (folder / "manifest.json").exists()]
+        folders += made
+        if made != runs and not (made and config.rounds.stops):
+            problems.append(f"{runs[len(made)]}: not trained yet: gcsl evaluate {' '.join(member)}")
     keys = {line.partition("=")[0] for line in lines}
     guidance = frozenset(config.generation.guidance for config in configs)
     samplings = frozenset(sampling(config.generation) for config in configs)

@@ -2,7 +2,8 @@
 
 A point is an arm of a round, base is round 0:
     {"round": 2, "arm": "best", "guidance": 0.0, "run": "runs/...", "metrics": {"mean_toxicity": {"value": 0.1, ...}},
-     "training_tokens": 30000, "rollout_tokens": 81234, "against_guided": {"mean_toxicity": {"value": 0.01, ...}}}
+     "training_tokens": 30000, "training_seconds": 140.1, "rollout_tokens": 81234,
+     "against_guided": {"mean_toxicity": {"value": 0.01, ...}}}
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from gcsl_cli.metrics.bootstrap import paired_difference
+from gcsl_cli.reports.comparison.compute import OF_ALL_ROUNDS
 from gcsl_cli.reports.saved import VALUES_FILE, read_values
 from gcsl_cli.stages.answers import Answers
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.rounds import rollout_tokens
+
+COSTS = ("training_tokens", "training_seconds", "rollout_tokens")
+"""What is added up over the rounds."""
 
 
 class Curve:
@@ -29,6 +34,20 @@ class Curve:
         self.identities.append(identity)
         self._folder, self._points = folder, result.get("rounds", [])
 
+    def costs(self, experiment: Experiment) -> dict[str, Any]:
+        """Facts about the rollouts of this round, and sums of the costs of the rounds so far."""
+        manifest = experiment.training.manifest()
+        here = {
+            "training_tokens": manifest["tokens"],
+            "training_seconds": manifest["training_seconds"],
+            "rollout_tokens": rollout_tokens(experiment),
+        }
+        before = self._points[-1] if self._points else {}
+        so_far = {
+            OF_ALL_ROUNDS.format(name=name): round(value + before.get(name, 0), 1) for name, value in here.items()
+        }
+        return {"round": experiment.number, "rollout_tokens": here["rollout_tokens"], **so_far}
+
     def extended(
         self, experiment: Experiment, result: Mapping[str, Any], answers: Sequence[Answers]
     ) -> list[dict[str, Any]]:
@@ -38,11 +57,7 @@ class Curve:
     def _new(
         self, experiment: Experiment, result: Mapping[str, Any], answers: Sequence[Answers]
     ) -> Iterator[dict[str, Any]]:
-        before = self._points[-1] if self._points else {"training_tokens": 0, "rollout_tokens": 0}
-        costs = {
-            "training_tokens": before["training_tokens"] + result["facts"]["training_tokens"],
-            "rollout_tokens": before["rollout_tokens"] + rollout_tokens(experiment),
-        }
+        costs = {name: result["facts"][OF_ALL_ROUNDS.format(name=name)] for name in COSTS}
         found = {answer.arm.name: answer for answer in answers}
         for arm in result["arms"]:
             point = {"arm": arm["name"], "guidance": arm["guidance"], "metrics": arm["metrics"]}

@@ -26,7 +26,7 @@ from gcsl_cli.stages.curve import Curve
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut, check_cut
-from gcsl_cli.stages.rounds import Rounds, rollout_tokens
+from gcsl_cli.stages.rounds import Rounds
 from gcsl_cli.stages.train import MODEL, ensure_trained
 from gcsl_cli.tasks.base import grader
 
@@ -56,6 +56,7 @@ def _run_round(experiment: Experiment, curve: Curve) -> dict[str, Any]:
             answers = all_answers(experiment, arms)
             result = _evaluate(experiment, answers)
             if config.in_rounds:
+                result["facts"] |= curve.costs(experiment)
                 result["rounds"] = curve.extended(experiment, result, answers)
             write_values(folder.path / VALUES_FILE, {found.arm.name: found.metrics for found in answers})
             _write(folder.path, result)
@@ -234,7 +235,6 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
         "supervised_tokens": manifest["supervised_tokens"],
         "training_seconds": manifest["training_seconds"],
         "validation_loss": manifest["validation_loss"],
-        **({"round": experiment.number, "rollout_tokens": rollout_tokens(experiment)} if config.in_rounds else {}),
         **(
             {"prompts": len(evaluation_prompts(experiment)), "samples": config.generation.samples}
             if config.evaluation.generations

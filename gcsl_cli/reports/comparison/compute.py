@@ -12,7 +12,9 @@ from gcsl_cli.metrics.seeds import difference_over_seeds, over_seeds
 from gcsl_cli.reports.comparison.rows import Row
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-COSTS = ("training_tokens", "supervised_tokens", "training_seconds")
+COSTS = ("training_tokens", "supervised_tokens", "training_seconds", "rollout_tokens")
+OF_ALL_ROUNDS = "{name}_of_all_rounds"
+"""Fact of a run in rounds that adds up the cost of the rounds so far."""
 
 
 def compare(rows: Sequence[Row], baseline: Row | None, *, resamples: int, seed: int) -> dict[str, Any]:
@@ -128,7 +130,8 @@ def _of_runs(row: Row, name: str) -> list[Mapping[str, Any] | None]:
 
 
 def _facts(row: Row, name: str) -> list[float | None]:
-    return [evaluation.result["facts"].get(name) for evaluation in row.evaluations]
+    facts = [evaluation.result["facts"] for evaluation in row.evaluations]
+    return [found.get(OF_ALL_ROUNDS.format(name=name), found.get(name)) for found in facts]
 
 
 def _attainment(row: Row) -> dict[str, Any] | None:

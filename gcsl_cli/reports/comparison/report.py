@@ -24,7 +24,12 @@ from gcsl_cli.reports.tables import Cell, Table
 
 Comparison = Mapping[str, Any]
 Row = Mapping[str, Any]
-COSTS = {"training_tokens": "training tokens", "training_seconds": "training seconds"}
+COSTS = {
+    "training_tokens": "training tokens",
+    "training_seconds": "training seconds",
+    "rollout_tokens": "rollout tokens",
+}
+"""Of a run in rounds, all rounds so far are counted."""
 AUC, RANKS = "goal discrimination AUC", "rank correlation of levels"
 CSV_HEADER = (
     "row",
@@ -45,8 +50,8 @@ TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$
 
 def values_table(result: Comparison) -> Table:
     """One row per method: its measures over seeds, what it learned of its goals, and what training cost."""
-    shown = shown_measures(result)
-    header = ["", "seeds", *(measure.heading for measure in shown), AUC, RANKS, *COSTS.values()]
+    shown, costs = shown_measures(result), known_costs(result)
+    header = ["", "seeds", *(measure.heading for measure in shown), AUC, RANKS, *costs.values()]
     rows = [
         [
             _label(row),
@@ -54,7 +59,7 @@ def values_table(result: Comparison) -> Table:
             *(with_half_width(row["metrics"].get(measure.name), measure.digits) for measure in shown),
             "" if row["discrimination"] is None else number(row["discrimination"]["value"]),
             _ranks(row["attainment"]),
-            *(_cost(row["costs"].get(name)) for name in COSTS),
+            *(_cost(row["costs"].get(name)) for name in costs),
         ]
         for row in result["rows"]
     ]
@@ -159,6 +164,11 @@ def shown_measures(result: Comparison) -> list[Column]:
     return [measure for measure in measures(result) if not measure.detail]
 
 
+def known_costs(result: Comparison) -> dict[str, str]:
+    """The costs that any row has, with their labels."""
+    return {name: label for name, label in COSTS.items() if any(row["costs"].get(name) for row in result["rows"])}
+
+
 def signs(difference: Mapping[str, Any]) -> str:
     """In how many seeds the difference has the sign of its mean: `3/3`."""
     mean, each = difference["value"], [value for value in difference["per_seed"] if value is not None]
@@ -184,7 +194,9 @@ def _sections(result: Comparison) -> Iterator[Section]:
         caption = "Mean score at each level asked for, mean over seeds."
         yield Section("Goal attainment", pictures=[Picture("attainment", partial(plots.curves_figure, rows), caption)])
     ends = "Means over seeds with the 95 % interval of the measure and the range of the costs."
-    yield Section("What training costs", pictures=[trade(name, label, ends) for name, label in COSTS.items()])
+    yield Section(
+        "What training costs", pictures=[trade(name, label, ends) for name, label in known_costs(result).items()]
+    )
     if result["left_out"]:
         yield Section("Left out", notes=result["left_out"])
 

@@ -52,6 +52,16 @@ class Row:
     values: list[Mapping[str, PerPrompt]] = field(default_factory=list)
 
     @property
+    def round(self) -> int:
+        """The round of feedback that was trained on."""
+        return int(self.keys.get("round", {}).get("number", 1))
+
+    @property
+    def chain(self) -> str:
+        """What the rounds of one chain have in common."""
+        return repr({name: value for name, value in self.keys.items() if name != "round"})
+
+    @property
     def trained(self) -> bool:
         """False for the base model and for references."""
         return bool(self.keys)
@@ -65,7 +75,7 @@ class Row:
 def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[Row], list[str]]:
     """Return the rows of all runs, the base model first, and a line for each run whose seed a row already has.
 
-    Rows of the same training are adjacent, in ascending order of guidance weight.
+    Rows of the same training are adjacent, in ascending order of rounds and of guidance weight.
     """
     wanted = wanted or Wanted()
     protocols = Counter(evaluation.protocol for run in runs for evaluation in run.evaluations)
@@ -85,8 +95,11 @@ def make_rows(runs: Sequence[Run], wanted: Wanted | None = None) -> tuple[list[R
             row.runs.append(run)
             row.evaluations.append(evaluation)
             row.values.append(evaluation.values()[arm["name"]])
-    trainings = list(dict.fromkeys(repr(row.keys) for row in rows.values()))
-    ordered = sorted(rows.values(), key=lambda row: (row.trained, trainings.index(repr(row.keys)), row.guidance))
+    trainings = list(dict.fromkeys(row.chain for row in rows.values()))
+    ordered = sorted(
+        rows.values(),
+        key=lambda row: (row.trained, trainings.index(row.chain), row.round, repr(row.keys), row.guidance),
+    )
     _distinguish(ordered)
     for row in ordered:
         by_seed = sorted(range(len(row.seeds)), key=row.seeds.__getitem__)
@@ -124,6 +137,7 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
         label = arm["label"] if arm.get("reference") else BASE
         return (arm["name"], *sorted(shared.items())), Row(label, {}, arm["name"], 0.0, shared)
     label = str(run.keys["method"]["label"]) + (", best over worst" if arm.get("ratio") else "")
+    label += f", round {run.keys['round']['number']}" if "round" in run.keys else ""
     if arm["guidance"]:
         # Guidance may contrast with another goal than the worst: the end of `best-w2-none`.
         other = arm["name"].partition("-w")[2].partition("-")[2]
