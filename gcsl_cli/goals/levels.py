@@ -120,6 +120,18 @@ def fixed_levels(scores: Floats, values: Sequence[float], *, beyond: bool = Fals
     return np.array([lowest, *inside], dtype=np.float64)
 
 
+def better_level(best: float, newest: Floats) -> float | None:
+    """A level above `best` for later training, if more than half of the newest scores reach `best`.
+
+    It is the median of those that do, so that half of them reach it; `None` if there is no higher one.
+    """
+    reaching = np.sort(newest[newest >= best])
+    if len(reaching) <= len(newest) / 2:
+        return None
+    level = float(reaching[len(reaching) // 2])
+    return level if level > best else None
+
+
 def distinct_levels(scores: Floats, limit: int = 64) -> Floats:
     """Use every distinct score as a level.
 

@@ -27,7 +27,7 @@ from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut, check_cut
 from gcsl_cli.stages.rounds import Rounds
-from gcsl_cli.stages.train import MODEL, ensure_trained
+from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.tasks.base import grader
 
 log = logging.getLogger("gcsl")
@@ -38,9 +38,7 @@ def run(config: Config) -> dict[str, Any]:
     rounds, curve = Rounds(config), Curve()
     for experiment in rounds:
         found = _run_round(experiment, curve)
-    if rounds.reason:
-        found["summary"] += [["rounds ended", rounds.reason], ["model", str(rounds.chosen.training.path / MODEL)]]
-    return found
+    return found | {"summary": [*found["summary"], *rounds.summary()]}
 
 
 def _run_round(experiment: Experiment, curve: Curve) -> dict[str, Any]:

@@ -9,9 +9,8 @@ of `method=sft` on the best rows are expert iteration, or ReST (arXiv 2308.08998
 """
 
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,31 +20,19 @@ import pyarrow.parquet as pq
 
 from gcsl_cli.configs.choices import RoundStart
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.merging import merged, round_numbers
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.levels import better_level
 from gcsl_cli.runs.folders import Folder, identity
-from gcsl_cli.stages.arms import Arm, trained_arm
 from gcsl_cli.stages.completions import sample_arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import SHARDS, ensure_feedback
+from gcsl_cli.stages.mix import allocation, mix_parts
 from gcsl_cli.stages.validation import Validated, reason_to_stop, validated
 from gcsl_cli.tasks.base import Rollouts, RolloutSettings
 
-MOSTLY = 0.5
-"""Share of the newest rows that have to reach the best level before a better one is added."""
-SOURCE = "round {number}: {source}"
-
 log = logging.getLogger("gcsl")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the completions that a round samples: the arm they come from, and their share."""
-
-    arm: Arm
-    share: float
 
 
 class Round(Experiment):
@@ -107,10 +94,10 @@ class Round(Experiment):
         if not self.config.rounds.extend:
             return self.config
         scale = self.task.grade_scale(feedback)
+        train = feedback.of_split("train")
         values = [scale.score(value) for value in goal.levels.values]
-        values += [level for level in self.previous.spec.levels if level > max(values)]
-        newest = feedback.of_split("train")
-        better = better_level(max(values), newest.scores[round_numbers(newest) == self.number])
+        values += [level for level in self.previous.spec.levels if max(values) < level <= train.scores.max()]
+        better = better_level(max(values), train.scores[round_numbers(train) == self.number])
         if better is not None:
             log.info("round %d adds the level %s", self.number, scale.grade(better))
             values.append(better)
@@ -120,9 +107,7 @@ class Round(Experiment):
     def _sample(self, prompts: Sequence[Prompt], settings: RolloutSettings) -> list[Generation]:
         """Sample the policy of the round before: each prompt as often as settings say, under the goals of the mix."""
         policy, rounds = self.previous, self.config.rounds
-        parts = [Part(Arm("trained", "trained", True, None), 1.0)]
-        if policy.spec.has_goal:
-            parts = mix_parts(policy.spec, rounds.shares, rounds.guidance)
+        parts = mix_parts(policy.spec, rounds.shares, rounds.guidance)
         shares, seed = [part.share for part in parts], derived_seed(settings.seed, self.number)
         counts = allocation(len(prompts), settings.samples, shares, seed)
         found: dict[str, list[Generation]] = {prompt.prompt_id: [] for prompt in prompts}
@@ -188,6 +173,13 @@ class Rounds:
                 log.info("rounds end after round %d: %s", experiment.number, self.reason)
                 return
 
+    def summary(self) -> list[list[str]]:
+        """Label and value pairs for people: which round is the result, and why there is no further one."""
+        if not self.config.in_rounds:
+            return []
+        ended = [["rounds ended", f"after round {self.trained[-1].number}: {self.reason}"]] if self.reason else []
+        return [["round", f"{self.chosen.number} of {len(self.trained)}, {self.chosen.training.path}"], *ended]
+
     @property
     def chosen(self) -> Experiment:
         """The trained round to use: the last, or the one before if the last is why the rounds ended."""
@@ -207,62 +199,6 @@ def later_rounds(config: Config) -> list[list[str]]:
     if not config.in_rounds:
         return []
     return [["rounds", f"{config.rounds.count}; this is the first. The others sample the policy trained before them"]]
-
-
-def mix_parts(spec: GoalSpec, shares: Mapping[str, float], guidance: float) -> list[Part]:
-    """The arms of a mix: the best goal, the best goal with guidance, and every lower level in equal parts."""
-    lower = spec.levels[-2::-1] if spec.levels else (spec.worst,)
-    parts = [
-        Part(trained_arm(spec, spec.best), shares.get("best", 0.0)),
-        Part(trained_arm(spec, spec.best, guidance, spec.worst), shares.get("guided", 0.0)),
-        *(Part(trained_arm(spec, goal), shares.get("lower", 0.0) / len(lower)) for goal in lower),
-    ]
-    return [part for part in parts if part.share]
-
-
-def allocation(prompts: int, samples: int, shares: Sequence[float], seed: int) -> Ints:
-    """How many samples of each prompt come from each part, `(prompts, parts)`; rows sum to `samples`.
-
-    Systematic sampling: a prompt has the share of a part rounded up or down, and over all prompts the shares are exact
-    to within a sample.
-    """
-    offsets = (np.random.default_rng(seed).permutation(prompts) + 0.5) / prompts
-    places = (np.arange(samples) + offsets[:, None]) / samples
-    bounds = np.cumsum(shares)[:-1] / sum(shares)
-    parts = np.searchsorted(bounds, places, side="right")
-    return np.stack([(parts == part).sum(axis=1) for part in range(len(shares))], axis=1)
-
-
-def merged(earlier: FeedbackRows, sampled: FeedbackRows, number: int, kept: int | None) -> FeedbackRows:
-    """The earlier rows that are kept and the new rows, marked with their round.
-
-    A completion that is already there is not added again: given rows, which every round has, count once.
-    """
-    rounds = round_numbers(earlier)
-    old = earlier.take(np.flatnonzero(rounds > (0 if kept is None else number - kept)))
-    known = {(row.prompt_id, row.completion) for row in old}
-    new = [
-        replace(row, source=SOURCE.format(number=number, source=row.source))
-        for row in sampled
-        if (row.prompt_id, row.completion) not in known
-    ]
-    return FeedbackRows.of([*old, *new])
-
-
-def round_numbers(rows: FeedbackRows) -> Ints:
-    """The round that each row was sampled in, `(rows,)`."""
-    pattern = re.compile(SOURCE.format(number=r"(\d+)", source=""))
-    found = [pattern.match(source or "") for source in rows.table["source"].to_pylist()]
-    return np.array([int(match[1]) if match else 1 for match in found], dtype=np.int64)
-
-
-def better_level(best: float, newest: Floats) -> float | None:
-    """A level above `best` that half of the newest rows that reach `best` reach, if most of the newest rows do."""
-    reaching = np.sort(newest[newest >= best])
-    if len(reaching) <= MOSTLY * len(newest):
-        return None
-    level = float(reaching[len(reaching) // 2])
-    return level if level > best else None
 
 
 def derived_seed(*parts: int) -> int:

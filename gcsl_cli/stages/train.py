@@ -49,8 +49,9 @@ def run(config: Config) -> dict[str, Any]:
         "stage": "train",
         "status": "already done" if done else "done",
         "run": str(experiment.training.path),
+        **({"rounds": [str(one.training.path) for one in rounds.trained]} if config.in_rounds else {}),
         **({"message": message} if done else {}),
-        "summary": [[label, str(manifest[key])] for label, key in SUMMARY if key in manifest],
+        "summary": [*rounds.summary(), *[[label, str(manifest[key])] for label, key in SUMMARY if key in manifest]],
         "columns": {label: manifest[key] for label, key in SUMMARY if isinstance(manifest.get(key), int | float)},
     }
 
