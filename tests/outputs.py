@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gcsl_cli.data.records import FeedbackRow, Generation
 
 # Keys that record when and where a run was made, not its results.
-CIRCUMSTANCES = {"seconds", "run", "command", "feedback", "training_seconds"}
+CIRCUMSTANCES = {"seconds", "run", "command", "feedback", "training_seconds", "training_seconds_of_all_rounds"}
 
 
 def only(folder: Path, pattern: str) -> Path:

@@ -246,7 +246,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
 def _compared_by(experiment: Experiment) -> dict[str, str]:
     """What must be equal for two results to be comparable, each as a short text."""
     return {
-        "feedback": experiment.feedback.identity,
+        "feedback": experiment.feedback_origin,
         "base model": _digest(experiment.model_keys),
         "budget": str(experiment.training.manifest()["budget"]),
         "evaluation prompts": _digest([prompt.prompt_id for prompt in evaluation_prompts(experiment)]),

@@ -89,6 +89,11 @@ class Experiment:
         name = f"feedback-{self.task.feedback_name()}-{identity('feedback', keys)[:8]}"
         return Folder(self.root / name, "feedback", keys)
 
+    @property
+    def feedback_origin(self) -> str:
+        """What the feedback is compared by: its identity, without the seeds of policies that were sampled for it."""
+        return self.feedback.identity
+
     @cached_property
     def training(self) -> Folder:
         """Folder of the run: goal spec, rows, plan, checkpoints and model, with generations and evaluations below."""

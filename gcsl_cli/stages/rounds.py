@@ -47,18 +47,26 @@ class Round(Experiment):
     @cached_property
     def feedback(self) -> Folder:
         """Folder of the graded feedback; below the identity of the round before, whose policy is sampled."""
+        keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys), "round": self._sampled_as}
+        parent = self.previous.training.identity
+        name = f"feedback-{self.task.feedback_name()}{self.suffix}-{identity('feedback', keys, parent)[:8]}"
+        return Folder(self.root / name, "feedback", keys, parent)
+
+    @property
+    def feedback_origin(self) -> str:
+        """The origin of the round before and how its policy was sampled."""
+        return identity("feedback", self._sampled_as, self.previous.feedback_origin)
+
+    @property
+    def _sampled_as(self) -> dict[str, Any]:
         rounds = self.config.rounds
         mix = rounds.shares if self.method.uses_goals else {}
-        sampled = {
+        return {
             "number": self.number,
             "mix": {name: share for name, share in sorted(mix.items()) if share},
             "guidance": rounds.guidance if mix.get("guided") else 0.0,
             "keep": rounds.kept,
         }
-        keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys), "round": sampled}
-        parent = self.previous.training.identity
-        name = f"feedback-{self.task.feedback_name()}{self.suffix}-{identity('feedback', keys, parent)[:8]}"
-        return Folder(self.root / name, "feedback", keys, parent)
 
     @property
     def round_keys(self) -> Mapping[str, Any]:  # type: ignore[override]

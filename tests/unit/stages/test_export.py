@@ -48,7 +48,7 @@ def experiment(base: Path, adapter: AdapterConfig, *, merged: bool = True, uri: 
         train=SimpleNamespace(attention=Attention.auto),
         distributed=DistributedConfig(),
     )
-    return SimpleNamespace(config=config, base_path=base, model_config=load_config(base))
+    return SimpleNamespace(config=config, base_path=base, start_path=base, model_config=load_config(base))
 
 
 def adapter(name: str) -> AdapterConfig:

@@ -150,3 +150,16 @@ def test_without_a_baseline_there_are_no_differences(folders: list[Path]) -> Non
 
     assert result["baseline"] is None
     assert all(row["difference"] is None and not row["marks"] for row in result["rows"])
+
+
+def test_a_round_costs_what_all_rounds_so_far_cost(tmp_path: Path) -> None:
+    facts = {"training_tokens": 100, "training_tokens_of_all_rounds": 300, "rollout_tokens_of_all_rounds": 70}
+    arms = {"base": BASE, "worst": BASE, "best": BEST[0]}
+    run = make_run(tmp_path / "run", arms, result={"facts": facts})
+    found = compared([run])["by_label"]["threshold-language"]["costs"]
+
+    assert {name: found[name]["value"] for name in ("training_tokens", "rollout_tokens")} == {
+        "training_tokens": 300,
+        "rollout_tokens": 70,
+    }
+    assert found["supervised_tokens"] is None

@@ -152,3 +152,22 @@ def test_reasons_why_rows_are_not_comparable(tmp_path: Path) -> None:
         "made by a different version of gcsl",
     ]
     assert plain.reasons_against(base) == ["evaluated on different prompts", "made by a different version of gcsl"]
+
+
+def test_rounds_follow_each_other_beside_their_training(tmp_path: Path) -> None:
+    """In whatever order the folders are read; the first round is the run without rounds."""
+    later = {number: {**GCSL, "round": {"number": number, "start": "base"}} for number in (10, 2)}
+    folders = [make_run(tmp_path / f"round{number}", ARMS, keys=keys) for number, keys in later.items()]
+    folders += [
+        make_run(tmp_path / "sft", {"trained": [0.1]}, keys=SFT, described=[PLAIN]),
+        make_run(tmp_path / "round1", ARMS, described=GUIDED),
+    ]
+
+    assert [row.label for row in rows(*folders)] == [
+        "base",
+        "threshold-language",
+        "threshold-language, guidance 2",
+        "threshold-language, round 2",
+        "threshold-language, round 10",
+        "sft top_fraction 0.2",
+    ]
