@@ -2,15 +2,17 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from gcsl_cli.configs.choices import EvaluationSplit
 from gcsl_cli.configs.schema import StopConfig
 from gcsl_cli.errors import ConfigError
+from gcsl_cli.runs.files import read_json, write_json
+from gcsl_cli.runs.folders import identity
 from gcsl_cli.stages.arms import configured_arm
-from gcsl_cli.stages.completions import ensure_generations, grouped, log_probs
+from gcsl_cli.stages.completions import arm_folder, ensure_generations, grouped, log_probs
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.tasks.base import grader
@@ -45,6 +47,8 @@ def reason_to_stop(stop: StopConfig, results: Sequence[Validated]) -> str:
 def validated(experiment: Experiment) -> Validated:
     """Sample the trained model on all validation prompts, asked for the configured goal without guidance.
 
+    The result is saved beside the completions.
+
     Raises:
         ConfigError: the task cannot grade completions, or has no validation prompts.
     """
@@ -56,6 +60,10 @@ def validated(experiment: Experiment) -> Validated:
     held_out.config, held_out.prompts = replace(config, generation=generation), None
     check_evaluated(held_out)
     arm = configured_arm(held_out)
+    measures = identity("validation", experiment.task.evaluation_keys())
+    path = arm_folder(held_out, arm).path / f"validation-{measures}.json"
+    if path.exists():
+        return Validated(**read_json(path))
     rows = ensure_generations(held_out, arm)
     by_id = {prompt.prompt_id: prompt for prompt in evaluation_prompts(held_out)}
     scores = grading.score([by_id[row.prompt_id] for row in rows], [row.completion for row in rows])
@@ -63,4 +71,6 @@ def validated(experiment: Experiment) -> Validated:
     under_policy, tokens = log_probs(held_out.policy, held_out.prompter(held_out.spec), arm.goal, groups)
     under_base, _ = log_probs(held_out.base_model, held_out.plain_prompter, None, groups)
     divergence = (under_policy - under_base).sum() / max(1, tokens.sum())
-    return Validated(float(np.nanmean(scores)), float(divergence))
+    found = Validated(float(np.nanmean(scores)), float(divergence))
+    write_json(path, asdict(found))
+    return found
