@@ -172,7 +172,10 @@ def _sections(result: Result) -> Iterator[Section]:
 def _round_sections(result: Result) -> Iterator[Section]:
     """Sections on the rounds of feedback so far."""
     if (table := rounds_table(result)) is not None:
-        yield Section("Rounds", table=table, notes=table.notes)
+        main = measures(result)[0]
+        draw = partial(plots.rounds_figure, result, main)
+        caption = f"{main.label} of each round with its 95 % interval."
+        yield Section("Rounds", table=table, notes=table.notes, pictures=[Picture("rounds", draw, caption)])
     if (table := distilled_table(result)) is not None:
         text = "Plain sampling of a round minus guided sampling of the round before, paired by prompt."
         yield Section("Guidance distilled", text, table)

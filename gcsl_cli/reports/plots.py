@@ -74,6 +74,24 @@ def share_figure(result: Mapping[str, Any]) -> "Figure":
     return figure
 
 
+def rounds_figure(result: Mapping[str, Any], measure: "Column") -> "Figure":
+    """A measure over the rounds with intervals; rounds sampled with guidance are a line of their own."""
+    figure = _figure(WIDTH, 3.2)
+    axes = figure.subplots()
+    points = [point for point in result["rounds"] if measure.name in point["metrics"]]
+    for guidance, colour in zip(sorted({point["guidance"] for point in points}), cycle(COLOURS), strict=False):
+        line = [point for point in points if point["guidance"] == guidance]
+        _line(axes, [point["round"] for point in line], [point["metrics"][measure.name] for point in line], colour)
+        at = (line[-1]["round"], line[-1]["metrics"][measure.name]["value"])
+        if guidance and at[1] is not None:
+            _annotate(axes, f"guidance {guidance:g}", at, offset=(-6, 6), ha="right")
+    axes.set_xticks(sorted({point["round"] for point in points}))
+    axes.set_xlabel("round (0: base)")
+    axes.set_ylabel(_axis(measure))
+    _clean(axes)
+    return figure
+
+
 def distribution_figure(result: Mapping[str, Any]) -> "Figure":
     """For each arm the share of completions that score at most x; lower curves are better."""
     figure = _figure(WIDTH, 4.2)

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from gcsl_cli.reports.estimates import measures
 from gcsl_cli.reports.evaluation import report_html, report_markdown, terminal_tables
+from gcsl_cli.reports.plots import rounds_figure
 from gcsl_cli.reports.rounds import distilled_table, rounds_table
 from tests.unit.reports.conftest import estimate
 
@@ -60,6 +62,14 @@ def test_both_are_in_the_report_and_on_the_terminal(rounds: dict[str, Any]) -> N
         "rounds",
         "plain sampling minus guided sampling of the round before",
     ]
+
+
+def test_the_curve_is_drawn_with_guidance_apart(rounds: dict[str, Any]) -> None:
+    (axes,) = rounds_figure(rounds, measures(rounds)[0]).axes
+    lines = [container.lines[0].get_xydata().tolist() for container in axes.containers]
+
+    assert lines == [[[0, 0.4], [1, 0.3], [2, 0.21]], [[1, 0.2], [2, 0.1]]]
+    assert [text.get_text() for text in axes.texts] == ["guidance 2"]
 
 
 def test_without_rounds_there_are_no_tables(result: dict[str, Any]) -> None:
