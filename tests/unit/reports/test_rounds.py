@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gcsl_cli.reports.estimates import measures
@@ -66,7 +67,7 @@ def test_both_are_in_the_report_and_on_the_terminal(rounds: dict[str, Any]) -> N
 
 def test_the_curve_is_drawn_with_guidance_apart(rounds: dict[str, Any]) -> None:
     (axes,) = rounds_figure(rounds, measures(rounds)[0]).axes
-    lines = [container.lines[0].get_xydata().tolist() for container in axes.containers]
+    lines = [np.asarray(line.get_xydata()).tolist() for line in axes.lines]
 
     assert lines == [[[0, 0.4], [1, 0.3], [2, 0.21]], [[1, 0.2], [2, 0.1]]]
     assert [text.get_text() for text in axes.texts] == ["guidance 2"]
