@@ -70,9 +70,9 @@ class Round(Experiment):
 
     @property
     def round_keys(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """The round, the model that it starts from, and whether levels are added."""
+        """The round, how its feedback was sampled, the model that it starts from, and whether levels are added."""
         rounds = self.config.rounds
-        return {"round": {"number": self.number, "start": str(rounds.start), "extend": rounds.extend}}
+        return {"round": {**self._sampled_as, "start": str(rounds.start), "extend": rounds.extend}}
 
     @cached_property
     def start_path(self) -> Path:
