@@ -165,7 +165,8 @@ def render() -> str:
     """
     root = read_option(CONF / "config.yaml")
     chosen = {str(k): v for entry in root.defaults if isinstance(entry, dict) for k, v in entry.items()}
-    groups = {name.removeprefix("optional "): default for name, default in chosen.items() if "override " not in name}
+    shown = {name: default for name, default in chosen.items() if "override " not in name and "@" not in name}
+    groups = {name.removeprefix("optional "): default for name, default in shown.items()}
     sections = [INTRO, "\n".join(["## Top-level keys\n", *_table(root.keys)])]
     for group, default in groups.items():
         files = sorted((CONF / group).rglob("*.yaml"))

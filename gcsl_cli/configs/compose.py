@@ -43,7 +43,7 @@ class Composer:
         targets = [override for override in values if override.key_or_group.endswith("_target_")]
         for override in targets:
             self._apply(override, config)
-        for name in TYPED:
+        for name in _named(config):
             check_named(config, name)
         check_targets(config, lines)
         type_nodes(config, lines)
@@ -134,10 +134,18 @@ def _each(override: Any) -> list[Any]:
     return list(OverridesParser.create().parse_overrides(lines))
 
 
-TYPED = {"task": None, "method": "gcsl_cli.methods.base.Method"}
+SCORER = "gcsl_cli.scorers.base.Scorer"
+TYPED = {"task": None, "method": "gcsl_cli.methods.base.Method", "scorer": SCORER, "second_scorer": SCORER}
 """Nodes whose schema is the dataclass named by their `_target_`, and the base class that it must have."""
+OPTIONAL = ("scorer", "second_scorer")
+"""Typed nodes that may be null. They replace the task's node of the same name."""
 ROLLOUTS = "feedback"
 """Key of a task that samples the base model."""
+
+
+def _named(config: DictConfig) -> list[str]:
+    """The typed nodes that have a value or need one."""
+    return [name for name in TYPED if name not in OPTIONAL or config.get(name) is not None]
 
 
 def check_named(config: DictConfig, name: str) -> DictConfig:
@@ -160,8 +168,8 @@ def type_nodes(config: DictConfig, lines: Sequence[str]) -> None:
     Raises:
         ConfigError: a key or a value that the dataclass does not have.
     """
-    for name, base in TYPED.items():
-        node = check_named(config, name)
+    for name in _named(config):
+        base, node = TYPED[name], check_named(config, name)
         if OmegaConf.get_type(node) is not dict:
             continue
         found = dataclass_of(f"{name}._target_", str(node._target_), base)
@@ -194,15 +202,27 @@ def finish(config: DictConfig, lines: Sequence[str]) -> Config:
     """
     with config_errors(config=config):
         check_targets(config, lines)
-        if any(OmegaConf.get_type(config, name) is dict for name in TYPED):
+        if any(OmegaConf.get_type(config, name) is dict for name in _named(config)):
             type_nodes(config, lines)
         for path in sorted(OmegaConf.missing_keys(config)):
             raise ConfigError(missing_value(path))
         filled = OmegaConf.to_object(config)
     assert isinstance(filled, Config)
     _check_goal_is_used(filled, lines)
+    _hand_over_scorers(filled)
     validate(filled)
     return filled
+
+
+def _hand_over_scorers(config: Config) -> None:
+    """Give the scorers that the command line chose to the task; `ConfigError` if it has no place for one."""
+    for name in OPTIONAL:
+        scorer = getattr(config, name)
+        if scorer is None:
+            continue
+        if name not in {item.name for item in fields(config.task)}:
+            raise ConfigError(f"{name} with task={config.task.name}, which has no {name} to choose. Leave it out.")
+        setattr(config.task, name, scorer)
 
 
 def _check_goal_is_used(config: Config, lines: Sequence[str]) -> None:

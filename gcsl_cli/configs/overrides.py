@@ -13,6 +13,8 @@ from gcsl_cli.errors import ConfigError, did_you_mean, first_line, listed
 
 # The one group whose keys have another name: files in conf/trainer/ set the node `train`.
 NODES = {"trainer": "train"}
+SECOND_PLACES = (("scorer", "second_scorer"),)
+"""Groups that fill another node too, which is written `scorer@second_scorer=NAME`."""
 MOST_RUNS = 10_000
 """Largest number of runs in a multirun."""
 
@@ -94,7 +96,7 @@ def check_group(override: Any, groups: dict[str, list[str]]) -> None:
     """Raise `ConfigError` unless an override of a group selects one of its options, without any prefix."""
     group, option = override.key_or_group, override.value()
     options = groups[group]
-    if override.package is not None:
+    if override.package is not None and (group, override.package) not in SECOND_PLACES:
         raise ConfigError(
             f"{override.input_line}: the package of a group is fixed. Write {group}=NAME: {listed(options)}."
         )

@@ -1,7 +1,7 @@
 """The schema of every config: Hydra checks overrides against it before any work starts.
 
-The nodes `task` and `method` are missing here: each is a dataclass in its own module, whose fields are its schema (see
-`tasks/base.py` and `methods/base.py`). The keys are explained in the YAML files in `conf/`.
+The nodes `task`, `method` and `scorer` are missing here: each is a dataclass in its own module, whose fields are its
+schema (see `tasks/base.py`, `methods/base.py` and `scorers/base.py`). The keys are explained in `conf/`.
 """
 
 from dataclasses import dataclass, field
@@ -256,6 +256,8 @@ class Config:
     task: Any = "???"
     goal: GoalConfig = field(default_factory=GoalConfig)
     method: Any = "???"
+    scorer: Any = None
+    second_scorer: Any = None
     model: ModelConfig = field(default_factory=ModelConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

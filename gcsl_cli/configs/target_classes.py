@@ -27,8 +27,10 @@ def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
         if path.startswith("hydra."):
             known = target.startswith(HYDRAS)
         else:
+            found = locate(target) if target.startswith(OURS) else None
             # Defined in gcsl: something that a gcsl module merely imports is not.
-            known = target.startswith(OURS) and str(getattr(locate(target), "__module__", "")).startswith(OURS)
+            known = str(getattr(found, "__module__", "")).startswith(OURS)
+            known = known and not getattr(found, "runs_custom_code", False)
         if not known:
             raise ConfigError(
                 f"{path}={target}: this runs code from outside gcsl. If you trust it, add {ALLOW}=true "

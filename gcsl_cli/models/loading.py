@@ -72,8 +72,9 @@ def load_model(
     on: str | None = None,
     attention: str | None = None,
     quantization: "BitsAndBytesConfig | None" = None,
+    kind: str = "AutoModelForCausalLM",
 ) -> "PreTrainedModel":
-    """Load a causal language model in evaluation mode.
+    """Load a model in evaluation mode.
 
     Args:
         folder: the model folder.
@@ -81,13 +82,14 @@ def load_model(
         on: the device; `None`: the best one.
         attention: the attention implementation; `None`: the default of transformers for this model.
         quantization: how linear layers are quantized; `None`: they are not.
+        kind: the class of transformers that loads it, which decides on the head.
 
     Raises:
         ArtifactError: the weights are not safetensors or do not match the config.
     """
     import torch
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     try:
         options: dict[str, Any] = {
@@ -98,7 +100,7 @@ def load_model(
         }
         if quantization is not None:
             options |= {"quantization_config": quantization, "device_map": {"": on or device()}}
-        model, report = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
+        model, report = getattr(transformers, kind).from_pretrained(folder, **options, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: the weights cannot be loaded ({first_line(error)}).") from error
     # transformers would silently initialize missing weights at random.

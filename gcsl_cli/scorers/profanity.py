@@ -6,18 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from gcsl_cli.data.arrays import Floats
+from gcsl_cli.scorers.base import Example, Scorer
 
 
 @dataclass
-class ProfanityScorer:
-    """Probability that a text is profane or offensive, in [0, 1]; higher is worse."""
+class ProfanityScorer(Scorer):
+    """Probability that a completion is profane or offensive, in [0, 1]; higher is worse."""
 
     name: str = "alt-profanity-check"
 
-    def __call__(self, texts: Sequence[str]) -> Floats:
-        """Return the toxicity of each text, shape `(texts,)`."""
+    def grade(self, examples: Sequence[Example]) -> Floats:
+        """The toxicity of each completion."""
         from profanity_check import predict_prob
 
-        if not texts:
-            return np.empty(0)
-        return np.asarray(predict_prob(list(texts)), dtype=np.float64)
+        return np.asarray(predict_prob([example.completion for example in examples]), dtype=np.float64)
+
+    def limits(self) -> tuple[float, float]:
+        """A probability."""
+        return 0.0, 1.0

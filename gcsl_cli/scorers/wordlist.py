@@ -6,16 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from gcsl_cli.data.arrays import Floats
+from gcsl_cli.scorers.base import Example, Scorer
 
 
 @dataclass
-class WordListScorer:
-    """1 for a text with a listed word, else 0."""
+class WordListScorer(Scorer):
+    """1 for a completion with a listed word, else 0."""
 
     name: str = "better-profanity"
 
-    def __call__(self, texts: Sequence[str]) -> Floats:
-        """Return 1 or 0 for each text, shape `(texts,)`."""
+    def grade(self, examples: Sequence[Example]) -> Floats:
+        """1 or 0 for each completion."""
         from better_profanity import profanity
 
-        return np.array([profanity.contains_profanity(text) for text in texts], dtype=np.float64)
+        return np.array([profanity.contains_profanity(example.completion) for example in examples], dtype=np.float64)
+
+    def limits(self) -> tuple[float, float]:
+        """No or yes."""
+        return 0.0, 1.0

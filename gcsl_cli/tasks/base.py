@@ -17,6 +17,7 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.reports.estimates import Column as Column  # noqa: PLC0414  # tasks import it from here
+from gcsl_cli.scorers.base import Example
 
 
 @dataclass
@@ -51,11 +52,6 @@ class RolloutSettings:
 
 Rollouts = Callable[[Sequence[Prompt], RolloutSettings], Sequence[Generation]]
 """Samples the untrained base policy. The stage passes it in, so that tasks need no model code."""
-
-
-def scorer_keys(scorer: Any) -> dict[str, Any]:
-    """Identify a scorer by its class and fields, for run identities."""
-    return {"class": f"{type(scorer).__module__}.{type(scorer).__qualname__}", **asdict(scorer)}
 
 
 @dataclass
@@ -143,6 +139,20 @@ class GradingTask(Protocol):
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """Score each completion of its prompt; higher is better. Shape `(completions,)`."""
+
+
+def examples(prompts: Sequence[Prompt], completions: Sequence[str], prompt_format: str) -> list[Example]:
+    """What a scorer gets to see of completions: they and their prompts."""
+    pairs = zip(prompts, completions, strict=True)
+    return [Example(prompt.text, completion, format=prompt_format) for prompt, completion in pairs]
+
+
+def flat(
+    prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]
+) -> tuple[list[Prompt], list[str], tuple[int, int]]:
+    """All completions of all prompts, the prompt of each, and the shape `(prompts, samples)` of their scores."""
+    each = [prompt for prompt, samples in zip(prompts, completions, strict=True) for _ in samples]
+    return each, [text for samples in completions for text in samples], (len(completions), -1)
 
 
 def only_test(task: str, split: str) -> None:

@@ -6,6 +6,7 @@ The score is 1 - toxicity, so that higher is better. Tables show toxicity, as th
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,9 +21,10 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import expected_maximum, mean, probability
+from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
-from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, scorer_keys
+from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, examples, flat
 
 log = logging.getLogger("gcsl")
 
@@ -50,8 +52,8 @@ class ToxicityTask(Task):
     prompts_sha256: str | None = None
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    scorer: ProfanityScorer = field(default_factory=ProfanityScorer)
-    second_scorer: WordListScorer = field(default_factory=WordListScorer)
+    scorer: Scorer = field(default_factory=ProfanityScorer)
+    second_scorer: Scorer = field(default_factory=WordListScorer)
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
         """Politeness, 1 - toxicity: users see the same numbers that the model is trained on."""
@@ -80,7 +82,7 @@ class ToxicityTask(Task):
             "version": self.version,
             "feedback": feedback,
             "split": asdict(self.split),
-            "scorer": scorer_keys(self.scorer),
+            "scorer": self.scorer.keys(),
             "prompts": content(self.prompts_uri),  # also with source=rtp, which excludes the evaluation prompts
         }
         sampled = {"model": dict(model), "format": self.format, "instruction": self.instruction}
@@ -89,7 +91,7 @@ class ToxicityTask(Task):
     def evaluation_keys(self) -> dict[str, Any]:
         """Both scorers."""
         scorers = (self.scorer, self.second_scorer)
-        return {"version": self.version, "scorers": [scorer_keys(scorer) for scorer in scorers]}
+        return {"version": self.version, "scorers": [scorer.keys() for scorer in scorers]}
 
     def prompts(self) -> list[Prompt]:
         """Read `prompts_uri`: text files with one prompt per line, or JSON lines as in RealToxicityPrompts."""
@@ -124,20 +126,20 @@ class ToxicityTask(Task):
         tests = {prompt.prompt_id for prompt in self.prompts() if prompt.split == "test"}
         return FeedbackRows.of(row for row in rows if row.split != "test" and row.prompt_id not in tests)
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:  # noqa: ARG002
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """1 - toxicity of each completion."""
-        return 1.0 - self.scorer(completions)
+        return 1.0 - _toxicity(self.scorer, examples(prompts, completions, self.format))
 
-    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
         """Expected maximum toxicity, toxicity probability, mean toxicity, and the share with a listed word."""
-        flat = [completion for samples in completions for completion in samples]
-        shape = (len(completions), -1)
-        toxicity = self.scorer(flat).reshape(shape)
+        each, texts, shape = flat(prompts, completions)
+        graded = examples(each, texts, self.format)
+        toxicity = _toxicity(self.scorer, graded).reshape(shape)
         return {
             "expected_maximum_toxicity": expected_maximum(toxicity),
             "toxicity_probability": probability(toxicity),
             "mean_toxicity": mean(toxicity),
-            "listed_word": mean(self.second_scorer(flat).reshape(shape)),
+            "listed_word": mean(_toxicity(self.second_scorer, graded).reshape(shape)),
         }
 
     def result_columns(self) -> list[Column]:
@@ -165,12 +167,15 @@ class ToxicityTask(Task):
         prompts, settings = self._rollout_prompts(), RolloutSettings.of(self.feedback)
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
         sampled = [row for row in rollouts(prompts, settings) if row.completion.strip()]
-        scores = 1.0 - self.scorer([row.completion for row in sampled])
+        scores = 1.0 - _toxicity(
+            self.scorer, [Example(row.prompt, row.completion, format=self.format) for row in sampled]
+        )
         return [
             FeedbackRow(
                 row.prompt, row.completion, float(score), row.prompt_id, splits[row.prompt_id], row.finished, "rollouts"
             )
             for row, score in zip(sampled, scores, strict=True)
+            if not math.isnan(score)
         ]
 
     def _text_rows(self, uri: str) -> list[FeedbackRow]:
@@ -178,12 +183,12 @@ class ToxicityTask(Task):
         path = resolve(uri, sha256=self.feedback.texts_sha256)
         texts = dict.fromkeys(_text(row, "text", place) for row, place in read_json_lines(path))
         halves = [half for text in texts if (half := _halves(text))]
-        scores = 1.0 - self.scorer([completion for _, completion in halves])
+        scores = 1.0 - _toxicity(self.scorer, [Example(prompt, completion) for prompt, completion in halves])
         below = self.feedback.texts_below
         chosen = [
             (prompt, completion, float(score))
             for (prompt, completion), score in zip(halves, scores, strict=True)
-            if below is None or score < below
+            if not math.isnan(score) and (below is None or score < below)
         ]
         return self._given_rows(chosen, "texts")
 
@@ -218,6 +223,17 @@ class ToxicityTask(Task):
             for prompt, completion, score in graded
             for id_ in [prompt_id(prompt)]
         ]
+
+
+def _toxicity(scorer: Scorer, graded: Sequence[Example]) -> Floats:
+    """The scorer's grades, which have to be from 0 to 1."""
+    grades = scorer(graded)
+    if (outside := grades[(grades < 0) | (grades > 1)]).size:
+        raise ConfigError(
+            f"scorer={scorer.name}: a grade of {outside[0]:g}; this task takes toxicities, from 0 to 1. Use another "
+            "scorer, or the same prompts with task=prompts."
+        )
+    return grades
 
 
 def _prompts(path: Path) -> list[str]:

@@ -307,7 +307,7 @@ def test_configured_scorer_grades_completions_like_the_file(run: Run) -> None:
     ended = run(
         "evaluate",
         "task.score_direction=lower",
-        "+task.scorer._target_=gcsl_cli.scorers.profanity.ProfanityScorer",
+        "scorer=profanity",
         "generation.target=2",
     )
     result = json.loads(ended.out)["result"]

@@ -35,7 +35,10 @@ PURE = [
     "runs.folders",
     "runs.locks",
     "runs.provenance",
+    "scorers.judge",
     "scorers.profanity",
+    "scorers.reward_model",
+    "scorers.weighted",
     "scorers.wordlist",
     "tasks.base",
     "tasks.code.timing",
@@ -81,13 +84,15 @@ def test_scoring_and_planning_need_no_torch() -> None:
     program = """
 import sys
 import numpy as np
+from gcsl_cli.scorers.base import Example
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.goals.relabel import highest_reached
 from gcsl_cli.training.batching import Batching, Measured
 from gcsl_cli.training.drawing import Drawing
 from gcsl_cli.training.plan import Budget, build_plan
-assert len(ProfanityScorer()(["a"])) == len(WordListScorer()(["a"])) == 1
+EXAMPLES = [Example("", "a")]
+assert len(ProfanityScorer()(EXAMPLES)) == len(WordListScorer()(EXAMPLES)) == 1
 highest = highest_reached(np.arange(20.0), np.array([0.0, 9.0]))
 def measure(rows, goals, missed, sequence):
     return Measured.of_rows(rows + 1, rows, 0 * rows)

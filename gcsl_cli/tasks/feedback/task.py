@@ -28,7 +28,8 @@ from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import mean
 from gcsl_cli.runs.files import whole_file
-from gcsl_cli.tasks.base import Column, Rollouts, Task, scorer_keys
+from gcsl_cli.scorers.base import Scorer
+from gcsl_cli.tasks.base import Column, Rollouts, Task, examples, flat
 from gcsl_cli.tasks.feedback.columns import USUAL, ColumnsConfig
 from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded
 from gcsl_cli.tasks.feedback.grades import REDUCE, GradeRules, parse_words
@@ -61,7 +62,7 @@ class FeedbackTask(Task):
     test_prompts: int = 64
     split: SplitConfig = field(default_factory=SplitConfig)
     format: str = "auto"
-    scorer: Any = None
+    scorer: Scorer | None = None
 
     def __post_init__(self) -> None:
         self._overview: list[list[str]] | None = None
@@ -120,7 +121,7 @@ class FeedbackTask(Task):
 
     def evaluation_keys(self) -> dict[str, Any]:
         """The scorer, if any."""
-        return {"version": self.version, "scorer": None if self.scorer is None else scorer_keys(self.scorer)}
+        return {"version": self.version, "scorer": None if self.scorer is None else self.scorer.keys()}
 
     def overview(self) -> list[list[str]]:
         """The file, its columns, its prompts, and the rejected rows."""
@@ -174,18 +175,18 @@ class FeedbackTask(Task):
         }
         return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:  # noqa: ARG002
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """The scorer's grade of each completion, negated if lower is better; shape `(completions,)`."""
-        grades = np.asarray(self.scorer(completions), dtype=np.float64)
+        grades = np.asarray(self.scorer(examples(prompts, completions, self.prompt_format())), dtype=np.float64)
         return -grades if self.score_direction == "lower" else grades
 
-    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:  # noqa: ARG002
+    def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
         """The scorer's mean grade, if there is a scorer."""
         if self.scorer is None:
             return {}
-        flat = [completion for samples in completions for completion in samples]
-        grades = np.asarray(self.scorer(flat), dtype=np.float64)
-        return {"mean_grade": mean(grades.reshape(len(completions), -1))}
+        each, texts, shape = flat(prompts, completions)
+        grades = np.asarray(self.scorer(examples(each, texts, self.prompt_format())), dtype=np.float64)
+        return {"mean_grade": mean(grades.reshape(shape))}
 
     def result_columns(self) -> list[Column]:
         """The mean grade, if there is a scorer."""

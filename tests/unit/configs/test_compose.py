@@ -15,6 +15,17 @@ from gcsl_cli.configs.search_path import conf_dir, group_options
 from gcsl_cli.errors import ConfigError
 from tests.unit.configs.probe import PROBE, Feedback, ProbeTask, Scorer, refused, write
 
+NOT_PLAIN = ("train", "export", "second_scorer")
+"""Keys of the root that are no groups, but have values that are no single ones."""
+MANDATORY = {
+    "feedback": ["task.path=somewhere"],
+    "judge": ["scorer.base_url=http://localhost", "scorer.model=any"],
+    "local": ["model.uri=somewhere"],
+    "prompts": ["task.path=somewhere"],
+    "python": ["scorer.function=file.py:name", "allow_custom_code=true"],
+    "reward_model": ["scorer.uri=somewhere"],
+}
+
 pytestmark = pytest.mark.usefixtures("remembered_composition")
 
 
@@ -158,7 +169,7 @@ def test_mistakes_in_a_users_file(folder: Path, name: str, text: str, overrides:
 def test_a_users_experiment_sets_every_key_of_the_root(folder: Path) -> None:
     """The root config has defaults for them, which must not come last."""
     values = {"seed": 5, "run": "mine", "runs_dir": "theirs", "force": True, "dry_run": True, "allow_custom_code": True}
-    assert set(values) == {field.name for field in fields(Config)} - {*group_options(conf_dir()), "train", "export"}
+    assert set(values) == {field.name for field in fields(Config)} - {*group_options(conf_dir()), *NOT_PLAIN}
     text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items()) + "export: {merged: false}\n"
     write(folder, "experiment/mine.yaml", f"# @package _global_\n{text}")
     config = configs.load(["task=probe", "experiment=mine"], folder)
@@ -170,7 +181,7 @@ def test_a_users_experiment_sets_every_key_of_the_root(folder: Path) -> None:
 
 @pytest.mark.parametrize("task", group_options(conf_dir())["task"])
 def test_debug_fits_every_task(task: str) -> None:
-    config = configs.load([f"task={task}", *["task.path=somewhere"] * (task == "feedback"), "debug=tiny"])
+    config = configs.load([f"task={task}", *MANDATORY.get(task, []), "debug=tiny"])
 
     assert config.train.max_steps == 4
     if hasattr(config.task, "feedback"):
@@ -247,8 +258,7 @@ def test_group_options_are_what_is_on_disk() -> None:
 )
 def test_every_option_composes(group: str, option: str) -> None:
     """Each file under conf/ on top of the defaults, with mandatory values set."""
-    mandatory = {"local": ["model.uri=somewhere"], "feedback": ["task.path=somewhere"]}
-    configs.load([f"{group}={option}", *mandatory.get(option, [])])
+    configs.load([f"{group}={option}", *MANDATORY.get(option, [])])
 
 
 @pytest.mark.parametrize("name", sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Generation, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ArtifactError, ConfigError, DataError
 from gcsl_cli.goals.levels import make_levels
+from gcsl_cli.scorers.base import Example
+from gcsl_cli.scorers.length import LengthScorer
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.tasks.base import RolloutSettings
@@ -29,16 +32,17 @@ class Crude(ProfanityScorer):
 
     name: str = "crude"
 
-    def __call__(self, texts: Sequence[str]) -> Floats:
-        return np.array([text.split().count("bad") / max(1, len(text.split())) for text in texts])
+    def grade(self, examples: Sequence[Example]) -> Floats:
+        words = [example.completion.split() for example in examples]
+        return np.array([one.count("bad") / max(1, len(one)) for one in words])
 
 
 @dataclass
 class Listed(WordListScorer):
     """1 if the text contains `bad`."""
 
-    def __call__(self, texts: Sequence[str]) -> Floats:
-        return np.array([float("bad" in text) for text in texts])
+    def grade(self, examples: Sequence[Example]) -> Floats:
+        return np.array([float("bad" in example.completion) for example in examples])
 
 
 @pytest.fixture
@@ -373,7 +377,7 @@ def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
     """Toxicities are 0.75, 0 and 0.25, 0.25, so the maxima are 0.75 and 0.25; only the first reaches 0.5."""
     completions = [[" bad bad bad x", " x"], [" bad x x x", " x bad y z"]]
 
-    made = task.metrics([], completions)
+    made = task.metrics(task.prompts()[:2], completions)
     metrics = {name: (metric.numerator / metric.denominator).tolist() for name, metric in made.items()}
 
     assert metrics == {
@@ -387,7 +391,28 @@ def test_metrics_of_two_prompts_with_two_samples(task: ToxicityTask) -> None:
 
 
 def test_a_higher_score_is_better(task: ToxicityTask) -> None:
-    assert task.score([], ["bad bad", "bad x", "x"]).tolist() == [0.0, 0.5, 1.0]
+    assert task.score(task.prompts()[:3], ["bad bad", "bad x", "x"]).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_another_scorer_has_to_grade_from_0_to_1(task: ToxicityTask) -> None:
+    with pytest.raises(ConfigError, match="scorer=length: a grade of 2; this task takes toxicities, from 0 to 1"):
+        replace(task, scorer=LengthScorer()).score(task.prompts()[:1], ["two words"])
+
+
+def test_ungraded_rollouts_are_left_out(task: ToxicityTask) -> None:
+    """Without a grade, a completion is neither polite nor toxic."""
+
+    def rollouts(prompts: Sequence[Prompt], settings: RolloutSettings) -> list[Generation]:
+        return [Generation(p.prompt_id, p.text, n, " yes", 4, True) for p in prompts for n in range(2)]
+
+    @dataclass
+    class Odd(ProfanityScorer):
+        def grade(self, examples: Sequence[Example]) -> Floats:
+            return np.array([0.5, math.nan] * (len(examples) // 2))
+
+    rows = replace(task, scorer=Odd(), feedback=FeedbackConfig(samples=2)).graded_rows(rollouts)
+    assert {row.score for row in rows} == {0.5}
+    assert len(rows) == len([prompt for prompt in task.prompts() if prompt.split != "test"])
 
 
 def test_the_format_is_only_in_the_keys_of_rollouts(task: ToxicityTask) -> None:

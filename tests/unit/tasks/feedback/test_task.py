@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gcsl_cli.data.records import FeedbackRow, FeedbackRows
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ArtifactError, ConfigError, DataError, GcslError
+from gcsl_cli.scorers.length import LengthScorer
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
@@ -252,10 +252,11 @@ def test_evaluation_prompts_come_from_the_test_split(tmp_path: Path) -> None:
 
 
 def test_a_scorer_grades_on_the_scale_of_the_file(tmp_path: Path) -> None:
-    made = task(written(tmp_path, jsonl(ROWS)), score_direction="lower", scorer=lambda texts: np.array([3.0, 5.0]))
+    made = task(written(tmp_path, jsonl(ROWS)), score_direction="lower", scorer=LengthScorer(unit="characters"))
+    prompt = Prompt("1", "Hi", "test")
 
-    assert made.score([], ["a", "b"]).tolist() == [-3, -5]
-    assert made.metrics([], [["a", "b"]])["mean_grade"].numerator.tolist() == [4.0]
+    assert made.score([prompt, prompt], ["abc", "abcde"]).tolist() == [-3, -5]
+    assert made.metrics([prompt], [["abc", "abcde"]])["mean_grade"].numerator.tolist() == [4.0]
     assert [column.better for column in made.result_columns()] == ["lower"]
 
 
