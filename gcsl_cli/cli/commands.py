@@ -1,4 +1,4 @@
-"""The command line: `gcsl prepare|train|generate|evaluate [OVERRIDES...]` and `gcsl doctor`.
+"""The command line: `gcsl prepare|train|generate|evaluate [OVERRIDES...]`, `gcsl compare`, `gcsl score`, `gcsl doctor`.
 
 Typer handles commands, options and exit codes; Hydra handles configs, multirun and launchers. A stage command composes
 its config first and reports mistakes itself (exit 2), then lets Hydra run the jobs. Neither torch nor Hydra is imported
@@ -208,6 +208,31 @@ def export(
         from gcsl_cli.stages.publish import run as publish
 
         result = publish(run, to, private=private)
+        if json:
+            write_json(result | {"exit_code": 0}, stream)
+        else:
+            write_result(result, stream)
+    return 0
+
+
+@app.command(cls=ExamplesCommand)
+def score(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts and completions.", show_default=False)],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="scorer=NAME|KEY=VALUE", show_default=False)] = None,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The graded file, FILE-graded by default.")
+    ] = None,
+    column: Annotated[str, typer.Option("--column", metavar="NAME", help="Name of the new column.")] = "score",
+    config_dir: ConfigDir = None,
+    json: Json = False,
+) -> int:
+    """Grade a file of prompts and completions with any scorer."""
+    with console.stdout_for_results() as stream:
+        from gcsl_cli.cli.results import write_json, write_result
+        from gcsl_cli.stages.score import run
+
+        result = run(file, overrides or [], output, column, config_dir)
         if json:
             write_json(result | {"exit_code": 0}, stream)
         else:

@@ -54,6 +54,11 @@ EXAMPLES = {
         "gcsl compare 'runs/toxicity/threshold-*' runs/toxicity/sft-all-smollm2-135m-s0-1a2b3c4d",
         "gcsl compare task=toxicity --format latex",
     ),
+    "score": (
+        "gcsl score answers.jsonl scorer=contains 'scorer.words=[please,thank you]'",
+        "gcsl score answers.csv scorer=reward_model scorer.uri=hf://OWNER/NAME --output graded.csv",
+        "gcsl score answers.jsonl scorer=judge scorer.base_url=http://localhost:8000/v1 scorer.model=NAME --json",
+    ),
 }
 
 

@@ -153,7 +153,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         "discrimination": None if held_out is None else held_out.discrimination(),
         "likelihoods": None if held_out is None else held_out.likelihoods(goals or [None]),
         "distributions": {
-            found.arm.name: np.round(found.scores, 4).ravel().tolist()
+            found.arm.name: np.round(found.scores[np.isfinite(found.scores)], 4).tolist()
             for found in answers
             if found.scores is not None and found.completions
         },
@@ -211,7 +211,7 @@ def _examples(experiment: Experiment, answers: Sequence[Answers]) -> list[dict[s
             "arm": found.arm.name,
             "prompt": prompts[index].text,
             "completion": found.completions[index][0],
-            "score": None if found.scores is None else round(float(found.scores[index][0]), 4),
+            "score": None if found.scores is None else _number(round(float(found.scores[index][0]), 4)),
         }
         for index in chosen
         for found in answers

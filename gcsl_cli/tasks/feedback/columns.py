@@ -62,7 +62,7 @@ def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Colum
         ConfigError: a column is ambiguous.
     """
     names = list(row)
-    completion = _find("completion", names, row, config.completion, file)
+    completion = find_column("completion", names, row, config.completion, file)
     score = config.score
     if completion is None and config.prompt not in CONVERSATIONS:
         completion, inner = _candidates(row)
@@ -71,13 +71,13 @@ def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Colum
     if completion is None and config.prompt is None:
         prompt_names = [name for name in names if name.lower() in CONVERSATIONS]
         if not prompt_names:
-            raise _missing("completion", names, file)
-    prompt = _find_prompt(prompt_names, row, config.prompt, file)
-    score = _find("score", names, row, score, file) or _score_list(row)
+            raise missing_column("completion", names, file)
+    prompt = find_prompt(prompt_names, row, config.prompt, file)
+    score = find_column("score", names, row, score, file) or _score_list(row)
     if prompt is None:
-        raise _missing("prompt", names, file)
+        raise missing_column("prompt", names, file)
     if score is None:
-        raise _missing("score", names, file)
+        raise missing_column("score", names, file)
     joined = tuple(prompt.split(JOIN)) if prompt not in row and JOIN in prompt else ()
     return Columns(prompt, completion, score, joined)
 
@@ -116,19 +116,24 @@ def _flat(value: Any) -> list[Any]:
     return [inner for item in value for inner in _flat(item)] if isinstance(value, list) else [value]
 
 
-def _find_prompt(names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
+def find_prompt(names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
+    """The prompt's column among `names`, or several joined by `+`; None if there is none. Raises as `find_columns`."""
     if configured is not None and JOIN in configured and configured not in row:
         for part in configured.split(JOIN):
-            _find("prompt", names, row, part, file)
+            find_column("prompt", names, row, part, file)
         return configured
     folded = {name.lower(): name for name in names}
     found = [name for name in folded if name in USUAL["prompt"]]
     if configured is None and sorted(found) == sorted(JOINED):
         return JOIN.join(folded[name] for name in JOINED)
-    return _find("prompt", names, row, configured, file)
+    return find_column("prompt", names, row, configured, file)
 
 
-def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
+def find_column(role: str, names: Sequence[str], row: dict[str, Any], configured: str | None, file: str) -> str | None:
+    """The column of a role among `names`, as configured or by its usual names; None if there is none.
+
+    Raises as `find_columns`.
+    """
     if configured is not None:
         configured = configured.replace("[]", "")
         if not _exists(row, configured):
@@ -138,7 +143,7 @@ def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str 
                 f"task.columns.{role}={configured}: {file} has no such column.{near} Its columns: {listed(names)}."
             )
         return configured
-    found = _named(names, USUAL[role]) or _named(names, RARER[role])
+    found = named(names, USUAL[role]) or named(names, RARER[role])
     if len(found) > 1:
         raise ConfigError(
             f"{file}: {' and '.join(found)} could each be the {role}. Choose one, for example "
@@ -147,7 +152,8 @@ def _find(role: str, names: Sequence[str], row: dict[str, Any], configured: str 
     return found[0] if found else None
 
 
-def _named(names: Sequence[str], usual: Sequence[str]) -> list[str]:
+def named(names: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """The names that are among the usual ones, in the order of these."""
     return [name for one in usual for name in names if name.lower() == one]
 
 
@@ -161,9 +167,9 @@ def _candidates(row: dict[str, Any]) -> tuple[str | None, str | None]:
     """The column of several completions per row, and that of their scores if these stand beside each completion."""
     for name, value in row.items():
         keys = _keys(value) if isinstance(value, list) and not is_message(value[0] if value else None) else []
-        completions = _named(keys, USUAL["completion"])
+        completions = named(keys, USUAL["completion"])
         if completions:
-            scores = _named(keys, USUAL["score"]) or _named(keys, RARER["score"])
+            scores = named(keys, USUAL["score"]) or named(keys, RARER["score"])
             return f"{name}.{completions[0]}", f"{name}.{scores[0]}" if scores else None
     listing = (name for name in row if name.lower() in LISTS["completion"] and isinstance(row[name], list))
     return next(listing, None), None
@@ -173,7 +179,8 @@ def _score_list(row: dict[str, Any]) -> str | None:
     return next((name for name in row if name.lower() in LISTS["score"] and isinstance(row[name], list)), None)
 
 
-def _missing(role: str, names: Sequence[str], file: str) -> ConfigError:
+def missing_column(role: str, names: Sequence[str], file: str) -> ConfigError:
+    """The error for a column that was not found."""
     return MissingColumnError(
         f"{file}: no {role} column found ({listed([*USUAL[role], *RARER[role]])}). Its columns: {listed(names)}. "
         f"Set task.columns.{role}=NAME."

@@ -78,20 +78,11 @@ class RowParser:
             if self.shape.conversations:
                 prompt, text = self._conversation(row, completion)
             else:
-                prompt, text = self._prompt(row), self._completion(completion)
+                prompt = prompt_text(row, self.columns.prompt, self.columns.joined)
+                text = answer_text(completion, str(self.columns.completion), self.notes)
         except Fault as fault:
             return fault
         return prompt, text, grade
-
-    def _prompt(self, row: Row) -> str:
-        columns = self.columns
-        if not columns.joined:
-            return _text(value_of(row, columns.prompt), columns.prompt)
-        parts = [(part, value_of(row, part)) for part in columns.joined]
-        texts = [_text(value, part) for part, value in parts if value is not None and value != ""]
-        if not texts:
-            raise Fault(f"{columns.prompt} is empty", columns.prompt, parts[0][1])
-        return "\n\n".join(texts)
 
     def _conversation(self, row: Row, completion: Any) -> tuple[str, str]:
         columns = self.columns
@@ -101,23 +92,42 @@ class RowParser:
                 raise Fault("conversation does not end with the assistant", columns.prompt, conversation[-1:])
             text, conversation = completion_text(conversation[-1], columns.prompt), conversation[:-1]
         else:
-            text = self._completion(completion)
+            text = answer_text(completion, columns.completion, self.notes)
         if not conversation or conversation[-1]["role"] not in ("user", "tool"):
             raise Fault("prompt does not end with the user", columns.prompt, conversation[-1:])
         return with_tools(conversation, row.get(TOOLS)), text
 
-    def _completion(self, value: Any) -> str:
-        """Accept text, a number, an assistant message, or a list of that one message."""
-        column = str(self.columns.completion)
-        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-            self.notes[NUMBERS] += 1
-            return str(value)
-        if not isinstance(value, list) and not is_message(value):
-            return _text(value, column)
-        found = turns([value] if isinstance(value, dict) else value, column, self.notes)
-        if len(found) != 1 or found[0]["role"] != "assistant":
-            raise Fault(f"{column} is not a single assistant message", column, value)
-        return completion_text(found[0], column)
+
+def prompt_text(row: Row, prompt: str, joined: Sequence[str] = ()) -> str:
+    """The text of the prompt column, or the texts of the columns that are joined.
+
+    Raises:
+        Fault: there is no text.
+    """
+    if not joined:
+        return _text(value_of(row, prompt), prompt)
+    parts = [(part, value_of(row, part)) for part in joined]
+    texts = [_text(value, part) for part, value in parts if value is not None and value != ""]
+    if not texts:
+        raise Fault(f"{prompt} is empty", prompt, parts[0][1])
+    return "\n\n".join(texts)
+
+
+def answer_text(value: Any, column: str, notes: Counter[str]) -> str:
+    """A completion: text, a number, an assistant message, or a list of that one message.
+
+    Raises:
+        Fault: it is none of these.
+    """
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        notes[NUMBERS] += 1
+        return str(value)
+    if not isinstance(value, list) and not is_message(value):
+        return _text(value, column)
+    found = turns([value] if isinstance(value, dict) else value, column, notes)
+    if len(found) != 1 or found[0]["role"] != "assistant":
+        raise Fault(f"{column} is not a single assistant message", column, value)
+    return completion_text(found[0], column)
 
 
 def first_lists(row: Row, columns: Columns) -> Sequence[Any]:

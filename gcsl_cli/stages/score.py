@@ -1,0 +1,136 @@
+"""score: a file of prompts and completions in, the same file with a grade in each row out.
+
+    {"prompt": "Name a cat.", "completion": "Minka, please.", "score": 1.0}
+
+Grades that cost time or money are kept as they come, so an interrupted command goes on where it stopped.
+"""
+
+import csv
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gcsl_cli.data.arrays import Floats
+from gcsl_cli.data.input_files import Row
+from gcsl_cli.data.records import write_table
+from gcsl_cli.errors import ConfigError, DataError, listed
+from gcsl_cli.runs.files import whole_file
+from gcsl_cli.scorers.base import Example
+from gcsl_cli.tasks.prompts.task import PromptsTask
+
+USED = ("scorer", "task", "allow_custom_code")
+"""Keys that have a meaning here."""
+SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet")
+
+log = logging.getLogger("gcsl")
+
+
+def run(
+    file: str, lines: Sequence[str], output: Path | None, column: str = "score", config_dir: Path | None = None
+) -> dict[str, Any]:
+    """Grade the completions in `file` and write its rows, each with a grade, to `output`.
+
+    Args:
+        file: as `task.path` of task=prompts, with a completion in each row.
+        lines: overrides: the scorer, its settings, and how the file is read (`task.columns.prompt=...`).
+        output: its suffix decides on the format; None: a name like that of `file`.
+        column: name of the grades' column.
+        config_dir: a folder with the user's own config groups.
+
+    Raises:
+        ConfigError: an override is invalid, or the column exists.
+        DataError: the file cannot be used, or no completion has a grade.
+    """
+    task = _task(file, lines, config_dir)
+    output = _output(file, output)
+    scorer = task.grader
+    scorer.check()
+    found = task.read(completions=True)
+    task.check_references(scorer, found)
+    if any(column in row.row for row in found.rows):
+        raise ConfigError(f"{file} has a column {column} already. Name another one: --column NAME.")
+    form = task.format_of(found)
+    grades = scorer([Example(row.prompt, row.completion or "", row.reference, row.columns, form) for row in found.rows])
+    reasons = dict(scorer.ungraded)
+    graded = grades[np.isfinite(grades)]
+    if not len(graded):
+        why = listed(f"{count} x {reason}" for reason, count in reasons.items())
+        raise DataError(f"{file}: none of {len(grades)} completions has a grade: {why}.")
+    _write(output, [row.row for row in found.rows], column, grades)
+    low, mean, high = (float(number) for number in (graded.min(), graded.mean(), graded.max()))
+    missing = len(grades) - len(graded)
+    return {
+        "stage": "score",
+        "status": "done",
+        "run": str(output),
+        "summary": [
+            ["graded", f"{len(graded)} completions by {scorer.name}"],
+            ["grades", f"mean {mean:.4g}, from {low:.4g} to {high:.4g}"],
+            *[["no grade", f"{count} x {reason}"] for reason, count in reasons.items()],
+            *found.overview(),
+        ],
+        "graded": len(graded),
+        "ungraded": missing,
+        "reasons": reasons,
+        "left_out": found.faults.total,
+        "mean": mean,
+        "lowest": low,
+        "highest": high,
+    }
+
+
+def _task(file: str, lines: Sequence[str], config_dir: Path | None) -> PromptsTask:
+    from gcsl_cli.configs import load
+
+    for line in lines:
+        key, equals, _ = line.lstrip("+~").partition("=")
+        if key == "task" or key.partition(".")[0] not in USED or not equals:
+            raise ConfigError(
+                f"{line}: gcsl score takes one file, a scorer, its settings and how the file is read: scorer=NAME, "
+                "scorer.KEY=VALUE, task.columns.prompt=NAME."
+            )
+    task: PromptsTask = load(["task=prompts", "task.path=file", *lines], config_dir).task
+    task.path = file  # set here, since it may have any character
+    return task
+
+
+def _output(file: str, output: Path | None) -> Path:
+    """Where the graded rows go.
+
+    Raises:
+        ConfigError: the format is unknown, or it is the file itself.
+    """
+    if output is None:
+        remote, path = "://" in file, Path(file)
+        suffix = next((part for part in reversed(path.suffixes) if part.lower() in SUFFIXES), ".jsonl")
+        output = (Path() if remote else path.parent) / f"{path.name.partition('.')[0]}-graded{suffix}"
+    if output.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--output {output}: unknown format. Supported: {listed(SUFFIXES)}.")
+    if output.resolve() == Path(file).resolve():
+        raise ConfigError(f"--output {output}: that is the file to grade. Name another one.")
+    return output
+
+
+def _write(path: Path, rows: Sequence[Row], column: str, grades: Floats) -> None:
+    """Write rows with their grades atomically; a missing grade is null, or an empty field."""
+    graded = [
+        row | {column: grade if np.isfinite(grade) else None} for row, grade in zip(rows, grades.tolist(), strict=True)
+    ]
+    names = list(dict.fromkeys(name for row in graded for name in row))
+    if path.suffix.lower() == ".parquet":
+        write_table(path, pa.Table.from_pylist(graded, schema=None))
+        return
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            writer = csv.DictWriter(stream, names, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(graded)
+        elif path.suffix.lower() == ".json":
+            json.dump(graded, stream, ensure_ascii=False, indent=1, default=str)
+        else:
+            stream.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in graded)

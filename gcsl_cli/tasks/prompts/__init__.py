@@ -1,0 +1,1 @@
+"""A user's own prompts: read them, sample the policy on them, grade what it says."""
