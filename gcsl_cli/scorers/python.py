@@ -64,7 +64,7 @@ class PythonScorer(CachedScorer):
         found = getattr(module, name, None)
         if not callable(found):
             raise ConfigError(f"scorer.function: {path} has no function {name}.{did_you_mean(name, vars(module))}")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def _path_and_name(self) -> tuple[str, str]:
         path, _, name = self.function.rpartition(":")

@@ -177,6 +177,7 @@ class FeedbackTask(Task):
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """The scorer's grade of each completion, negated if lower is better; shape `(completions,)`."""
+        assert self.scorer is not None
         grades = np.asarray(self.scorer(examples(prompts, completions, self.prompt_format())), dtype=np.float64)
         return -grades if self.score_direction == "lower" else grades
 

@@ -289,7 +289,6 @@ class PromptsTask(Task):
         if graded.min() == graded.max():
             raise DataError(
                 f"All {len(graded)} grades of {self.grader.name} are {self._signed(graded)[0]:g}: no completion is "
-                "better than another, so there are no levels. Use a scorer or a rubric that tells completions apart, or "
-                "sample others: more prompts, task.feedback.samples, task.feedback.temperature, "
-                "task.feedback.max_new_tokens."
+                "better than another, so there are no levels. Use a scorer or rubric that tells them apart, or sample "
+                "others: more prompts, task.feedback.samples, task.feedback.temperature, task.feedback.max_new_tokens."
             )

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_a_conversation_is_read_as_messages() -> None:
 
 # Combinations
 
-PARTS = {
+PARTS: dict[str, dict[str, Any]] = {
     "polite": {"_target_": "gcsl_cli.scorers.contains.ContainsScorer", "words": ["please"]},
     "length": {"_target_": "gcsl_cli.scorers.length.LengthScorer"},
 }
@@ -222,9 +223,9 @@ def test_the_identity_is_that_of_the_parts() -> None:
         ({"parts": {"a": {"_target_": "gcsl_cli.tasks.base.Task"}}}, "does not derive from gcsl_cli.scorers.base"),
     ],
 )
-def test_an_unusable_combination_is_explained(settings: dict[str, object], said: str) -> None:
+def test_an_unusable_combination_is_explained(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as error:
-        WeightedScorer(**settings).check()  # type: ignore[arg-type]
+        WeightedScorer(**settings).check()
     assert said in str(error.value)
 
 

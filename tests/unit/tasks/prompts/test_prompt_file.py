@@ -101,7 +101,7 @@ def test_a_column_may_be_missing_from_the_first_rows(tmp_path: Path) -> None:
         (lines({"prompt": "Q"}), {"reference": "gold"}, "task.columns.reference=gold: p.jsonl has no such column."),
     ],
 )
-def test_a_missing_column_is_explained(tmp_path: Path, text: str, columns: dict[str, str], said: str) -> None:
+def test_a_missing_column_is_explained(tmp_path: Path, text: str, columns: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as error:
         read(tmp_path / "p.jsonl", text, **columns)
     assert said in str(error.value)
