@@ -6,6 +6,7 @@ the SHA-256 of what was graded, and the grade. Grades are saved as they come: an
 
 import hashlib
 import json
+import re
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +75,8 @@ class CachedScorer(Scorer):
         return np.array([known[digest] for digest in digests], dtype=np.float64)
 
     def _file(self) -> Path:
-        return cache_dir() / "grades" / f"{self.name}-{identity('scorer', self.keys())}.sqlite"
+        name = re.sub(r"\W+", "-", self.name)
+        return cache_dir() / "grades" / f"{name}-{identity('scorer', self.keys())}.sqlite"
 
 
 def _digest(seen: Any) -> bytes:

@@ -25,7 +25,7 @@ class WeightedScorer(Scorer):
     parts: dict[str, Any] = field(default_factory=dict)
     """Configs of scorers by a name of one's choice."""
     weights: dict[str, float] = field(default_factory=dict)
-    ranges: dict[str, list[float]] = field(default_factory=dict)
+    ranges: dict[str, Any] = field(default_factory=dict)
     """Grades that become 0 and 1; or more of them, evenly spaced quantiles, between which grades are interpolated."""
 
     def grade(self, examples: Sequence[Example]) -> Floats:
@@ -83,9 +83,11 @@ class WeightedScorer(Scorer):
                 f"scorer.ranges.{name}: missing. {self._scorers[name].name} has no lowest and highest grade, so say "
                 f"which grades are to become 0 and 1, for example +scorer.ranges.{name}=[0,10]."
             )
-        if len(given) < 2 or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
+        numbers = list(given) if isinstance(given, list | tuple) else []
+        plain = all(isinstance(number, int | float) and np.isfinite(number) for number in numbers)
+        if not plain or len(numbers) < 2 or (np.diff(numbers) <= 0).any():
             raise ConfigError(f"scorer.ranges.{name}={given}: expected two or more numbers in ascending order.")
-        return list(given)
+        return numbers
 
     def _known(self, key: str, name: str) -> None:
         if name not in self.parts:

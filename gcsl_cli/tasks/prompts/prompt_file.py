@@ -93,7 +93,7 @@ class PromptFile:
 def read_prompts(
     path: Path, pattern: str | None, options: ReadOptions, columns: ColumnsConfig, *, completions: bool = False
 ) -> PromptFile:
-    """Read a text file, or the data files at `path` that match `pattern`.
+    """Read a file, or the files of a folder that match `pattern`; without one, its data files.
 
     Raises:
         ConfigError: a column is missing or ambiguous.
@@ -101,7 +101,7 @@ def read_prompts(
     """
     decisions: list[str] = []
     rows: list[tuple[Place, Row | Fault]] = []
-    for file in [path] if path.suffix == TEXT_FILE else data_files(path, pattern):
+    for file in _files(path, pattern):
         numbered = _lines(file) if file.suffix == TEXT_FILE else _data_rows(file, options, decisions)
         rows += [(Place(Path(file.name), line), row) for line, row in numbered]
     found = _layout([row for _, row in rows if not isinstance(row, Fault)], columns, path, completions=completions)
@@ -114,6 +114,13 @@ def read_prompts(
         except Fault as fault:
             found.faults.add(fault, place)
     return found
+
+
+def _files(path: Path, pattern: str | None) -> list[Path]:
+    if path.suffix == TEXT_FILE:
+        return [path]
+    texts = sorted(path.glob(pattern)) if pattern and pattern.endswith(TEXT_FILE) else []
+    return texts or data_files(path, pattern)
 
 
 def _lines(file: Path) -> Iterator[NumberedRow]:

@@ -46,6 +46,7 @@ class PromptsTask(Task):
 
     name: str = "prompts"
     path: str = "???"
+    sha256: str | None = None
     revision: str | None = None
     files: str | None = None
     encoding: str | None = None
@@ -236,7 +237,7 @@ class PromptsTask(Task):
         Raises:
             DataError: rows cannot be used and `on_error` is `fail`, or no row is left.
         """
-        path = resolve(self.path, revision=self.revision)
+        path = resolve(self.path, sha256=self.sha256, revision=self.revision)
         found = read_prompts(path, self.files, self._options, self.columns, completions=completions)
         listing = "".join(f"\n  {line}" for line in found.faults.lines())
         if found.faults.total and (self.on_error == "fail" or not found.rows):

@@ -23,6 +23,7 @@ from gcsl_cli import train
 from gcsl_cli.cli.commands import STAGES, app
 from gcsl_cli.cli.options import Options, refuse_unknown
 from gcsl_cli.configs import Composer, finish, without_hydra
+from gcsl_cli.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -32,7 +33,7 @@ PAGES = [
 BLOCK = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(gcsl .*)")
-MODULES = ("my_scorers", "gcsl_cli.tasks.brevity", "gcsl_cli.methods.ipo", "gcsl_cli.metrics.sentences")
+MODULES = ("my_scorers", "gcsl_cli.tasks.brevity", "gcsl_cli.methods.ipo", "gcsl_cli.scorers.variety", "gcsl_cli.metrics.sentences")
 
 
 def named(path: Path) -> str:
@@ -88,6 +89,11 @@ def composer(folder: Path | None) -> Composer:
     return Composer(folder)
 
 
+def config_folder(examples: Path, config_dir: Path | None, overrides: list[str]) -> Path | None:
+    from_example = {"task=brevity", "method=ipo", "scorer=variety"} & set(overrides)
+    return examples / config_dir if config_dir else examples / "conf" if from_example else None
+
+
 @pytest.mark.parametrize(("page", "line"), sorted(set(commands())))
 def test_command_composes(page: str, line: str, examples: Path) -> None:
     name, *arguments = shlex.split(re.split(r" [>|] ", line)[0], comments=True)[1:]
@@ -101,14 +107,18 @@ def test_command_composes(page: str, line: str, examples: Path) -> None:
     if name == "inspect":
         finish(without_hydra(composer(None).compose(["task=feedback", "task.path=x", *context.args])), context.args)
         return
+    if name == "score":
+        overrides = ["task=prompts", "task.path=file", *(context.params["overrides"] or [])]
+        folder = config_folder(examples, context.params["config_dir"], overrides)
+        finish(without_hydra(composer(folder).compose(overrides)), overrides)
+        return
     if name not in STAGES:
         return
     overrides = refuse_unknown(context.args, context)
     options = {key: value for key, value in context.params.items() if key != "config_dir"}
     config_dir = context.params["config_dir"]
     Options(**options, config_dir=config_dir).check()
-    from_example = {"task=brevity", "method=ipo"} & set(overrides)
-    folder = examples / config_dir if config_dir else examples / "conf" if from_example else None
+    folder = config_folder(examples, config_dir, overrides)
     members = composer(folder).members(overrides) if context.params["multirun"] else [overrides]
     assert members
     for member in members:
@@ -153,6 +163,14 @@ def test_the_method_of_contributing_passes_its_own_tests_and_trains(
     assert trained.run.name.startswith("ipo-local-s0-")
     assert trained.steps == 4
     assert math.isfinite(trained.training_loss or math.nan)
+
+
+def test_the_scorer_of_contributing_passes_its_own_tests(examples: Path) -> None:
+    module = load(examples / "tests/unit/scorers/test_variety.py", "test_variety")
+    module.test_repeated_words_count_once()
+    module.test_without_words_there_is_no_grade()
+    with pytest.raises(ConfigError, match=r"scorer\.n=0"):
+        finish(without_hydra(composer(examples / "conf").compose(["scorer=variety"])), []).scorer.__class__(n=0).check()
 
 
 def test_the_metric_of_contributing_counts_ends(examples: Path) -> None:

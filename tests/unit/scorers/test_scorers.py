@@ -216,6 +216,8 @@ def test_the_identity_is_that_of_the_parts() -> None:
         ({"parts": {}}, "scorer=weighted combines other scorers"),
         ({"parts": PARTS}, "scorer.ranges.length: missing. length has no lowest and highest grade"),
         ({"parts": PARTS, "ranges": {"length": [4.0, 0.0]}}, "scorer.ranges.length=[4.0, 0.0]: expected two or more"),
+        ({"parts": PARTS, "ranges": {"length": "long"}}, "scorer.ranges.length=long: expected two or more"),
+        ({"parts": PARTS, "ranges": {"length": [0, "a"]}}, "scorer.ranges.length=[0, 'a']: expected two or more"),
         ({"parts": PARTS, "weights": {"polite": 0.0}}, "scorer.weights.polite=0.0: must be a number other than 0."),
         ({"parts": PARTS, "weights": {"polit": 1.0}}, "scorer.weights.polit: no such part. Did you mean polite?"),
         ({"parts": {"a": {"words": ["b"]}}}, "scorer.parts.a: expected the config of a scorer, with its _target_."),

@@ -30,6 +30,14 @@ def test_a_text_file_has_a_prompt_per_line(tmp_path: Path) -> None:
     assert not found.conversations
 
 
+def test_a_folder_of_text_files_is_read_in_order(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / name).write_text(f"Prompt {name}\n", encoding="utf-8")
+    found = read_prompts(tmp_path, "*.txt", ReadOptions(), ColumnsConfig())
+
+    assert [row.prompt for row in found.rows] == ["Prompt a.txt", "Prompt b.txt"]
+
+
 @pytest.mark.parametrize(
     ("row", "reference", "others"),
     [
