@@ -174,32 +174,41 @@ class JudgeScorer(CachedScorer):
     def _answers(self, jobs: Sequence[int], texts: Sequence[str]) -> Iterator[tuple[int, float | str]]:
         """The index of each job with its grade, or why there is none, as they come.
 
-        The threads are daemons: Ctrl-C does not wait for requests on their way.
+        After an error no request is sent, but those on their way are waited for, since they may be paid. Ctrl-C waits
+        for nothing: the threads are daemons.
         """
         waiting: SimpleQueue[int | None] = SimpleQueue()
-        answers: SimpleQueue[tuple[int, float | str | BaseException]] = SimpleQueue()
+        answers: SimpleQueue[tuple[int, float | str] | BaseException | None] = SimpleQueue()
         stopped = threading.Event()
 
         def work() -> None:
-            while (index := waiting.get()) is not None and not stopped.is_set():
-                try:
+            try:
+                while not stopped.is_set() and (index := waiting.get()) is not None:
                     answers.put((index, self._vote(texts[index], stopped)))
-                except BaseException as error:  # noqa: BLE001  # raised again by the reader
-                    answers.put((index, error))
+            except BaseException as error:  # noqa: BLE001  # raised again by the reader
+                stopped.set()
+                answers.put(error)
+            answers.put(None)
 
-        threads = min(self.concurrency, len(jobs))
-        for job in [*jobs, *[None] * threads]:
+        working = min(self.concurrency, len(jobs))
+        for job in [*jobs, *[None] * working]:
             waiting.put(job)
-        for _ in range(threads):
+        for _ in range(working):
             threading.Thread(target=work, daemon=True).start()
+        failure: BaseException | None = None
         try:
-            for _ in jobs:
-                index, found = answers.get()
-                if isinstance(found, BaseException):
-                    raise found
-                yield index, found
+            while working:
+                found = answers.get()
+                if found is None:
+                    working -= 1
+                elif isinstance(found, BaseException):
+                    failure = failure or found
+                else:
+                    yield found
         finally:
             stopped.set()
+        if failure is not None:
+            raise failure
 
     def _vote(self, text: str, stopped: threading.Event) -> float | str:
         """One grade, or why there is none after all retries."""

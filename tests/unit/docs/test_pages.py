@@ -33,7 +33,13 @@ PAGES = [
 BLOCK = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(gcsl .*)")
-MODULES = ("my_scorers", "gcsl_cli.tasks.brevity", "gcsl_cli.methods.ipo", "gcsl_cli.scorers.variety", "gcsl_cli.metrics.sentences")
+MODULES = (
+    "my_scorers",
+    "gcsl_cli.tasks.brevity",
+    "gcsl_cli.methods.ipo",
+    "gcsl_cli.scorers.variety",
+    "gcsl_cli.metrics.sentences",
+)
 
 
 def named(path: Path) -> str:

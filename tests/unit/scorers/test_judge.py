@@ -175,6 +175,27 @@ def test_an_endpoint_that_goes_down_keeps_what_was_graded(server: Server) -> Non
     assert server.attempts.total() == 4
 
 
+def test_what_is_on_its_way_when_the_endpoint_fails_is_kept(server: Server) -> None:
+    """Four requests together: the first is refused for its key, the others are answered after that."""
+    refused = threading.Event()
+
+    def reply(handler: Handler, body: dict[str, Any], attempt: int) -> Any:
+        if "answer 0" in body["messages"][0]["content"]:
+            sent = handler.send(401, "no")
+            refused.set()
+            return sent
+        refused.wait(30)
+        return None
+
+    server.reply, server.wait_for = reply, 4
+    with pytest.raises(ConfigError, match="HTTP 401: no"):
+        judge(server, concurrency=4)(answers(4))
+    server.reply, server.wait_for = lambda handler, body, attempt: None, 0
+
+    assert judge(server)(answers(4)).tolist() == expected(4)
+    assert server.attempts.total() == 4 + 1
+
+
 def test_an_endpoint_that_is_not_there() -> None:
     with Server() as server:
         url = server.url
