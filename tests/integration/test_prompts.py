@@ -15,15 +15,16 @@ from pathlib import Path
 def vowels(prompts, completions, topic, **columns):
     assert all(prompt[-1]["role"] == "user" for prompt in prompts) and set(topic) <= {"cats", "dogs"}
     texts = [completion[0]["content"] for completion in completions]
+    grades = [None if text[:1] > "~" else float(sum(text.count(vowel) for vowel in "aeiou")) for text in texts]
     with Path(__file__).with_name("graded").open("a") as stream:
-        stream.write("x" * len(texts))
-    return [float(sum(text.count(vowel) for vowel in "aeiou")) for text in texts]
+        stream.write("x" * sum(grade is not None for grade in grades))
+    return grades
 """
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty conversations and a function that grades, and counts what it graded in the file `graded`."""
+    """Forty conversations, and a function that cannot grade some completions; the file `graded` counts the others."""
     folder = tmp_path_factory.mktemp("prompts")
     rows = [
         {"messages": [{"role": "user", "content": f"Name {animal} number {number}."}], "topic": animal}
@@ -70,6 +71,7 @@ def test_prompts_and_a_scorer_are_enough(result: dict[str, object], folder: Path
     assert {row.split for row in rows} == {"train", "validation"}
     assert list(columns)[:4] == ["mean python", "best python of n", "mean length", "no grade"]
     assert columns["mean length"]["independent"]
+    assert all(0 < arm["metrics"]["ungraded"]["value"] < 1 for arm in result["arms"])  # type: ignore[attr-defined]
 
 
 def test_a_second_evaluation_grades_nothing(result: dict[str, object], lines: list[str], folder: Path) -> None:
