@@ -62,6 +62,8 @@ class Scorer(ABC):
 
     name: str = ""
 
+    lower_is_better: ClassVar[bool] = False
+    """Whether it grades something bad, such as toxicity."""
     needs_reference: ClassVar[bool] = False
     """Whether it compares with the reference."""
     runs_custom_code: ClassVar[bool] = False

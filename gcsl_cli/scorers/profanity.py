@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ class ProfanityScorer(Scorer):
     """Probability that a completion is profane or offensive, in [0, 1]; higher is worse."""
 
     name: str = "alt-profanity-check"
+
+    lower_is_better: ClassVar[bool] = True
 
     def grade(self, examples: Sequence[Example]) -> Floats:
         """The toxicity of each completion."""

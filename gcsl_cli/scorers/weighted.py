@@ -29,7 +29,7 @@ class WeightedScorer(Scorer):
     """Grades that become 0 and 1; or more of them, evenly spaced quantiles, between which grades are interpolated."""
 
     def grade(self, examples: Sequence[Example]) -> Floats:
-        """From 0 to 1; NaN if a part has no grade. A part with a negative weight is better when lower."""
+        """From 0 to 1, the best; NaN if a part has no grade. A negative weight turns what is better."""
         total, weights = np.zeros(len(examples)), 0.0
         for name, scorer in self._scorers.items():
             grades, quantiles = scorer(examples), self._range(name)
@@ -38,7 +38,8 @@ class WeightedScorer(Scorer):
             if missing := int(np.isnan(grades).sum()):
                 self.ungraded[f"{name} has no grade"] += missing
             weight = self.weights.get(name, 1.0)
-            total += abs(weight) * (shares if weight > 0 else 1.0 - shares)
+            turned = (weight < 0) != scorer.lower_is_better
+            total += abs(weight) * (1.0 - shares if turned else shares)
             weights += abs(weight)
         return total / weights
 

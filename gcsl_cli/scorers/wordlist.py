@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ class WordListScorer(Scorer):
     """1 for a completion with a listed word, else 0."""
 
     name: str = "better-profanity"
+
+    lower_is_better: ClassVar[bool] = True
 
     def grade(self, examples: Sequence[Example]) -> Floats:
         """1 or 0 for each completion."""

@@ -28,7 +28,11 @@ from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, flat
 from gcsl_cli.tasks.prompts.prompt_file import ColumnsConfig, PromptFile, PromptRow, read_prompts
 
-CHOICES = {"score_direction": ("higher", "lower"), "on_error": ("fail", "skip"), "format": ("auto", "plain", "chat")}
+CHOICES = {
+    "score_direction": ("higher", "lower", None),
+    "on_error": ("fail", "skip"),
+    "format": ("auto", "plain", "chat"),
+}
 
 log = logging.getLogger("gcsl")
 
@@ -55,7 +59,7 @@ class PromptsTask(Task):
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     on_error: str = "fail"
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
-    score_direction: str = "higher"
+    score_direction: str | None = None
     score_name: str | None = None
     scale: list[float] | None = None
     test_prompts: int = 64
@@ -119,7 +123,7 @@ class PromptsTask(Task):
             "on_error": self.on_error,
             "feedback": asdict(self.feedback),
             "split": asdict(self.split),
-            "score_direction": self.score_direction,
+            "lower_is_better": self._lower,
             "scorer": self.grader.keys(),
             "model": dict(model),
             "format": self.format,
@@ -184,10 +188,11 @@ class PromptsTask(Task):
 
     def result_columns(self) -> list[Column]:
         """The mean grade first."""
-        name, better = self.score_name or self.grader.name, self.score_direction
+        name, better = self.score_name or self.grader.name, "lower" if self._lower else "higher"
         columns = [Column("mean_score", f"mean {name}", better), Column("best_of_n", f"best {name} of n", better)]
         if self.second_scorer is not None:
-            columns.append(Column("second_score", f"mean {self.second_scorer.name}", "", independent=True))
+            direction = "lower" if self.second_scorer.lower_is_better else ""
+            columns.append(Column("second_score", f"mean {self.second_scorer.name}", direction, independent=True))
         return [*columns, Column("ungraded", "no grade", "lower", detail=True)]
 
     def check(self) -> None:
@@ -199,7 +204,9 @@ class PromptsTask(Task):
         """
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
-                raise ConfigError(f"task.{key}={getattr(self, key)}: unknown. Allowed: {listed(allowed)}.")
+                raise ConfigError(
+                    f"task.{key}={getattr(self, key)}: unknown. Allowed: {listed(filter(None, allowed))}."
+                )
         scale = self.scale
         if scale is not None and (len(scale) != 2 or not np.isfinite(scale).all() or scale[0] >= scale[1]):
             raise ConfigError(f"task.scale={scale}: expected the lowest and highest grade, for example [1,5].")
@@ -256,7 +263,7 @@ class PromptsTask(Task):
 
     @property
     def _lower(self) -> bool:
-        return self.score_direction == "lower"
+        return self.grader.lower_is_better if self.score_direction is None else self.score_direction == "lower"
 
     def _signed(self, grades: Floats) -> Floats:
         """Scores of grades, or grades of scores: where lower grades are better, the sign is turned."""

@@ -188,6 +188,14 @@ def test_parts_are_brought_to_one_scale() -> None:
     assert scorer(completed("Please!", "a b c d", "a b c d e f g")).tolist() == [0.8125, 0, 0]
 
 
+def test_a_part_that_grades_something_bad_is_turned() -> None:
+    """A listed word is a 1 of its scorer, and the worst of the mean."""
+    parts = {"rude": {"_target_": "gcsl_cli.scorers.wordlist.WordListScorer"}}
+
+    assert WeightedScorer(parts=parts)(completed(KIND[0], RUDE[0])).tolist() == [1, 0]
+    assert WeightedScorer(parts=parts, weights={"rude": -1.0})(completed(KIND[0], RUDE[0])).tolist() == [0, 1]
+
+
 def test_more_than_two_numbers_are_quantiles() -> None:
     """1 is the median, so it becomes a half; 3 is half of the way from there to 5."""
     scorer = WeightedScorer(parts={"length": PARTS["length"]}, ranges={"length": [0.0, 1.0, 5.0]})

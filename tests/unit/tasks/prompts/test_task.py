@@ -17,7 +17,9 @@ from gcsl_cli.errors import ConfigError, DataError, GcslError
 from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.scorers.contains import ContainsScorer
 from gcsl_cli.scorers.length import LengthScorer
+from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.reference import ExactMatchScorer
+from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.tasks.base import RolloutSettings
 from gcsl_cli.tasks.prompts.task import FeedbackConfig, PromptsTask
 
@@ -122,6 +124,17 @@ def test_lower_grades_may_be_better(path: Path) -> None:
     assert (scale.name, scale.low, scale.high, scale.lower_is_better) == ("verbosity", 1, 2, True)
     assert best.numerator.tolist() == [1]
     assert [column.better for column in made.result_columns()[:2]] == ["lower", "lower"]
+
+
+def test_of_toxicity_lower_is_better_without_being_told(path: Path) -> None:
+    """A model must not become toxic because a key was forgotten."""
+    made = task(path, scorer=ProfanityScorer(), second_scorer=WordListScorer())
+    kind, rude = made.score(made.prompts()[:2], ["Thank you.", "You stupid fucking idiot."])
+
+    assert kind > rude
+    assert [column.better for column in made.result_columns()[:3]] == ["lower", "lower", "lower"]
+    assert made.feedback_keys(MODEL) == replace(made, score_direction="lower").feedback_keys(MODEL)
+    assert made.feedback_keys(MODEL) != replace(made, score_direction="higher").feedback_keys(MODEL)
 
 
 @pytest.mark.parametrize(
