@@ -42,6 +42,10 @@ class CachedScorer(Scorer):
 
     cache: bool = True
 
+    def __post_init__(self) -> None:
+        self.looked_up = 0
+        """Number of grades that the last call did not have to make."""
+
     @abstractmethod
     def grade_new(self, examples: Sequence[Example], done: Done) -> None:
         """Grade examples that were never graded, and pass every grade to `done` as soon as it is known."""
@@ -60,6 +64,7 @@ class CachedScorer(Scorer):
         distinct = dict(zip(digests, examples, strict=True))
         with _kept_grades(self._file() if self.cache else None) as kept:
             known = kept.look_up(distinct)
+            self.looked_up = len(known)
             new = [digest for digest in distinct if digest not in known]
             if new:
                 with progress(f"grading: {self.name}", len(new), "completions") as bar:

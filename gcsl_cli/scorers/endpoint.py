@@ -41,7 +41,8 @@ class Endpoint:
     """An address, and how patiently it is asked."""
 
     url: str
-    key: str | None
+    key: str
+    """Empty for none."""
     key_source: str
     """Where the key comes from, in words."""
     timeout: float

@@ -82,8 +82,10 @@ class JudgeScorer(CachedScorer):
             done([index], [float(np.mean(valid)) if valid else math.nan])
 
     def _stop_if_nothing_works(self, failures: Counter[str], votes: Sequence[Sequence[float]]) -> None:
-        """Every request may cost money."""
-        if failures.total() == FIRST and not np.isfinite([vote for found in votes for vote in found]).any():
+        """Every request may cost money. Completions that are left from an earlier call may be the difficult ones."""
+        if self.looked_up or failures.total() != FIRST:
+            return
+        if not np.isfinite([vote for found in votes for vote in found]).any():
             raise ConfigError(
                 f"{self.base_url}: not one grade in the first {FIRST} answers of {self.model} "
                 f"({failures.most_common(1)[0][0]}). Correct scorer.rubric, or set scorer.structured=false for an "
@@ -104,8 +106,12 @@ class JudgeScorer(CachedScorer):
         scale = self.scale
         if len(scale) != 2 or not np.isfinite(scale).all() or scale[0] >= scale[1]:
             raise ConfigError(f"scorer.scale={scale}: expected the lowest and the highest grade, for example [1,10].")
-        for key, problem in (("votes", ranges.count), ("concurrency", ranges.count), ("timeout", ranges.positive)):
-            for text in problem(f"scorer.{key}", getattr(self, key)):
+        for problem, keys in (
+            (ranges.count, ("votes", "concurrency")),
+            (ranges.positive, ("timeout",)),
+            (ranges.not_negative, ("retries", "backoff")),
+        ):
+            for text in (text for key in keys for text in problem(f"scorer.{key}", getattr(self, key))):
                 raise ConfigError(text)
         if not re.match(r"https?://[^/]", self.base_url):
             raise ConfigError(f"scorer.base_url={self.base_url}: expected an address such as http://localhost:8000/v1.")
@@ -127,7 +133,9 @@ class JudgeScorer(CachedScorer):
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        key = os.environ.get(self.api_key_env) if self.api_key_env else None
+        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError(f"The environment variable {self.api_key_env} has characters that no key has.")
         return Endpoint(
             f"{self.base_url.rstrip('/')}/chat/completions",
             key,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.data.artifacts import content
 from gcsl_cli.errors import ConfigError, did_you_mean, first_line
 from gcsl_cli.scorers.base import Example
@@ -46,7 +47,9 @@ class PythonScorer(CachedScorer):
         return kept | {"function": [content(path), name]}
 
     def check(self) -> None:
-        """Raise `ConfigError` if there is no such file or function."""
+        """Raise `ConfigError` if there is no such file or function, or a batch has no row."""
+        for problem in ranges.count("scorer.batch_size", self.batch_size):
+            raise ConfigError(problem)
         self._function  # noqa: B018  # loads it
 
     @cached_property

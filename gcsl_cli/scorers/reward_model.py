@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.data.artifacts import content
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.models.loading import (
@@ -76,8 +77,8 @@ class RewardModelScorer(CachedScorer):
             if value not in allowed:
                 near = did_you_mean(value, allowed)
                 raise ConfigError(f"scorer.{key}={value}: unknown.{near} Allowed: {listed(allowed)}.")
-        if self.batch_size < 1:
-            raise ConfigError(f"scorer.batch_size={self.batch_size}: must be at least 1.")
+        for problem in ranges.count("scorer.batch_size", self.batch_size):
+            raise ConfigError(problem)
         self._label  # noqa: B018  # needs the model's config only
 
     def limits(self) -> tuple[float, float] | None:

@@ -31,6 +31,7 @@ from gcsl_cli.tasks.feedback.columns import (
     USUAL,
     find_column,
     find_prompt,
+    is_message,
     missing_column,
     named,
     value_of,
@@ -166,12 +167,17 @@ def _found(row: Row, config: ColumnsConfig, file: str, *, completions: bool) -> 
         raise missing_column("prompt", list(row), file)
     taken = {prompt, completion, *prompt.split(JOIN)}
     usual = REFERENCES if completions else (*REFERENCES, *USUAL["completion"])
-    others = [name for name in named(list(row), usual) if name not in taken]
+    others = [name for name in named(list(row), usual) if name not in taken and _is_answer(row[name])]
     reference = config.reference and find_column("reference", names, row, config.reference, file)
     conversations = isinstance(value_of(row, prompt), list)
     if completion is None and completions and not conversations:
         raise missing_column("completion", list(row), file)
     return PromptFile(prompt, completion, reference or (others[0] if others else None), conversations)
+
+
+def _is_answer(value: Any) -> bool:
+    """Whether a column that is called like an answer has some, so that it can be the reference."""
+    return isinstance(value, str | int | float) or is_message(value)
 
 
 def _parsed(file: PromptFile, row: Row, *, completions: bool) -> PromptRow:

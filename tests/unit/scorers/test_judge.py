@@ -252,6 +252,16 @@ def test_a_judge_that_never_grades_is_stopped(server: Server) -> None:
     assert server.attempts.total() < 2 * FIRST
 
 
+def test_difficult_completions_that_are_left_stop_nothing(server: Server) -> None:
+    """The judge works, as its other grades show."""
+    judge(server)(answers(1))
+    server.reply = lambda handler, body, attempt: handler.content("no")
+    scorer = judge(server, retries=0, concurrency=4)
+
+    assert np.isnan(scorer(answers(FIRST + 9))).sum() == FIRST + 8
+    assert scorer.ungraded == {"an answer without a grade": FIRST + 8}
+
+
 def test_votes_are_averaged(server: Server) -> None:
     """2, 3 and 7; the fourth is no grade."""
     votes = iter([2, 3, 7, 99])
@@ -316,6 +326,7 @@ def test_the_key_is_in_no_message_and_no_file(
         ({"scale": [1]}, "scorer.scale=[1]: expected the lowest and the highest grade"),
         ({"scale": [5, 1]}, "scorer.scale=[5, 1]: expected the lowest and the highest grade"),
         ({"votes": 0}, "scorer.votes=0"),
+        ({"retries": -1}, "scorer.retries=-1"),
         ({"base_url": "localhost:8000"}, "scorer.base_url=localhost:8000: expected an address such as http://"),
         ({"rubric": "Grade {prompt}."}, "scorer.rubric: needs the placeholder {completion}"),
     ],
@@ -324,6 +335,18 @@ def test_an_unusable_setting_is_explained(server: Server, settings: dict[str, An
     with pytest.raises(ConfigError) as error:
         judge(server, **settings) if "base_url" not in settings else JudgeScorer(model="m", **settings).check()
     assert said in str(error.value)
+
+
+def test_a_key_that_cannot_be_sent_is_not_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """White space around a key is no part of it, a line break within it is a mistake."""
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    judge(server)(answers(1))
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n{KEY}")
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY has characters that no key has") as error:
+        judge(server)(answers(2))
+
+    assert server.keys == {f"Bearer {KEY}"}
+    assert KEY not in str(error.value)
 
 
 def test_a_rubric_with_an_unknown_column(server: Server) -> None:

@@ -45,7 +45,8 @@ def test_a_folder_of_text_files_is_read_in_order(tmp_path: Path) -> None:
         ({"question": "Q", "answer": "A", "level": 3}, "A", {"level": 3}),
         ({"prompt": "Q", "response": "R", "ground_truth": "A"}, "A", {"response": "R"}),
         ({"prompt": "Q", "solution": 42}, "42", {}),
-        ({"prompt": "Q", "reference": None, "tags": ["a"]}, None, {"tags": ["a"]}),
+        ({"prompt": "Q", "reference": None, "tags": ["a"]}, None, {"reference": None, "tags": ["a"]}),
+        ({"prompt": "Q", "output": ["A", "B"], "target": HELLO}, "Hello!", {"output": ["A", "B"]}),
     ],
 )
 def test_references_are_found_by_their_usual_names(
