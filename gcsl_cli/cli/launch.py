@@ -8,7 +8,7 @@ from gcsl_cli.cli import console
 from gcsl_cli.cli.jobs import run_here, run_hydra, run_jobs
 from gcsl_cli.cli.options import Options
 from gcsl_cli.cli.results import write_single, write_sweep
-from gcsl_cli.configs import Composer, finish, without_hydra
+from gcsl_cli.configs import Composer, finish, gathered, without_hydra
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs import ranks
 
@@ -20,6 +20,7 @@ def launch(stage: str, lines: Sequence[str], options: Options) -> int:
         GcslError: a mistake found before the first job starts.
     """
     options.check()
+    lines = gathered(lines)
     arguments = [*lines, *options.arguments()]
     composer = Composer(options.config_dir)
     if options.only_shows:

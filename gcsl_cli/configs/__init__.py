@@ -11,10 +11,11 @@ from pathlib import Path
 
 from gcsl_cli.configs.compose import Composer, finish, without_hydra
 from gcsl_cli.configs.hydra_errors import config_errors
+from gcsl_cli.configs.part_overrides import gathered
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.validate import validate
 
-__all__ = ["Composer", "config_errors", "finish", "load", "validate", "without_hydra"]
+__all__ = ["Composer", "config_errors", "finish", "gathered", "load", "validate", "without_hydra"]
 
 
 def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
@@ -23,4 +24,5 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Confi
     Raises:
         ConfigError: an invalid override, key, option or value, with the fix.
     """
-    return finish(without_hydra(Composer(config_dir).compose(overrides)), overrides)
+    lines = gathered(overrides)
+    return finish(without_hydra(Composer(config_dir).compose(lines)), lines)

@@ -50,6 +50,20 @@ class MissedConfig:
 
 
 @dataclass
+class PartsConfig:
+    """Goals with several parts, where rows have several scores."""
+
+    names: list[str] | None = None
+    levels: dict[str, Any] = field(default_factory=dict)
+    templates: dict[str, str] = field(default_factory=dict)
+    sentences: dict[str, Any] = field(default_factory=dict)
+    template: str | None = None
+    frame: str | None = None
+    join: str | None = None
+    dropout: float = 0.25
+
+
+@dataclass
 class GoalConfig:
     """What the model is asked to reach, and how the goal is written into the prompt."""
 
@@ -67,6 +81,7 @@ class GoalConfig:
     weights: list[float] | None = None
     dropout: float = 0.0
     missed: MissedConfig = field(default_factory=MissedConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
     target: Any = "best"
 
     @property
@@ -284,9 +299,27 @@ class Config:
         return self.in_rounds or self.evaluation.divergence
 
     @property
+    def score_names(self) -> list[str]:
+        """The scores that the goal can have as parts; empty if rows have one score, or there is no goal."""
+        # Only the stages require that the task is a Task.
+        named = getattr(self.task, "score_names", None)
+        return [] if named is None or not self.method.uses_goals else list(named())
+
+    @property
+    def part_names(self) -> list[str]:
+        """The scores that are parts of the goal; empty if it has one score, or none."""
+        names = self.score_names
+        return names if self.goal.parts.names is None else [name for name in names if name in self.goal.parts.names]
+
+    @property
+    def pairing(self) -> Pairing:
+        """The pairing of the run: goals with several parts are sampled, since their combinations multiply."""
+        return Pairing.sample if self.part_names else self.goal.paired
+
+    @property
     def pairs_together(self) -> bool:
         """True if the goals of a row are consecutive in the plan, so that they could share its prompt."""
-        return self.method.uses_goals and self.goal.paired is Pairing.all and self.goal.placement in AFTER_PROMPT
+        return self.method.uses_goals and self.pairing is Pairing.all and self.goal.placement in AFTER_PROMPT
 
     @property
     def misses_goals(self) -> bool:

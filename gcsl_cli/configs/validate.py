@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
@@ -11,6 +11,7 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.configs.adapter_checks import adapter_problems
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
+from gcsl_cli.configs.part_checks import part_problems, target_problems
 from gcsl_cli.configs.round_checks import round_problems
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
@@ -101,6 +102,7 @@ def _problems(config: Config) -> Iterator[str]:
     yield from ranges.temperature("generation.temperature", generation.temperature)
     yield from ranges.between("generation.guidance", generation.guidance, 0, ranges.MOST_GUIDANCE, "0 is no guidance.")
     yield from goal_problems(config.goal)
+    yield from part_problems(config)
     yield from _token_rate(config)
     budgets = [f"train.budget.{name}={value}" for name in BUDGETS if (value := getattr(train.budget, name)) is not None]
     if len(budgets) > 1:
@@ -199,14 +201,21 @@ def _targets(config: Config) -> Iterator[str]:
             if target is None:
                 continue
             allowed += ", or null for the target of the goal"
-        if not _is_target(target):
+        if isinstance(target, Mapping):
+            yield from target_problems(path, target, config)
+        elif not _is_target(target):
             yield f"{path}={target}: expected {allowed}.{did_you_mean(str(target), ['best', 'worst'])}"
     against = config.generation.against
-    if against != "none" and not _is_target(against):
+    if isinstance(against, Mapping):
+        yield from target_problems("generation.against", against, config)
+    elif against != "none" and not _is_target(against):
         near = did_you_mean(str(against), ["worst", "best", "none"])
         yield f"generation.against={against}: expected worst, none, or a level.{near}"
     levels = config.evaluation.levels
-    listed_levels = isinstance(levels, list) and levels and all(_is_target(level) for level in levels)
+    for level in levels if isinstance(levels, list) else []:
+        if isinstance(level, Mapping):
+            yield from target_problems("evaluation.levels", level, config)
+    listed_levels = isinstance(levels, list) and levels and all(map(_is_level, levels))
     if levels != "all" and not listed_levels:
         yield (
             f"evaluation.levels={shown(levels)}: expected all, or a list of best, worst and scores. "
@@ -215,6 +224,10 @@ def _targets(config: Config) -> Iterator[str]:
     cut = config.evaluation.discrimination_cut
     if cut is not None and not math.isfinite(cut):
         yield f"evaluation.discrimination_cut={cut}: must be a finite score, or null for the median."
+
+
+def _is_level(value: Any) -> bool:
+    return isinstance(value, Mapping) or _is_target(value)
 
 
 def _is_target(value: Any) -> bool:

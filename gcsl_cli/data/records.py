@@ -4,11 +4,12 @@ A feedback row (one file, `feedback.parquet`):
     {"prompt": "I wanted to", "completion": " say thank you", "score": 0.98, "prompt_id": "5f2c...", "split": "train",
      "finished": false, "source": "rollouts"}
 `finished` is false if the completion was cut off at a length limit; no end-of-text token is then trained after it.
+Rows with several scores have a further column for each, `scores.helpfulness`, with null where it is not known.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -36,6 +37,8 @@ FEEDBACK = pa.schema(
         "source": TEXT,
     }
 )
+SCORES = "scores."
+"""Prefix of the columns of single scores, where rows have several."""
 GOAL_ROWS = pa.schema({"row": INTEGER, "level": INTEGER})
 PREFERENCE_PAIRS = pa.schema({"chosen": INTEGER, "rejected": INTEGER})
 PLAN = pa.schema(
@@ -79,6 +82,8 @@ class FeedbackRow:
     split: str
     finished: bool = True
     source: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """The scores by name, where there are several; those that are not known are missing."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,22 @@ class FeedbackRows(Sequence[FeedbackRow]):
     """Feedback rows in an Arrow table, which needs little more memory than the texts; rows are built on access."""
 
     table: pa.Table
-    """Has the columns of `FEEDBACK`."""
+    """Has the columns of `FEEDBACK`, then one for each of several scores."""
 
     @staticmethod
     def of(rows: Iterable[FeedbackRow]) -> "FeedbackRows":
         """Build a table from row objects."""
-        return FeedbackRows(pa.Table.from_pylist([asdict(row) for row in rows], schema=FEEDBACK))
+        rows = list(rows)
+        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=FEEDBACK)
+        scores = {name: np.array([row.scores.get(name, np.nan) for row in rows]) for name in _score_names(rows)}
+        return FeedbackRows(table).with_scores(scores)
+
+    def with_scores(self, scores: Mapping[str, Floats]) -> "FeedbackRows":
+        """The same rows with several scores by name, each `(rows,)` and NaN where it is not known."""
+        table = self.table
+        for name, values in scores.items():
+            table = table.append_column(f"{SCORES}{name}", pa.array(values, NUMBER, from_pandas=True))
+        return FeedbackRows(table)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -103,13 +118,24 @@ class FeedbackRows(Sequence[FeedbackRow]):
     def __getitem__(self, index: int | slice) -> "FeedbackRow | FeedbackRows":
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
-        position = range(len(self))[index]
-        return FeedbackRow(*(column[position].as_py() for column in self.table.columns))
+        return self._row([column[range(len(self))[index]].as_py() for column in self.table.columns])
 
     def __iter__(self) -> Iterator[FeedbackRow]:
         for batch in self.table.to_batches(max_chunksize=8192):
             for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield FeedbackRow(*values)
+                yield self._row(values)
+
+    def _row(self, values: Sequence[Any]) -> FeedbackRow:
+        row, several = FeedbackRow(*values[: len(FEEDBACK)]), values[len(FEEDBACK) :]
+        if not several:
+            return row
+        scores = zip(self.score_names, several, strict=True)
+        return replace(row, scores={name: score for name, score in scores if score is not None})
+
+    def with_score(self, scores: Floats) -> "FeedbackRows":
+        """The same rows with other scores, `(rows,)`."""
+        place = FEEDBACK.get_field_index("score")
+        return FeedbackRows(self.table.set_column(place, FEEDBACK.field(place), pa.array(scores, NUMBER)))
 
     def take(self, indices: Ints) -> "FeedbackRows":
         """Select rows by index, in the given order."""
@@ -123,6 +149,24 @@ class FeedbackRows(Sequence[FeedbackRow]):
     def scores(self) -> Floats:
         """Scores, shape `(rows,)`."""
         return np.asarray(self.table["score"].to_numpy(), dtype=np.float64)
+
+    @cached_property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the scores, where rows have several."""
+        names: list[str] = self.table.column_names[len(FEEDBACK) :]
+        return tuple(name.removeprefix(SCORES) for name in names)
+
+    def part(self, name: str) -> Floats:
+        """One of several scores of each row, NaN where it is not known, shape `(rows,)`."""
+        return np.asarray(self.table[f"{SCORES}{name}"].to_numpy(), dtype=np.float64)
+
+    def graded_by(self, name: str) -> "FeedbackRows":
+        """The rows whose score of this name is known, with it as their only score."""
+        kept = self.table.filter(pc.is_valid(self.table[f"{SCORES}{name}"]))
+        place = FEEDBACK.get_field_index("score")
+        return FeedbackRows(
+            kept.set_column(place, FEEDBACK.field(place), kept[f"{SCORES}{name}"]).select(FEEDBACK.names)
+        )
 
     @cached_property
     def prompts(self) -> Ints:
@@ -159,8 +203,8 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, temporary, write_page_checksum=True)
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read the columns of `schema` from a Parquet file.
+def read_table(path: Path, schema: pa.Schema, prefix: str | None = None) -> pa.Table:
+    """Read the columns of `schema` from a Parquet file, and the columns of numbers whose names begin with `prefix`.
 
     Raises:
         DataError: the file is missing, truncated, not Parquet, or its columns do not match.
@@ -177,6 +221,8 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise DataError(f"{path}: no column {missing[0]!r}; the columns are {', '.join(table.column_names)}.")
+    if prefix is not None:
+        schema = pa.schema([*schema, *((name, NUMBER) for name in table.column_names if name.startswith(prefix))])
     try:
         return table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
@@ -195,7 +241,11 @@ def read_cached(path: Path | None, schema: pa.Schema) -> list[dict[str, Any]] | 
 
 def read_feedback(path: Path) -> FeedbackRows:
     """Read the rows of a feedback file, in order."""
-    return FeedbackRows(read_table(path, FEEDBACK))
+    return FeedbackRows(read_table(path, FEEDBACK, SCORES))
+
+
+def _score_names(rows: Iterable[FeedbackRow]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.scores))
 
 
 def read_generations(path: Path) -> list[Generation]:

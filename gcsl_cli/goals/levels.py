@@ -15,6 +15,7 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.relabel import highest_reached, highest_within_prompt, unbeaten_within_prompt
 
 if TYPE_CHECKING:
+    from gcsl_cli.data.records import FeedbackRows
     from gcsl_cli.goals.spec import GoalSpec
 
 AUTO_DISTINCT = 8
@@ -41,6 +42,14 @@ class Levels:
         if self.per == "prompt":
             return highest_within_prompt(scores, prompts, self.values)
         return highest_reached(scores, self.values)
+
+    def reached_by(self, rows: "FeedbackRows") -> Ints:
+        """Index of the highest level that each row reaches, `(rows,)`."""
+        return self.highest(rows.scores, rows.prompts)
+
+    def goals_of(self, rows: "FeedbackRows") -> Floats:
+        """Goal of each held-out row, `(rows,)`: the highest level that it reaches; see `held_out`."""
+        return self.held_out(rows.scores, rows.prompts)
 
     def unbeaten(self, scores: Floats, prompts: Ints) -> Bools:
         """Rows that miss no level, whatever they reach, `(rows,)`: per prompt, those that no other row beats."""

@@ -23,6 +23,8 @@ from gcsl_cli.goals.wording import fill_template
 from gcsl_cli.runs.files import read_json, write_json
 
 FORMAT_VERSION = 2
+SEVERAL_VERSION = 3
+"""Format of specs with several scores, which older versions of gcsl cannot read."""
 FILE_NAME = "goal.json"
 PLAIN_PLACEMENTS = ("before_prompt", "after_prompt")
 PLACEMENTS = (*PLAIN_PLACEMENTS, "system", "assistant_prefix", "role")
@@ -174,9 +176,21 @@ class GoalSpec:
             return f"{text}{self.separator}{prompt}"
         return f"{prompt}{self.separator}{text}{self.separator}"
 
+    def asked(self, goal: float) -> Any:
+        """The goal as the chat template's argument `goal` takes it: its grade."""
+        return self.grade(goal)
+
+    def against(self, goal: float, target: str | float) -> float:  # noqa: ARG002
+        """The goal that guidance steers a request for `goal` away from."""
+        return self.goal(target)
+
+    def unseen(self, goal: float) -> str | None:  # noqa: ARG002
+        """What to warn of before a goal is asked for; `None` if there is nothing."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Write `goal.json` into `folder`."""
-        values = {"format_version": FORMAT_VERSION, **asdict(self)}
+        values = {"format_version": _version(type(self)), **asdict(self)}
         write_json(folder / FILE_NAME, {**values, "checksum": _checksum(values)})
 
     def _index(self, goal: float) -> int:
@@ -228,15 +242,18 @@ def load_spec(folder: Path) -> GoalSpec:
     Raises:
         RunError: it is missing, has another format version, or was edited.
     """
+    from gcsl_cli.goals.joint import JointSpec
+
     path = folder / FILE_NAME
     values = read_json(path)
     version = values.get("format_version")
-    if version != FORMAT_VERSION:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
+    kind = JointSpec if "parts" in values else GoalSpec
+    if version != _version(kind):
+        newer = isinstance(version, int) and version > _version(kind)
         fix = "Update gcsl" if newer else "Train again, or use the gcsl version that wrote it"
-        raise RunError(f"{path}: format version {version}; this gcsl reads version {FORMAT_VERSION}. {fix}.")
+        raise RunError(f"{path}: format version {version}; this gcsl reads version {_version(kind)}. {fix}.")
     checksum = values.pop("checksum", None)
-    known = {"format_version", *(field.name for field in fields(GoalSpec))}
+    known = {"format_version", *(field.name for field in fields(kind))}
     unexpected = sorted(known.symmetric_difference(values))
     if unexpected or checksum != _checksum(values):
         fault = "the checksum does not match"
@@ -247,9 +264,20 @@ def load_spec(folder: Path) -> GoalSpec:
             "or request another goal with generation.target."
         )
     del values["format_version"]
-    scale = Scale(**values.pop("scale"))
-    loaded: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return GoalSpec(scale=scale, **loaded)
+    if kind is GoalSpec:
+        return _loaded(GoalSpec, values)
+    parts = tuple(_loaded(GoalSpec, part) for part in values.pop("parts"))
+    combinations = tuple(tuple(levels) for levels in values.pop("combinations"))
+    return _loaded(kind, values | {"parts": parts, "combinations": combinations})
+
+
+def _loaded(kind: "type[GoalSpec]", values: dict[str, Any]) -> GoalSpec:
+    loaded: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return kind(**loaded | {"scale": Scale(**values["scale"])})
+
+
+def _version(kind: "type[GoalSpec]") -> int:
+    return FORMAT_VERSION if kind is GoalSpec else SEVERAL_VERSION
 
 
 def _checksum(values: dict[str, Any]) -> str:

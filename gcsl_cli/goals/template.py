@@ -2,14 +2,16 @@
 
 tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
 tokenizer.apply_chat_template(..., goal="worst")   # or the grade of a level, or "none"
+tokenizer.apply_chat_template(..., goal={"helpfulness": "best", "verbosity": 1})   # of a model with several scores
 Training renders chat prompts with the same template.
 """
 
-import json
 from dataclasses import dataclass
 from string import Formatter
 
 from gcsl_cli.errors import ConfigError
+from gcsl_cli.goals.joint import JointSpec
+from gcsl_cli.goals.joint_template import joint_choice, quote
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import scale_values
 
@@ -136,16 +138,18 @@ def goal_template(spec: GoalSpec, chat_template: str | None, traits: ChatTraits 
     Raises:
         ConfigError: the placement is `role` and the model's template writes no role names.
     """
-    choose = _choice(spec) if spec.has_goal else _NO_GOAL
-    separator = _quote(spec.separator)
+    choose = _NO_GOAL
+    if spec.has_goal:
+        choose = joint_choice(spec) if isinstance(spec, JointSpec) else _choice(spec)
+    separator = quote(spec.separator)
     if spec.prompt_format == "plain":
         text = 'messages[0]["content"]'
-        begin = f"{_quote(start)} ~ " if start else ""
+        begin = f"{quote(start)} ~ " if start else ""
         if not spec.has_goal:
             return choose + _TEXTS + _PLAIN + f"{{{{- {begin}{text} -}}}}"
         placed = _placed(spec.placement, text, separator, f" ~ {separator}")
         return choose + _TEXTS + _PLAIN + f'{{{{- {begin}({text} if gcsl_asked == "none" else {placed}) -}}}}'
-    before, after = (_quote(part) for part in spec.instruction.split("{prompt}"))
+    before, after = (quote(part) for part in spec.instruction.split("{prompt}"))
     # Jinja drops one trailing newline of a template; once wrapped, the newline is no longer trailing.
     own = (chat_template or "").removesuffix("\n")
     placement = spec.placement if spec.has_goal else "none"
@@ -176,7 +180,7 @@ def _choice(spec: GoalSpec) -> str:
         raw = f"{{%- elif gcsl_asked is number -%}}{{%- set gcsl_goal = {_raw_goal(spec)} -%}}\n"
     target = spec.target if spec.target in ("best", "worst") else spec.grade(spec.goal())
     return _CHOOSE.format(
-        goals=", ".join(f"{_literal(key)}: {_quote(text)}" for key, text in goals.items()),
+        goals=", ".join(f"{_literal(key)}: {quote(text)}" for key, text in goals.items()),
         default=_literal(target),
         allowed=", ".join(allowed),
         raw=raw,
@@ -188,11 +192,11 @@ def _raw_goal(spec: GoalSpec) -> str:
     values = scale_values(spec.scale)
     parts = []
     for literal, field, format_spec, _ in Formatter().parse(spec.template):
-        parts += [_quote(literal)] if literal else []
+        parts += [quote(literal)] if literal else []
         if field == "level":
             parts.append(f'"{{:{format_spec}}}".format(gcsl_asked)')
         elif field is not None:
-            parts.append(_quote(format(values[field], format_spec or "")))
+            parts.append(quote(format(values[field], format_spec or "")))
     return " ~ ".join(parts)
 
 
@@ -202,7 +206,7 @@ def _role_names(traits: ChatTraits | None) -> tuple[str, str]:
             "goal.placement=role: the model's chat template writes no role names to put the goal in front of. "
             "Use another placement."
         )
-    return _quote(traits.user), _quote(traits.assistant)
+    return quote(traits.user), quote(traits.assistant)
 
 
 def _placed(placement: str, text: str, separator: str, end: str) -> str:
@@ -212,8 +216,4 @@ def _placed(placement: str, text: str, separator: str, end: str) -> str:
 
 
 def _literal(value: str | float) -> str:
-    return _quote(value) if isinstance(value, str) else repr(float(value))
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return quote(value) if isinstance(value, str) else repr(float(value))

@@ -3,6 +3,8 @@
 language   "Give a response whose quality is at least 4 on a scale from 1 to 5.", or one of the task's sentences
 token      <|goal_3|>, or <|goal_3_0|><|goal_3_1|> with two tokens per level
 number     4
+
+A goal with several parts has a phrase of each part instead, "whose helpfulness is at least 4 of 5", in a frame.
 """
 
 import re
@@ -21,6 +23,14 @@ _LANGUAGE = {
     ("threshold", "prompt"): "Give a response whose {name} beats at least {percent}% of the other responses.",
     ("exact", "prompt"): "Give a response whose {name} beats {percent}% of the other responses.",
 }
+_PART = {
+    "threshold": "whose {name} is at RELATION {level} of {high}",
+    "exact": "whose {name} is {level} of {high}",
+}
+FRAMES = {"language": "Give a response {parts}.", "token": "{parts}", "number": "{parts}"}
+"""The text around the phrases of several parts."""
+JOINS = {"language": (", ", " and "), "token": ("", ""), "number": (", ", ", ")}
+"""What stands between two phrases, and between the last two."""
 _LEVELS = ("level", "index", "percent")
 _KNOWN = (*_LEVELS, "low", "high", "name")
 
@@ -36,13 +46,13 @@ class _Number:
         return format(self.value, spec) if spec else self.short
 
 
-def goal_texts(wording: str, phrases: Sequence[str], tokens: int = 1) -> tuple[str, ...]:
-    """Goal text of each level: its phrase, or `tokens` control tokens under the token wording."""
+def goal_texts(wording: str, phrases: Sequence[str], tokens: int = 1, name: str = "goal") -> tuple[str, ...]:
+    """Goal text of each level: its phrase, or `tokens` control tokens, called after `name`, under the token wording."""
     if wording != "token":
         return tuple(phrases)
     if tokens == 1:
-        return tuple(f"<|goal_{index}|>" for index in range(len(phrases)))
-    return tuple("".join(f"<|goal_{index}_{part}|>" for part in range(tokens)) for index in range(len(phrases)))
+        return tuple(f"<|{name}_{index}|>" for index in range(len(phrases)))
+    return tuple("".join(f"<|{name}_{index}_{part}|>" for part in range(tokens)) for index in range(len(phrases)))
 
 
 def control_tokens(text: str) -> list[str]:
@@ -54,8 +64,18 @@ def default_template(wording: str, formulation: str, per: str, rule: str, scale:
     """Return the template for goals that neither the task nor the config words."""
     if wording == "number":
         return RAW_TEMPLATE if rule == "raw" else "{level}"
-    relation = "most" if scale.lower_is_better else "least"
-    return _LANGUAGE[formulation, per].replace("RELATION", relation)
+    return _LANGUAGE[formulation, per].replace("RELATION", _relation(scale))
+
+
+def part_template(wording: str, formulation: str, scale: Scale) -> str:
+    """Return the template for the phrases of a part that neither the task nor the config words."""
+    if wording == "number":
+        return "{name}: {level}"
+    return _PART[formulation].replace("RELATION", _relation(scale))
+
+
+def _relation(scale: Scale) -> str:
+    return "most" if scale.lower_is_better else "least"
 
 
 def check_template(template: str, per: str, rule: str) -> None:

@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 
 from gcsl_cli.data.arrays import Ints
 from gcsl_cli.data.records import GOAL_ROWS
+from gcsl_cli.goals.joint import JointSpec
+from gcsl_cli.goals.levels import levels_of
 from gcsl_cli.methods.base import Goal
+from gcsl_cli.methods.parts import describe_parts, goal_levels, write_combinations
 from gcsl_cli.methods.sft import Supervised
 from gcsl_cli.runs.files import whole_file
 
@@ -46,13 +49,14 @@ class GCSL(Supervised):
             "formulation": spec.formulation,
             "wording": spec.wording,
             "placement": spec.placement,
-            "levels": ", ".join(map(spec.display, spec.levels)) or "the scores themselves",
+            **goal_levels(spec),
         }
 
     def describe(self, examples: "RowExamples", spec: "GoalSpec", plan: "Plan") -> Iterator[list[str]]:
         """One line per level: how many rows reach it, how often it is planned, and its wording."""
-        from gcsl_cli.goals.levels import levels_of
-
+        if isinstance(spec, JointSpec):
+            yield from describe_parts(spec, examples.feedback, plan)
+            return
         train = examples.feedback
         if not spec.levels:
             low, high = sorted(spec.scale.grade(end) for end in spec.training_range)
@@ -70,9 +74,12 @@ class GCSL(Supervised):
 
     def write_rows(self, path: Path, examples: "RowExamples", spec: "GoalSpec", levels: "Levels") -> None:
         """Write the (row, level) pairs: every level that a row reaches, or for exact and raw goals only the highest."""
+        highest = levels.reached_by(examples.feedback)
+        if isinstance(spec, JointSpec):
+            write_combinations(path, spec.names, highest)
+            return
         # Every smaller distinct score is a threshold that a raw score reaches: too many to write down.
         every = spec.formulation == "threshold" and bool(spec.levels)
-        highest = levels.highest(examples.feedback.scores, examples.feedback.prompts)
         write_goal_rows(path, highest, every=every)
 
 

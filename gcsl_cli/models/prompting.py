@@ -125,7 +125,7 @@ class Prompter:
                 chat_template=template,
                 tokenize=False,
                 add_generation_prompt=True,
-                goal="none" if goal is None else self.spec.grade(goal),
+                goal="none" if goal is None else self.spec.asked(goal),
             )
         except (TemplateError, TypeError, KeyError, ValueError) as error:
             roles = ", ".join(turn["role"] for turn in turns)

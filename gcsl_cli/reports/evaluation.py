@@ -21,6 +21,7 @@ from gcsl_cli.reports.estimates import (
 )
 from gcsl_cli.reports.rounds import distilled_table, rounds_table
 from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, mask, page
+from gcsl_cli.reports.several import cross_talk_table, reached_table, several_sections
 from gcsl_cli.reports.tables import Cell, Table
 
 
@@ -47,6 +48,8 @@ def terminal_tables(result: Result) -> list[Table]:
         results_table(result) if result["arms"] else None,
         rounds_table(result),
         distilled_table(result),
+        reached_table(result),
+        cross_talk_table(result),
         discrimination_table(result),
         likelihood_table(result),
     ]
@@ -183,6 +186,7 @@ def _round_sections(result: Result) -> Iterator[Section]:
 
 def _goal_sections(result: Result) -> Iterator[Section]:
     """Sections on what the model has learned about its goals."""
+    yield from several_sections(result)
     if attainment := result.get("attainment"):
         levels, completions = (number(attainment[f"spearman_{name}"], 2) for name in ("levels", "completions"))
         ranks = f"Rank correlation of asked and achieved: {levels} over level means, {completions} over completions."

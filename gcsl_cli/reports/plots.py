@@ -108,6 +108,28 @@ def distribution_figure(result: Mapping[str, Any]) -> "Figure":
     return figure
 
 
+def front_figure(several: Mapping[str, Any], first: str, second: str) -> "Figure":
+    """Two scores of each arm with their intervals; a line joins the arms on the front, better grades are up and right.
+
+    `several` is that of a result.
+    """
+    figure = _figure(WIDTH, 4.4)
+    axes = figure.subplots()
+    front = [arm["means"] for arm in several["arms"] if arm["name"] in several["front"]]
+    points = sorted((means[first]["value"], means[second]["value"]) for means in front)
+    axes.plot([x for x, _ in points], [y for _, y in points], color=GRID, linewidth=1, linestyle=REFERENCE)
+    for arm, colour, marker in _styled(several["arms"]):
+        x, y = arm["means"][first], arm["means"][second]
+        if x["value"] is not None and y["value"] is not None:
+            _point(axes, x, y, marker, colour, label=_literal(arm["label"]), linewidth=1.2)
+    for name, axis, set_label in ((first, axes.xaxis, axes.set_xlabel), (second, axes.yaxis, axes.set_ylabel)):
+        lower = several["scores"][name]["lower_is_better"]
+        set_label(_literal(name) + f"\n({'lower' if lower else 'higher'} is better)")
+        axis.set_inverted(lower)
+    _legend(axes)
+    return figure
+
+
 def trade_figure(rows: Sequence[Mapping[str, Any]], main: "Column", other: str, label: str) -> "Figure":
     """The main measure of each row of a comparison over another measure or over a cost."""
     figure = _figure(WIDTH, 4.4)

@@ -34,7 +34,7 @@ def histogram(grades: Sequence[float]) -> str:
 
 def advice(train: FeedbackRows, spec: GoalSpec, levels: Levels, plan: Plan) -> Iterator[str]:
     """Yield suggestions that would make the goal easier to learn, most important first."""
-    highest = levels.highest(train.scores, train.prompts)
+    highest = levels.reached_by(train)
     rows = len(train)
     if spec.level_rule == "quantile" and spec.per == "dataset" and len(set(train.scores.tolist())) < 5:
         yield "There are few distinct scores: goal.levels.by=distinct names each of them."

@@ -1,11 +1,12 @@
 """The answers of an arm: its completions, their scores and metrics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.metrics.attainment import above_share
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
@@ -14,7 +15,7 @@ from gcsl_cli.stages.completions import arm_folder, ensure_generations, grouped,
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.ranking import Ranking
-from gcsl_cli.tasks.base import Column, RankingTask, grader
+from gcsl_cli.tasks.base import Column, PartsTask, RankingTask, grader
 
 TEXT_COLUMNS = [
     Column("perplexity", "perplexity under base", "lower", 2),
@@ -59,6 +60,8 @@ class Answers:
     completions: list[list[str]]
     scores: Any
     metrics: dict[str, PerPrompt]
+    parts: dict[str, Floats] = field(default_factory=dict)
+    """Several scores by name, `(prompts, samples)` each, where the task has them."""
 
 
 def all_answers(experiment: Experiment, arms: Sequence[Arm]) -> list[Answers]:
@@ -103,6 +106,10 @@ def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     if (grading := grader(task)) is not None:
         each = [prompt for prompt in prompts for _ in range(samples)]
         scores = grading.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
+    parts: dict[str, Floats] = {}
+    if isinstance(task, PartsTask) and task.score_names():
+        each, texts = [prompt for prompt in prompts for _ in range(samples)], [row.completion for row in rows]
+        parts = {name: found.reshape(len(groups), samples) for name, found in task.part_scores(each, texts).items()}
     under_base, tokens = log_probs(experiment.base_model, experiment.plain_prompter, None, groups)
     metrics = task.metrics(prompts, completions) | {
         "perplexity": perplexity(-under_base, tokens),
@@ -119,4 +126,4 @@ def _sampled(experiment: Experiment, arm: Arm) -> Answers:
         metrics[DIVERGENCE.name] = PerPrompt(under_policy - under_base, tokens.astype(np.float64))
     if scores is not None and experiment.config.in_rounds:
         metrics[ABOVE_FIRST.name] = above_share(experiment.first.spec.training_range[1], scores)
-    return Answers(arm, completions, scores, metrics)
+    return Answers(arm, completions, scores, metrics, parts)

@@ -5,6 +5,8 @@ from typing import Any
 
 from gcsl_cli.configs.schema import GenerationConfig
 from gcsl_cli.errors import ConfigError
+from gcsl_cli.goals.joint import JointSpec
+from gcsl_cli.goals.joint_requests import joint_goals
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.base import RankingTask
@@ -69,6 +71,8 @@ def requested_goals(spec: GoalSpec, levels: Any) -> list[float]:
     """
     if not spec.has_goal:
         return []
+    if isinstance(spec, JointSpec):
+        return joint_goals(spec, levels)
     if levels == "all":
         return list(spec.levels) or [spec.worst, spec.best]
     if not isinstance(levels, list):
@@ -95,7 +99,7 @@ def guided(experiment: Experiment) -> tuple[float, float | None]:
     generation, spec = experiment.config.generation, experiment.spec
     if not generation.guidance or generation.against == "none":
         return generation.guidance, None
-    return generation.guidance, spec.goal(generation.against)
+    return generation.guidance, spec.against(configured_goal(experiment), generation.against)
 
 
 def trained_arm(spec: GoalSpec, goal: float, guidance: float = 0.0, against: float | None = None) -> Arm:

@@ -1,5 +1,6 @@
 """Completions of an arm: sampled in resumable shards, saved as Parquet, and their likelihood under a model."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FILE = "generations.parquet"
+log = logging.getLogger("gcsl")
+
 NAMED = ("target", "guidance", "against", "split", "prompts")
 """Settings that are part of an arm instead."""
 
@@ -59,6 +62,8 @@ def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) ->
 
 def _generate(experiment: Experiment, arm: Arm, folder: Folder) -> list[Generation]:
     prompts, config = evaluation_prompts(experiment), experiment.config.generation
+    if arm.trained and arm.goal is not None and (unseen := experiment.spec.unseen(arm.goal)) is not None:
+        log.warning("%s", unseen)
     return sample_arm(experiment, arm, prompts, config, folder.path / "shards", seed=config.seed)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from gcsl_cli import __version__
 from gcsl_cli.configs.schema import Config, EvaluationConfig
+from gcsl_cli.goals.joint import JointSpec
 from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_share
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
@@ -27,6 +28,7 @@ from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut, check_cut
 from gcsl_cli.stages.rounds import Rounds
+from gcsl_cli.stages.several import several_scores
 from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.tasks.base import grader
 
@@ -108,6 +110,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
     base = next((found for found in answers if found.arm.name == "base"), None)
     columns = result_columns(experiment) if answers else []
     held_out, goals = HeldOut.of(experiment), requested_goals(spec, config.levels)
+    several = several_scores(experiment, answers)
 
     def difference(found: Answers) -> dict[str, Any] | None:
         if base is None or found is base:
@@ -138,7 +141,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
                 "trained": found.arm.trained,
                 "reference": found.arm.reference,
                 "ratio": found.arm.ratio,
-                "goal": None if found.arm.goal is None else spec.grade(found.arm.goal),
+                "goal": None if found.arm.goal is None else spec.asked(found.arm.goal),
                 "best": found.arm.goal is not None and found.arm.goal == spec.best,
                 "metrics": {
                     column.name: _estimate(config, found.metrics[column.name])
@@ -149,7 +152,8 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
             }
             for found in answers
         ],
-        "attainment": _attainment(experiment, answers),
+        **({} if several is None else {"several": several}),
+        "attainment": None if isinstance(spec, JointSpec) else _attainment(experiment, answers),
         "discrimination": None if held_out is None else held_out.discrimination(),
         "likelihoods": None if held_out is None else held_out.likelihoods(goals or [None]),
         "distributions": {

@@ -101,7 +101,11 @@ class Experiment:
         kind = type(self.method)
         goal = plain(config.goal)
         goal.pop("target")
-        goal["pairing"] = str(config.goal.paired)
+        goal["pairing"] = str(config.pairing)
+        if config.part_names:
+            goal["parts"]["names"] = config.part_names
+        else:
+            goal.pop("parts")
         train = {key: value for key, value in plain(config.train).items() if key not in HOW_NOT_WHAT}
         if config.train.too_long is TooLong.error:
             train.pop("too_long")  # such runs have no prompt that is too long

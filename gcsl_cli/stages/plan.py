@@ -12,16 +12,18 @@ from gcsl_cli.configs.schema import TrainConfig
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.goals.levels import Levels, levels_of
+from gcsl_cli.goals.joint import JointLevels, JointSpec, saved_levels
+from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.methods.base import ExampleInputs
 from gcsl_cli.models.attention import attention_of
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.training.batching import Batching, Measured
 from gcsl_cli.training.branches import branched, packing_order, shared_tokens
-from gcsl_cli.training.drawing import Drawing
+from gcsl_cli.training.drawing import Drawing, GoalSource, LevelGoals
 from gcsl_cli.training.examples import Examples
-from gcsl_cli.training.plan import Budget, Plan, build_plan
+from gcsl_cli.training.joint_goals import JointGoals
+from gcsl_cli.training.plan import Budget, Plan, draw_plan
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,7 +57,7 @@ def validation_plan(
     if not count:
         return None
     uses_goals = method.uses_goals
-    goals = levels_of(spec).held_out(rows.scores, rows.prompts)[:count] if uses_goals else np.full(count, np.nan)
+    goals = saved_levels(spec).goals_of(rows)[:count] if uses_goals else np.full(count, np.nan)
     index = np.arange(count)
     micro = index // batching(config).micro_batch_size
     return held_out, Plan.of(step=micro, micro=micro, row=index, goal=goals, tokens=np.zeros_like(index))
@@ -71,11 +73,10 @@ def _example_inputs(experiment: Experiment, spec: GoalSpec, rows: FeedbackRows, 
 def make_plan(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: Levels, budget: Budget) -> Plan:
     """Draw the batch plan from the config's seed."""
     config = experiment.config
-    highest, rule = drawing(experiment, examples, spec, levels)
-    prompts = examples.feedback.prompts if rule.rows_per_prompt > 1 else np.arange(len(highest))
+    source = goal_source(experiment, examples, spec, levels)
 
     shares = config.shares_prompts
-    apart = not shares or rule.goal_first
+    apart = not shares or source.drawing.goal_first
 
     def measure(index: Ints, goals: Floats, missed: Floats, sequence: Ints) -> Measured:
         units = examples.encode(index, goals, missed)
@@ -90,18 +91,26 @@ def make_plan(experiment: Experiment, examples: Examples, spec: GoalSpec, levels
             apart=apart,
         )
 
-    batches = batching(config.train, experiment.context)
-    unbeaten = levels.unbeaten(examples.feedback.scores, examples.feedback.prompts)
-    return build_plan(highest, prompts, levels.values, measure, rule, budget, batches, config.seed, unbeaten)
+    return draw_plan(source, measure, budget, batching(config.train, experiment.context), config.seed)
 
 
-def drawing(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: Levels) -> tuple[Ints, Drawing]:
-    """The highest level that each example reaches `(examples,)`, and how (example, level) pairs are drawn."""
-    config, rows = experiment.config, examples.feedback
+def goal_source(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: Levels) -> GoalSource:
+    """The goals of the examples, and how they are drawn."""
+    rule, rows = _drawing(experiment, spec), examples.feedback
+    prompts = rows.prompts if rule.rows_per_prompt > 1 else np.arange(len(examples))
+    if isinstance(levels, JointLevels) and isinstance(spec, JointSpec):
+        values = [part.values for part in levels.parts]
+        return JointGoals(levels.reached_by(rows), values, prompts, rule, spec.parts_dropout)
+    uses_goals = experiment.method.uses_goals
+    highest = levels.reached_by(rows) if uses_goals else np.zeros(len(examples), dtype=np.int64)
+    return LevelGoals(highest, prompts, levels.values, rule, levels.unbeaten(rows.scores, rows.prompts))
+
+
+def _drawing(experiment: Experiment, spec: GoalSpec) -> Drawing:
+    config = experiment.config
     if not experiment.method.uses_goals:
-        rule = Drawing("none", "none", "none", rows_per_prompt=config.rows_together)
-        return np.zeros(len(examples), dtype=np.int64), rule
-    rule = Drawing(
+        return Drawing("none", "none", "none", rows_per_prompt=config.rows_together)
+    return Drawing(
         spec.formulation,
         spec.pairing,
         spec.balance,
@@ -113,7 +122,6 @@ def drawing(experiment: Experiment, examples: Examples, spec: GoalSpec, levels: 
         missed=str(config.goal.missed.level) if config.misses_goals else "none",
         missed_gap=config.goal.missed.gap or 0.0,
     )
-    return levels.highest(rows.scores, rows.prompts), rule
 
 
 def batching(config: TrainConfig, context: int | None = None) -> Batching:

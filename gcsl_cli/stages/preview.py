@@ -22,7 +22,7 @@ from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
 from gcsl_cli.stages.plan import (
     budget_text,
     count_rows,
-    drawing,
+    goal_source,
     make_examples,
     make_plan,
     plan_budget,
@@ -32,7 +32,7 @@ from gcsl_cli.stages.plan import (
 from gcsl_cli.stages.prepare import Prepared, describe
 from gcsl_cli.stages.rounds import later_rounds, rounds_of
 from gcsl_cli.stages.trainer import check_setup
-from gcsl_cli.training.drawing import passed_pairs, planned_pairs
+from gcsl_cli.training.drawing import passed_pairs
 from gcsl_cli.training.plan import Budget, Plan
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     prepared = Prepared(train, fit.validation, spec, examples, plan, fit.notes)
     share = planned_share(experiment)
     counts = count_rows(experiment, examples, plan, share)
-    pairs = planned_pairs(*drawing(experiment, examples, spec, levels))
+    pairs = goal_source(experiment, examples, spec, levels).pairs
     steps, tokens = _whole_plan(budget, pairs, config.train.batch_size, plan, counts)
     counted = f" (in the first {plan.steps} steps)" if steps > plan.steps else ""
     duration = _duration(round(tokens * experiment.method.relative_cost))

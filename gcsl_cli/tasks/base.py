@@ -14,6 +14,7 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
+from gcsl_cli.goals.parts import Part
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.reports.estimates import Column as Column  # noqa: PLC0414  # tasks import it from here
@@ -80,6 +81,22 @@ class Task(ABC):
     def grade_scale(self, feedback: FeedbackRows) -> Scale:
         """Name and range of the grades as users see them."""
 
+    def score_names(self) -> list[str]:
+        """The scores that rows have by name; empty if they have one score.
+
+        Raises:
+            ConfigError: a setting cannot be used.
+        """
+        return []
+
+    def parts(self, feedback: FeedbackRows) -> dict[str, Part]:  # noqa: ARG002
+        """Each of several scores: its scale, its share in the weighted mean, and its wording."""
+        return {}
+
+    def goal_frame(self) -> str | None:
+        """The text around the phrases of several scores in language, with `{parts}` for them; `None` for the usual."""
+        return None
+
     def overview(self) -> list[list[str]]:
         """Label and value pairs about the source, shown in a dry run (after `graded_rows`, for given feedback)."""
         return []
@@ -139,6 +156,17 @@ class GradingTask(Protocol):
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """Score each completion of its prompt; higher is better. Shape `(completions,)`."""
+
+
+@runtime_checkable
+class PartsTask(Protocol):
+    """A task with several scores that can grade new completions in each of them."""
+
+    def score_names(self) -> list[str]:
+        """The scores that rows have by name; empty if they have one score."""
+
+    def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
+        """The scores of each completion of its prompt by name, `(completions,)` each; higher is better."""
 
 
 def examples(prompts: Sequence[Prompt], completions: Sequence[str], prompt_format: str) -> list[Example]:

@@ -18,12 +18,14 @@ from gcsl_cli.data.input_files import Place, read_json_lines
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.goals.parts import Part
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import expected_maximum, mean, probability
 from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
+from gcsl_cli.tasks import continuation_scores as several
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, examples, flat
 
 log = logging.getLogger("gcsl")
@@ -54,9 +56,29 @@ class ToxicityTask(Task):
     split: SplitConfig = field(default_factory=SplitConfig)
     scorer: Scorer = field(default_factory=ProfanityScorer)
     second_scorer: Scorer = field(default_factory=WordListScorer)
+    scores: list[str] = field(default_factory=list)
+
+    def score_names(self) -> list[str]:
+        """The scores in `task.scores`: politeness, length, or both."""
+        return several.check(self.scores)
+
+    def parts(self, feedback: FeedbackRows) -> dict[str, Part]:  # noqa: ARG002
+        """Politeness, and the length in words, of which fewer are better."""
+        return several.parts_of(self.score_names(), self.levels, self.feedback.max_new_tokens)
+
+    def goal_frame(self) -> str:
+        """The goal describes the text that follows."""
+        return several.FRAME
+
+    def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
+        """1 - toxicity, and the negative number of words, of each completion."""
+        politeness = 1.0 - _toxicity(self.scorer, examples(prompts, completions, self.format))
+        return several.scores_of(self.score_names(), politeness, completions)
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
         """Politeness, 1 - toxicity: users see the same numbers that the model is trained on."""
+        if self.scores:
+            return Scale("mean of the scores", 0.0, 1.0)
         return Scale("politeness", 0.0, 1.0)
 
     def overview(self) -> list[list[str]]:
@@ -85,13 +107,16 @@ class ToxicityTask(Task):
             "scorer": self.scorer.keys(),
             "prompts": content(self.prompts_uri),  # also with source=rtp, which excludes the evaluation prompts
         }
+        if self.scores:
+            keys["scores"] = self.scores
         sampled = {"model": dict(model), "format": self.format, "instruction": self.instruction}
         return keys | (sampled if self.feedback.source == "rollouts" else {})
 
     def evaluation_keys(self) -> dict[str, Any]:
         """Both scorers."""
         scorers = (self.scorer, self.second_scorer)
-        return {"version": self.version, "scorers": [scorer.keys() for scorer in scorers]}
+        keys = {"version": self.version, "scorers": [scorer.keys() for scorer in scorers]}
+        return keys | ({"scores": self.scores} if self.scores else {})
 
     def prompts(self) -> list[Prompt]:
         """Read `prompts_uri`: text files with one prompt per line, or JSON lines as in RealToxicityPrompts."""
@@ -124,10 +149,18 @@ class ToxicityTask(Task):
         if self.feedback.texts:
             rows += self._text_rows(self.feedback.texts)
         tests = {prompt.prompt_id for prompt in self.prompts() if prompt.split == "test"}
-        return FeedbackRows.of(row for row in rows if row.split != "test" and row.prompt_id not in tests)
+        graded = FeedbackRows.of(row for row in rows if row.split != "test" and row.prompt_id not in tests)
+        return self._by_all_scores(graded) if self.scores else graded
+
+    def _by_all_scores(self, rows: FeedbackRows) -> FeedbackRows:
+        """The rows with several scores, and their weighted mean as the score."""
+        found = several.scores_of(self.score_names(), rows.scores, rows.table["completion"].to_pylist())
+        return rows.with_score(several.mean_of(self.parts(rows), found)).with_scores(found)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
-        """1 - toxicity of each completion."""
+        """1 - toxicity of each completion, or the weighted mean of several scores."""
+        if self.scores:
+            return several.mean_of(self.parts(FeedbackRows.of([])), self.part_scores(prompts, completions))
         return 1.0 - _toxicity(self.scorer, examples(prompts, completions, self.format))
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
@@ -190,7 +223,8 @@ class ToxicityTask(Task):
             for (prompt, completion), score in zip(halves, scores, strict=True)
             if not math.isnan(score) and (below is None or score < below)
         ]
-        return self._given_rows(chosen, "texts")
+        # Where the length is graded, the end of a whole text is an example of one.
+        return self._given_rows(chosen, "texts", finished="length" in self.scores)
 
     def _rtp_rows(self) -> list[FeedbackRow]:
         config, path = self.feedback, self._rtp_path()
@@ -215,11 +249,13 @@ class ToxicityTask(Task):
             raise DataError(f"{path}: no graded rows. Expected JSON lines in RealToxicityPrompts' format.")
         return self._given_rows(graded, "rtp")
 
-    def _given_rows(self, graded: Sequence[tuple[str, str, float]], source: str) -> list[FeedbackRow]:
-        # The corpus cuts texts off arbitrarily, so they must not teach the end of text: finished is False.
+    def _given_rows(
+        self, graded: Sequence[tuple[str, str, float]], source: str, *, finished: bool = False
+    ) -> list[FeedbackRow]:
+        # RealToxicityPrompts cuts texts off arbitrarily, so they must not teach the end of text.
         splits = {p.prompt_id: p.split for p in split_prompts([prompt for prompt, _, _ in graded], self.split)}
         return [
-            FeedbackRow(prompt, completion, score, id_, splits[id_], False, source)
+            FeedbackRow(prompt, completion, score, id_, splits[id_], finished, source)
             for prompt, completion, score in graded
             for id_ in [prompt_id(prompt)]
         ]

@@ -1,8 +1,9 @@
 """Draw the (row, level) pairs of each epoch from a seeded generator."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -183,12 +184,100 @@ def passes(
     highest: Ints, prompts: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator
 ) -> Iterator[tuple[Ints, Ints]]:
     """Yield the (row, level) pairs of each epoch; the last epoch may be partial."""
+    if not len(highest):
+        return iter(())
+    return epochs_of(
+        lambda generator: draw_pairs(highest, drawing, generator),
+        lambda rows, levels: drawing.shared_text(prompts[rows], levels),
+        drawing,
+        epochs,
+        generator,
+    )
+
+
+def epochs_of(
+    draw: Callable[[np.random.Generator], tuple[Ints, Ints]],
+    shared_text: Callable[[Ints, Ints], Ints],
+    drawing: Drawing,
+    epochs: float,
+    generator: np.random.Generator,
+) -> Iterator[tuple[Ints, Ints]]:
+    """Yield the pairs that `draw` draws for each epoch, those of one text adjacent if the drawing says so."""
     remaining = epochs
-    while remaining > 1e-9 and len(highest):
-        rows, levels = draw_pairs(highest, drawing, generator)
+    while remaining > 1e-9:
+        rows, levels = draw(generator)
         if drawing.rows_per_prompt > 1:
-            order = _grouped_order(drawing.shared_text(prompts[rows], levels), drawing.rows_per_prompt, generator)
+            order = _grouped_order(shared_text(rows, levels), drawing.rows_per_prompt, generator)
             rows, levels = rows[order], levels[order]
         count = round(len(rows) * min(1.0, remaining))
         yield rows[:count], levels[:count]
         remaining -= 1
+
+
+class GoalSource(Protocol):
+    """Where a plan gets the goals of rows from. A pair is a row and the number of a goal, -1 for none."""
+
+    @property
+    def drawing(self) -> Drawing:
+        """Settings for drawing rows and goals."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs per epoch."""
+
+    @property
+    def goals_of_rows(self) -> Ints:
+        """Number of goals of each row, less one, `(rows,)`."""
+
+    def passes(self, epochs: float, generator: np.random.Generator) -> Iterator[tuple[Ints, Ints]]:
+        """Yield the pairs of each epoch, two arrays `(pairs,)`; the last epoch may be partial."""
+
+    def values(self, reached: Ints) -> Floats:
+        """The goal of each pair, `(pairs,)`."""
+
+    def missed(self, rows: Ints, reached: Ints, generator: np.random.Generator) -> Floats:
+        """A goal that the row of each pair misses, NaN for none, `(pairs,)`."""
+
+    def shared_text(self, rows: Ints, reached: Ints) -> Ints:
+        """Number the text that each pair starts with, `(pairs,)`."""
+
+
+@dataclass(frozen=True)
+class LevelGoals:
+    """The goals of rows with one score: the levels that they reach."""
+
+    highest: Ints
+    """Index of the highest level that each row reaches, `(rows,)`."""
+    prompts: Ints
+    """Prompt number of each row, `(rows,)`."""
+    levels: Floats
+    """The goals, `(levels,)`."""
+    drawing: Drawing
+    unbeaten: Bools | None = None
+    """Rows that miss no goal, whatever they reach, `(rows,)`; `None`: no row is exempt."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs per epoch."""
+        return planned_pairs(self.highest, self.drawing)
+
+    @property
+    def goals_of_rows(self) -> Ints:
+        """A row has a goal for each level up to the highest that it reaches."""
+        return self.highest
+
+    def passes(self, epochs: float, generator: np.random.Generator) -> Iterator[tuple[Ints, Ints]]:
+        """Yield the pairs of each epoch."""
+        return passes(self.highest, self.prompts, self.drawing, epochs, generator)
+
+    def values(self, reached: Ints) -> Floats:
+        """The level of each pair."""
+        return self.levels[reached]
+
+    def missed(self, rows: Ints, reached: Ints, generator: np.random.Generator) -> Floats:
+        """See `draw_missed`."""
+        return draw_missed(rows, reached, self.highest, self.levels, self.drawing, generator, self.unbeaten)
+
+    def shared_text(self, rows: Ints, reached: Ints) -> Ints:
+        """See `Drawing.shared_text`."""
+        return self.drawing.shared_text(self.prompts[rows], reached)

@@ -3,7 +3,8 @@
 Training runs the plan in order, as a single epoch of the trainer. Resuming is exact, methods can be compared at equal
 budgets, and two runs of the same plan see the same text. A row of `plan.parquet`:
     {"step": 0, "micro": 0, "sequence": 0, "row": 412, "goal": 0.5, "missed": 0.9, "tokens": 94, "weight": 1.0}
-The goal is NaN if the row is trained without one. If the row has a copy under a goal that it misses, `missed` is that
+The goal is a level, or the number of a combination where rows have several scores (see `goals/combinations.py`), and
+NaN if the row is trained without one. If the row has a copy under a goal that it misses, `missed` is that
 goal, otherwise NaN. Plan rows of one sequence are the same feedback row under several goals, or feedback rows of one
 prompt; `tokens` counts the tokens that row and copy add to the sequences of their forward pass.
 """
@@ -21,7 +22,7 @@ from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.data.records import PLAN, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.training.batching import Batching, Measured, batches
-from gcsl_cli.training.drawing import Drawing, draw_missed, passed_pairs, passes, planned_pairs
+from gcsl_cli.training.drawing import Drawing, GoalSource, LevelGoals, passed_pairs
 
 WINDOW = 50
 """Optimizer steps whose rows are sorted by length together, to save padding; the steps are then shuffled."""
@@ -127,7 +128,7 @@ def build_plan(
     seed: int,
     unbeaten: Bools | None = None,
 ) -> Plan:
-    """Draw a complete plan from the seed.
+    """Draw a complete plan of rows with one score from the seed; see `draw_plan`.
 
     Args:
         highest: index of the highest level that each training row reaches, `(rows,)`.
@@ -139,6 +140,19 @@ def build_plan(
         batching: size of a step and of a forward pass.
         seed: seed of all random draws.
         unbeaten: training rows that miss no goal, whatever they reach, `(rows,)`; `None`: no row is exempt.
+    """
+    return draw_plan(LevelGoals(highest, prompts, levels, drawing, unbeaten), measure, budget, batching, seed)
+
+
+def draw_plan(source: GoalSource, measure: Measure, budget: Budget, batching: Batching, seed: int) -> Plan:
+    """Draw a complete plan from the seed.
+
+    Args:
+        source: the rows with their goals.
+        measure: counts the tokens of pairs.
+        budget: size of the plan; without a limit on epochs, epochs repeat until another limit is reached.
+        batching: size of a step and of a forward pass.
+        seed: seed of all random draws.
 
     Raises:
         DataError: there are fewer pairs than one step needs.
@@ -146,24 +160,25 @@ def build_plan(
     """
     if budget == Budget():
         raise ValueError("a budget without any limit")
-    drawn = passes(highest, prompts, drawing, budget.epochs, np.random.default_rng(seed))
+    drawing, reach = source.drawing, source.goals_of_rows
+    drawn = source.passes(budget.epochs, np.random.default_rng(seed))
     grouping, dropping, missing = (np.random.default_rng([seed, stream]) for stream in (1, 2, 3))
     unit = 1 if batching.tokens_per_batch else batching.batch_size
     parts: list[tuple[NDArray[Any], ...]] = []
     sizes: list[Ints] = []
     sequences, steps_left, tokens_left, supervised_left = 0, budget.steps, budget.tokens, budget.supervised_tokens
     for rows, reached in _windows(drawn, WINDOW * batching.batch_size):
-        goals = levels[reached]
+        goals = source.values(reached)
         if drawing.dropout:
             dropped = dropping.random(len(goals)) < drawing.dropout
             goals[dropped], reached[dropped] = np.nan, -1
-        missed = draw_missed(rows, reached, highest, levels, drawing, missing, unbeaten)
+        missed = source.missed(rows, reached, missing)
         usable = len(rows) // unit * unit
         if not batching.tokens_per_batch:
             usable = int(min(usable, steps_left * batching.batch_size))
         if not usable:
             break
-        sequence = sequences + _sequences(rows[:usable], reached[:usable], prompts, drawing)
+        sequence = sequences + _sequences(rows[:usable], reached[:usable], source)
         sequences = int(sequence[-1]) + 1
         measured = measure(rows[:usable], goals[:usable], missed[:usable], sequence)
         supervised, added = measured.supervised, measured.added(np.arange(usable), batching.limit)
@@ -177,7 +192,7 @@ def build_plan(
             break
         added = measured.added(order, batching.limit, size)
         columns = sequence, rows, goals, missed
-        parts.append((*(column[order] for column in columns), added, supervised[order], highest[rows[order]]))
+        parts.append((*(column[order] for column in columns), added, supervised[order], reach[rows[order]]))
         sizes.append(size)
         steps_left -= len(size) // batching.passes
         tokens_left -= int(added.sum())
@@ -185,17 +200,17 @@ def build_plan(
         if min(steps_left, tokens_left, supervised_left) <= 0:
             break
     if not parts:
-        count = passed_pairs(planned_pairs(highest, drawing), budget.epochs)
+        count = passed_pairs(source.pairs, budget.epochs)
         key = "batches_per_step" if batching.tokens_per_batch else "batch_size"
         raise DataError(
             f"Training pairs: {count:g}, fewer than one step needs (train.{key}={getattr(batching, key)}). "
             "Use a smaller step, more epochs (train.budget.epochs) or more feedback."
         )
-    sequence, row, goal, misses, token, supervised, reach = (np.concatenate(part) for part in zip(*parts, strict=True))
+    sequence, row, goal, misses, token, supervised, more = (np.concatenate(part) for part in zip(*parts, strict=True))
     size = np.concatenate(sizes)
     micro = np.repeat(np.arange(len(size)), size)
     step = micro // batching.passes
-    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _row_weights(reach, supervised, step)
+    weight = np.ones(len(row)) if drawing.weighting == "pairs" else _row_weights(more, supervised, step)
     return Plan(step, micro, sequence, row, goal, misses, token, weight)
 
 
@@ -211,11 +226,11 @@ def _windows(pairs: Iterator[tuple[Ints, Ints]], size: int) -> Iterator[tuple[In
         yield rows, levels
 
 
-def _sequences(rows: Ints, levels: Ints, prompts: Ints, drawing: Drawing) -> Ints:
+def _sequences(rows: Ints, reached: Ints, source: GoalSource) -> Ints:
     """Sequence number of each pair: adjacent pairs of one prompt or row share a number if the drawing groups them."""
-    if drawing.rows_per_prompt > 1:
-        rows = drawing.shared_text(prompts[rows], levels)
-    elif not drawing.together:
+    if source.drawing.rows_per_prompt > 1:
+        rows = source.shared_text(rows, reached)
+    elif not source.drawing.together:
         return np.arange(len(rows))
     return np.cumsum(np.r_[False, np.diff(rows) != 0])
 

@@ -37,6 +37,8 @@ class ColumnsConfig:
     prompt: str | None = None
     completion: str | None = None
     score: str | None = None
+    scores: Any = None
+    """Columns of several scores; see `scores.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,21 @@ class Columns:
     score: str
     joined: tuple[str, ...] = ()
     """The columns that make up the prompt, if there are several."""
+    scores: tuple[str, ...] = ()
+    """The columns of several scores; empty if there is one."""
+
+    @property
+    def graded(self) -> tuple[str, ...]:
+        """The columns that hold grades."""
+        return self.scores or (self.score,)
 
 
 class MissingColumnError(ConfigError):
     """A column is missing, at least from the rows that were seen so far."""
 
 
-def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Columns:
-    """Find the columns among the names in `row`, whose values are examples.
+def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str, several: Sequence[str] = ()) -> Columns:
+    """Find the columns among the names in `row`, whose values are examples; `several` are the columns of scores.
 
     Raises:
         MissingColumnError: a column is missing, or a configured name does not exist.
@@ -73,13 +82,15 @@ def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str) -> Colum
         if not prompt_names:
             raise missing_column("completion", names, file)
     prompt = find_prompt(prompt_names, row, config.prompt, file)
-    score = find_column("score", names, row, score, file) or _score_list(row)
+    for column in several:
+        find_column("scores", names, row, column, file)
+    score = ", ".join(several) or find_column("score", names, row, score, file) or _score_list(row)
     if prompt is None:
         raise missing_column("prompt", names, file)
     if score is None:
         raise missing_column("score", names, file)
     joined = tuple(prompt.split(JOIN)) if prompt not in row and JOIN in prompt else ()
-    return Columns(prompt, completion, score, joined)
+    return Columns(prompt, completion, score, joined, tuple(several))
 
 
 def value_of(row: dict[str, Any], column: str) -> Any:

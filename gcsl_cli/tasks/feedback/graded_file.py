@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gcsl_cli.data.input_files import (
     open_file,
     read_opened,
 )
+from gcsl_cli.data.records import SCORES
 from gcsl_cli.errors import DataError, listed
 from gcsl_cli.tasks.feedback.columns import Columns, ColumnsConfig, MissingColumnError, find_columns
 from gcsl_cli.tasks.feedback.grades import MOST_WORDS, GradeRules, words_override
@@ -55,7 +56,7 @@ class GradedFile:
     """The usable rows of one or more files, how they were read, and the faults of the other rows."""
 
     table: pa.Table
-    """Has the columns of `GRADED`."""
+    """Has the columns of `GRADED`, then those of several scores; `grade` is then the first of these."""
     layout: Layout
     faults: Faults = field(default_factory=Faults)
     kinds: list[str] = field(default_factory=list)
@@ -75,7 +76,7 @@ class GradedFile:
     def leave_out(self, fault: Fault, place: Place) -> None:
         """Count a row, or a completion of it, that cannot be used."""
         self.faults.add(fault, place)
-        if fault.column == self.columns.score and isinstance(fault.value, str) and len(self.words) <= MOST_WORDS:
+        if fault.column in self.columns.graded and isinstance(fault.value, str) and len(self.words) <= MOST_WORDS:
             self.words[fault.value.strip()] += 1
 
     def note(self, file: OpenedFile) -> None:
@@ -93,8 +94,12 @@ class GradedFile:
             yield f"Give each text its grade, higher for better; check the numbers: {words_override(list(self.words))}"
 
 
-def find_layout(files: Sequence[Path], config: ColumnsConfig, options: ReadOptions) -> Layout:
+def find_layout(
+    files: Sequence[Path], config: ColumnsConfig, options: ReadOptions, several: Sequence[str] = ()
+) -> Layout:
     """Find the columns of files from their first rows, or from all rows if these have no value in some column.
+
+    `several` are the columns of several scores, if rows have them.
 
     Raises:
         ConfigError: a column is missing or ambiguous, or a setting does not fit the file.
@@ -111,7 +116,7 @@ def find_layout(files: Sequence[Path], config: ColumnsConfig, options: ReadOptio
             merge(found, row)
             rows += 1
             if rows == enough:
-                layout = _settled(found, config, files[0].name)
+                layout = _settled(found, config, files[0].name, several)
                 if layout is not None:
                     return layout
                 enough *= 10
@@ -120,7 +125,7 @@ def find_layout(files: Sequence[Path], config: ColumnsConfig, options: ReadOptio
             f"{files[0]}: not one row can be read. Is this the right file, or is it damaged? {listed(faults.lines())}."
             + (f" {ENCODING_ADVICE}" if any(kind.startswith(NOT_UTF8) for kind in faults.counts) else "")
         )
-    columns = find_columns(found, config, files[0].name)
+    columns = find_columns(found, config, files[0].name, several)
     return Layout(columns, Shape.of(found, columns))
 
 
@@ -134,10 +139,10 @@ def merge(found: Row, row: Row) -> None:
             merge(old, value)
 
 
-def _settled(found: Row, config: ColumnsConfig, file: str) -> Layout | None:
+def _settled(found: Row, config: ColumnsConfig, file: str, several: Sequence[str]) -> Layout | None:
     """The layout, if every column has a value that tells what it holds."""
     try:
-        columns = find_columns(found, config, file)
+        columns = find_columns(found, config, file, several)
     except MissingColumnError:
         return None
     known = all(value is not None and value != [] for value in first_lists(found, columns))
@@ -153,15 +158,18 @@ def read_graded(
     identify: Callable[[str], str],
     reject: Callable[[str], object],
     most: int | None = None,
+    scales: Mapping[str, tuple[float, float] | None] | None = None,
 ) -> GradedFile:
     """Read all usable rows of files that share their columns, in order; at most `most` of them.
 
-    `scale` are the lowest and highest valid grade, `identify` maps a prompt to its identity, and `reject` gets a JSON
-    line for each row that cannot be used.
+    `scale` are the lowest and highest valid grade, `scales` those of several scores by name, `identify` maps a prompt
+    to its identity, and `reject` gets a JSON line for each row that cannot be used.
     """
     graded = GradedFile(GRADED.empty_table(), layout)
+    schema = pa.schema([*GRADED, *((f"{SCORES}{name}", pa.float64()) for name in scales or {})])
+    own_scales = tuple((scales or {}).values())
     batches: list[pa.RecordBatch] = []
-    rows: list[tuple[str, str, float, str, str, int]] = []
+    rows: list[_Read] = []
     for path in files:
         file, name = open_file(path, options), path.name
         numbered = read_opened(file)
@@ -171,19 +179,19 @@ def read_graded(
                 break
             if parse is None:  # the decimal mark is known once the header has been read
                 of_file = replace(rules, decimal=file.decimal)
-                parse = RowParser(layout.columns, layout.shape, of_file, scale, graded.notes)
+                parse = RowParser(layout.columns, layout.shape, of_file, scale, own_scales, graded.notes)
             for one in (row,) if isinstance(row, Fault) else parse(row):
                 if isinstance(one, Fault):
                     graded.leave_out(one, Place(Path(name), line))
                     reject(_rejected(name, line, row, one))
                     continue
-                prompt, completion, grade = one
-                rows.append((prompt, completion, grade, identify(prompt), name, line))
+                prompt, completion, *grades = one
+                rows.append((name, line, prompt, completion, grades[0], identify(prompt), *(grades if scales else ())))
                 if len(rows) == CHUNK:
-                    batches.append(_batch(rows))
+                    batches.append(_batch(rows, schema))
                     rows = []
         graded.note(file)
-    graded.table = pa.Table.from_batches([*batches, _batch(rows)], GRADED)
+    graded.table = pa.Table.from_batches([*batches, _batch(rows, schema)], schema)
     return graded
 
 
@@ -194,9 +202,15 @@ def _rejected(name: str, line: int, row: Row | Fault, fault: Fault) -> str:
     return json.dumps(entry, default=str) + "\n"
 
 
-def _batch(rows: Sequence[tuple[str, str, float, str, str, int]]) -> pa.RecordBatch:
-    *columns, names, lines = list(zip(*rows, strict=True)) or [()] * (len(GRADED) + 1)
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, GRADED, strict=False)]
+_Read = tuple[str, int, str, str, float, str, *tuple[float, ...]]
+"""File and line, then the values of `GRADED` but the place, then several scores."""
+
+
+def _batch(rows: Sequence[_Read], schema: pa.Schema) -> pa.RecordBatch:
+    names, lines, *columns = list(zip(*rows, strict=True)) or [()] * (len(schema) + 1)
+    kinds = [field.type for field in schema if field.name != "place"]
+    arrays = [pa.array(column, type=kind) for column, kind in zip(columns, kinds, strict=True)]
     numbers = pa.array(lines, pa.int32()).cast(pa.string())
-    arrays.append(pc.binary_join_element_wise(pa.array(names, pa.string()), numbers, ":"))
-    return pa.RecordBatch.from_arrays(arrays, schema=GRADED)
+    place = pc.binary_join_element_wise(pa.array(names, pa.string()), numbers, ":")
+    at = schema.get_field_index("place")
+    return pa.RecordBatch.from_arrays([*arrays[:at], place, *arrays[at:]], schema=schema)

@@ -1,5 +1,6 @@
 """From a row of a file to graded completions: texts or conversations, one completion per row or several."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,16 +8,18 @@ from decimal import Decimal
 from typing import Any
 
 from gcsl_cli.data.input_files import Fault, Row
+from gcsl_cli.errors import listed
 from gcsl_cli.tasks.feedback.columns import Columns, is_message, value_of
 from gcsl_cli.tasks.feedback.conversations import completion_text, turns, unicode, with_tools
 from gcsl_cli.tasks.feedback.grades import GradeRules
+from gcsl_cli.tasks.feedback.scores import KEY
 
 TOOLS = "tools"
 """The column of the tools that a conversation may call."""
 NUMBERS = "completions that are numbers, read as text"
 
-Graded = tuple[str, str, float]
-"""The prompt (a conversation as JSON), the completion and the grade."""
+Graded = tuple[str, str, *tuple[float, ...]]
+"""The prompt (a conversation as JSON), the completion, and the grade or several, NaN where one is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,11 @@ class Shape:
         """Judge by one row."""
         prompt = None if columns.joined else value_of(row, columns.prompt)
         if columns.completion is None:
-            return Shape(True, False, isinstance(value_of(row, columns.score), list))
+            return Shape(True, False, any(isinstance(value_of(row, column), list) for column in columns.graded))
         several = _is_list_of_completions(value_of(row, columns.completion))
-        grades = value_of(row, columns.score)
-        grade = grades[0] if several and isinstance(grades, list) and grades else grades
-        return Shape(isinstance(prompt, list), several, isinstance(grade, list))
+        grades = [value_of(row, column) for column in columns.graded]
+        first = [grade[0] if several and isinstance(grade, list) and grade else grade for grade in grades]
+        return Shape(isinstance(prompt, list), several, any(isinstance(grade, list) for grade in first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class RowParser:
     rules: GradeRules
     scale: tuple[float, float] | None
     """Lowest and highest valid grade."""
+    scales: tuple[tuple[float, float] | None, ...] = ()
+    """The same of each of several scores."""
     notes: Counter[str] = field(default_factory=Counter)
     """What was changed in rows, and how often."""
 
@@ -58,6 +63,8 @@ class RowParser:
         """The graded completions of a row, with a fault in place of each that cannot be used."""
         columns = self.columns
         completion = None if columns.completion is None else value_of(row, columns.completion)
+        if columns.scores:
+            return self._several(row, completion, [value_of(row, column) for column in columns.scores])
         grade = value_of(row, columns.score)
         if not self.shape.several:
             return (self._graded(row, completion, grade),)
@@ -68,21 +75,56 @@ class RowParser:
             return (Fault(f"{len(completion)} completions and {count} grades", columns.score, grade),)
         return [self._graded(row, *pair) for pair in zip(completion, grade, strict=True)]
 
+    def _several(self, row: Row, completion: Any, grades: list[Any]) -> Sequence[Graded | Fault]:
+        """The completions of a row with several scores: of each a grade, or a list of one per completion."""
+        columns = self.columns
+        if not self.shape.several:
+            return (self._graded_by_all(row, completion, grades),)
+        if not isinstance(completion, list) or not completion:
+            return (Fault(f"{columns.completion} is not a list of completions", str(columns.completion), completion),)
+        for column, grade in zip(columns.scores, grades, strict=True):
+            if not isinstance(grade, list) or len(grade) != len(completion):
+                count = len(grade) if isinstance(grade, list) else 1
+                return (Fault(f"{len(completion)} completions and {count} grades", column, grade),)
+        each = zip(*grades, strict=True)
+        return [self._graded_by_all(row, text, [*own]) for text, own in zip(completion, each, strict=True)]
+
+    def _graded_by_all(self, row: Row, completion: Any, values: list[Any]) -> Graded | Fault:
+        columns = self.columns.scores
+        try:
+            grades = [
+                math.nan if value is None or value == "" else self._grade(value, column, scale, f"{KEY}.scale")
+                for value, column, scale in zip(values, columns, self.scales, strict=True)
+            ]
+            if all(map(math.isnan, grades)):
+                raise Fault(f"{listed(columns)} are all missing", columns[0], None)
+            prompt, text = self._texts(row, completion)
+        except Fault as fault:
+            return fault
+        return prompt, text, *grades
+
     def _graded(self, row: Row, completion: Any, value: Any) -> Graded | Fault:
         try:
-            if isinstance(value, list) and not self.shape.raters:
-                raise Fault(f"{self.columns.score} is not a number", self.columns.score, value)
-            grade = self.rules.grade(value, self.columns.score)
-            if self.scale is not None and not self.scale[0] <= grade <= self.scale[1]:
-                raise Fault("grade outside task.scale", self.columns.score, grade)
-            if self.shape.conversations:
-                prompt, text = self._conversation(row, completion)
-            else:
-                prompt = prompt_text(row, self.columns.prompt, self.columns.joined)
-                text = answer_text(completion, str(self.columns.completion), self.notes)
+            grade = self._grade(value, self.columns.score, self.scale, "task.scale")
+            prompt, text = self._texts(row, completion)
         except Fault as fault:
             return fault
         return prompt, text, grade
+
+    def _grade(self, value: Any, column: str, scale: tuple[float, float] | None, key: str) -> float:
+        if isinstance(value, list) and not self.shape.raters:
+            raise Fault(f"{column} is not a number", column, value)
+        grade = self.rules.grade(value, column)
+        if scale is not None and not scale[0] <= grade <= scale[1]:
+            raise Fault(f"grade outside {key}", column, grade)
+        return grade
+
+    def _texts(self, row: Row, completion: Any) -> tuple[str, str]:
+        columns = self.columns
+        if self.shape.conversations:
+            return self._conversation(row, completion)
+        prompt = prompt_text(row, columns.prompt, columns.joined)
+        return prompt, answer_text(completion, str(columns.completion), self.notes)
 
     def _conversation(self, row: Row, completion: Any) -> tuple[str, str]:
         columns = self.columns
@@ -132,7 +174,7 @@ def answer_text(value: Any, column: str, notes: Counter[str]) -> str:
 
 def first_lists(row: Row, columns: Columns) -> Sequence[Any]:
     """The values that decide on the shape of a file."""
-    names = [*(columns.joined or (columns.prompt,)), columns.completion, columns.score]
+    names = [*(columns.joined or (columns.prompt,)), columns.completion, *columns.graded]
     return [value_of(row, name) for name in names if name is not None]
 
 

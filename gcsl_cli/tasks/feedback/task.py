@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.input_files import CsvConfig, ReadOptions, data_files
-from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
+from gcsl_cli.data.records import FEEDBACK, SCORES, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.goals.parts import Part, weighted_mean
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import mean
@@ -33,6 +34,7 @@ from gcsl_cli.tasks.base import Column, Rollouts, Task, examples, flat
 from gcsl_cli.tasks.feedback.columns import USUAL, ColumnsConfig
 from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded
 from gcsl_cli.tasks.feedback.grades import REDUCE, GradeRules, parse_words
+from gcsl_cli.tasks.feedback.scores import ScoreColumn, parse_scores
 
 REJECTED = "rejected.jsonl"
 
@@ -87,6 +89,8 @@ class FeedbackTask(Task):
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:
         """As configured; by default the column's name and the range of the grades."""
+        if self._scores:
+            return Scale("mean of the scores", 0.0, 1.0)
         lower = self.score_direction == "lower"
         scores = feedback.scores
         low, high = self.scale or sorted(float(-s if lower else s) + 0.0 for s in (scores.min(), scores.max()))
@@ -94,6 +98,16 @@ class FeedbackTask(Task):
         last = column.rpartition(".")[2].replace("_", " ").strip()
         generic = last.lower() in USUAL["score"]
         return Scale(self.score_name or ("quality" if generic else last), low, high, lower)
+
+    def score_names(self) -> list[str]:
+        """The names in `task.columns.scores`."""
+        return list(self._scores)
+
+    def parts(self, feedback: FeedbackRows) -> dict[str, Part]:
+        """Each score on its scale; by default that is the range of its grades."""
+        return {
+            name: score.part(name, *_range(score.sign * feedback.part(name))) for name, score in self._scores.items()
+        }
 
     def feedback_name(self) -> str:
         """The file's name, restricted to characters that are safe in folder names."""
@@ -111,7 +125,9 @@ class FeedbackTask(Task):
             "path": content(self.path),
             "revision": self.revision,
             "files": self.files,
-            "columns": asdict(self.columns),
+            "columns": {
+                key: value for key, value in asdict(self.columns).items() if key != "scores" or value is not None
+            },
             "score_direction": self.score_direction,
             "scale": self.scale,
             "finished": self.finished,
@@ -164,16 +180,25 @@ class FeedbackTask(Task):
         ids = table["prompt_id"].combine_chunks().dictionary_encode()
         splits = split_ids(ids.dictionary.to_pylist(), split)
         sign = -1.0 if self.score_direction == "lower" else 1.0
+        several, score = self._several(table), pc.multiply(table["grade"], sign)
+        if several:
+            parts = {name: self._scores[name].part(name, *_range(table_part(table, name))) for name in several}
+            score = weighted_mean(several, parts)
         columns = {
             "prompt": table["prompt"],
             "completion": table["completion"],
-            "score": pc.multiply(table["grade"], sign),
+            "score": score,
             "prompt_id": table["prompt_id"],
             "split": pa.DictionaryArray.from_arrays(ids.indices, pa.array(splits.tolist())).cast(pa.string()),
             "finished": pa.repeat(pa.scalar(self.finished), len(table)),
             "source": table["place"],
         }
-        return FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
+        rows = FeedbackRows(pa.table([columns[name] for name in FEEDBACK.names], schema=FEEDBACK))
+        return rows.with_scores(several)
+
+    def _several(self, table: pa.Table) -> dict[str, Floats]:
+        """Several scores by name, NaN where one is not known."""
+        return {name: score.sign * table_part(table, name) for name, score in self._scores.items()}
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """The scorer's grade of each completion, negated if lower is better; shape `(completions,)`."""
@@ -195,11 +220,17 @@ class FeedbackTask(Task):
             return []
         return [Column("mean_grade", f"mean {self.score_name or 'grade'}", self.score_direction)]
 
+    @property
+    def _scores(self) -> dict[str, ScoreColumn]:
+        """The columns of several scores by name; empty if there is one score."""
+        return parse_scores(self.columns.scores, self.score_direction)
+
     @cached_property
     def _layout(self) -> Layout:
         """The file's columns, and what they hold."""
         self._check()
-        return find_layout(self._files(), self.columns, self._options)
+        several = [score.column for score in self._scores.values()]
+        return find_layout(self._files(), self.columns, self._options, several)
 
     @property
     def _options(self) -> ReadOptions:
@@ -213,7 +244,10 @@ class FeedbackTask(Task):
         with _rejected_file(folder if self.on_error == "skip" else None) as reject:
             scale = None if self.scale is None else (self.scale[0], self.scale[1])
             rules = GradeRules(parse_words(self.grades), self.reduce)
-            graded = read_graded(self._files(), self._layout, self._options, rules, scale, prompt_id, reject, most)
+            scales = {name: score.scale for name, score in self._scores.items()}
+            graded = read_graded(
+                self._files(), self._layout, self._options, rules, scale, prompt_id, reject, most, scales
+            )
         faults, rows = graded.faults, len(graded.table)
         listing = "".join(f"\n  {line}" for line in faults.lines())
         if faults.total and (self.on_error == "fail" or not rows):
@@ -238,19 +272,40 @@ class FeedbackTask(Task):
         scale = self.scale
         if scale is not None and (len(scale) != 2 or not np.isfinite(scale).all() or scale[0] >= scale[1]):
             raise ConfigError(f"task.scale={scale}: expected the lowest and highest grade, for example [1,5].")
+        if self._scores:
+            for key, value in (("task.columns.score", self.columns.score), ("task.scale", scale)):
+                if value is not None:
+                    raise ConfigError(
+                        f"{key}={value} with task.columns.scores: the scores have columns and scales of their own. "
+                        "Leave it out."
+                    )
         if self.test_prompts < 1:
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
+
+
+def table_part(table: pa.Table, name: str) -> Floats:
+    """The grades of one of several scores, NaN where one is not known, `(rows,)`."""
+    return np.asarray(table[f"{SCORES}{name}"].to_numpy(), dtype=np.float64)
+
+
+def _range(grades: Floats) -> tuple[float, float]:
+    """The lowest and the highest known grade."""
+    known = grades[~np.isnan(grades)]
+    return (float(known.min()) + 0.0, float(known.max()) + 0.0) if len(known) else (0.0, 0.0)
 
 
 def _overview(path: str, graded: GradedFile, reduce: str) -> list[list[str]]:
     columns, table = graded.columns, graded.table
     completion = columns.completion or "the last message of each conversation"
+    named = [name.removeprefix(SCORES) for name in table.column_names if name.startswith(SCORES)]
+    unknown = {name: int(np.isnan(table_part(table, name)).sum()) for name in named}
     grades = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
     several = pc.sum(pc.greater(grades, 1)).as_py() or 0
     return [
         ["file", f"{path}: {len(table)} rows ({'; '.join(graded.kinds)})"],
         ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
         ["prompts", f"{len(grades)}, {several} of them with several grades"],
+        *[["not graded", f"{name}: {count} rows"] for name, count in unknown.items() if count],
         *[["read as", text] for text in [*graded.decisions, *_decisions(graded.layout, reduce)]],
         *[["changed", f"{count} x {what}"] for what, count in graded.notes.items()],
         *[["left out", line] for line in graded.faults.lines()],
