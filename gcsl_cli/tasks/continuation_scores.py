@@ -3,9 +3,14 @@
 " say thank you" has the politeness 0.98 and 3 words. The weighted mean takes both on a scale from 0 to 1.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from gcsl_cli.data.arrays import Floats
+from gcsl_cli.data.records import Generation
 from gcsl_cli.goals.parts import Part, check_names, known_name, weighted_mean
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.scorers.base import Example
@@ -50,6 +55,20 @@ def scores_of(names: Sequence[str], politeness: Floats, completions: Sequence[st
     if "length" in names:
         known["length"] = -LengthScorer()([Example("", completion) for completion in completions])
     return {name: known[name] for name in names}
+
+
+def cut(rows: Iterable[Generation], seed: int) -> Iterator[Generation]:
+    """The rows, with those that the limit cut off ended after a number of words that is drawn from the seed.
+
+    So short texts are as frequent as long ones, whatever else they are, and all teach the end of text.
+    """
+    generator = np.random.default_rng(seed)
+    for row in rows:
+        ends = [word.end() for word in re.finditer(r"\S+", row.completion)]
+        if row.finished or not ends:
+            yield row
+        else:
+            yield replace(row, completion=row.completion[: ends[generator.integers(len(ends))]], finished=True)
 
 
 def mean_of(parts: Mapping[str, Part], scores: Mapping[str, Floats]) -> Floats:

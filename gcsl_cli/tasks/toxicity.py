@@ -43,6 +43,8 @@ class FeedbackConfig(RolloutSettings):
     texts_below: float | None = None
     path: str | None = None
     rows: int | None = None
+    cut: bool = False
+    """End rollouts that the limit cut off after a drawn number of words, so that lengths differ."""
 
 
 @dataclass
@@ -100,6 +102,8 @@ class ToxicityTask(Task):
         feedback = asdict(self.feedback)
         # Local files are identified by content, since they may change under the same name.
         feedback |= {"path": content(self.feedback.path), "texts": content(self.feedback.texts)}
+        if not self.feedback.cut:
+            del feedback["cut"]
         keys = {
             "version": self.version,
             "feedback": feedback,
@@ -200,6 +204,8 @@ class ToxicityTask(Task):
         prompts, settings = self._rollout_prompts(), RolloutSettings.of(self.feedback)
         splits = {prompt.prompt_id: prompt.split for prompt in prompts}
         sampled = [row for row in rollouts(prompts, settings) if row.completion.strip()]
+        if self.feedback.cut:
+            sampled = [*several.cut(sampled, settings.seed)]
         scores = 1.0 - _toxicity(
             self.scorer, [Example(row.prompt, row.completion, format=self.format) for row in sampled]
         )
