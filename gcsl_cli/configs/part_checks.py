@@ -11,6 +11,8 @@ from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import did_you_mean, listed
 
 ENDS = ("best", "worst")
+REACHABLE = "reachable"
+"""A target of several scores together."""
 
 
 def part_problems(config: Config) -> Iterator[str]:

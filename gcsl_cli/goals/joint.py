@@ -24,10 +24,13 @@ PLACE = "{parts}"
 """The place of the phrases in the frame."""
 MOST_SAVED = 1000
 """Combinations of the training rows that goal.json lists, the most frequent ones."""
+REACHABLE = "reachable"
+COMMON = 0.01
+"""Share of the training rows from which a combination counts as one that can be reached."""
 NAMED = 3
 """Combinations that a warning names."""
 Target = Any
-"""`best`, `worst`, or a mapping from the name of a part to `best`, `worst`, a grade, or null for an open part."""
+"""`best`, `worst`, `reachable`, or a mapping from names of parts to `best`, `worst`, a grade, or null for an open one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,22 @@ class JointSpec(GoalSpec):
         """The lowest level of every part."""
         return self.number([0] * len(self.parts))
 
+    @property
+    def reachable(self) -> float:
+        """The best combination that training rows have, so that it can be reached.
+
+        Of the combinations that at least `COMMON` of the rows have, with all scores known, it is the one with the
+        highest mean level, each part on a scale from 0 to 1, and the most frequent of equal ones. MOGCSL (arXiv
+        2412.08911) chooses from the goals that were reached as well, there by a model of them given the prompt.
+        """
+        known = [place for place, levels in enumerate(self.combinations) if min(levels) >= 0]
+        common = [place for place in known if self.rows[place] >= COMMON * sum(self.rows)] or known
+        if not common:
+            raise ConfigError(f"target={REACHABLE}: no training row has all scores. Name the parts that you ask for.")
+        spans = np.maximum(np.array(self.counts) - 1, 1)
+        # The most frequent combinations come first.
+        return self.number(self.combinations[max(common, key=lambda place: np.mean(self.combinations[place] / spans))])
+
     def number(self, levels: "list[int] | tuple[int, ...] | Ints") -> float:
         """The goal with these levels, -1 for an open part."""
         return float(numbered(np.asarray([levels], dtype=np.int64), self.counts)[0])
@@ -85,20 +104,20 @@ class JointSpec(GoalSpec):
         }
 
     def goal(self, target: Target = None) -> float:
-        """Resolve a target to a goal: `best`, `worst`, or the target of each part by name; other parts are left open.
+        """Resolve a target: `best`, `worst`, `reachable`, or the target of each part by name; others are left open.
 
         Raises:
             ConfigError: there is no such part or level, or no part is asked for.
         """
         target = self.target if target is None else target
-        if target in ("best", "worst"):
-            return self.best if target == "best" else self.worst
+        if target in ("best", "worst", REACHABLE):
+            return {"best": self.best, "worst": self.worst, REACHABLE: self.reachable}[target]
         if not isinstance(target, Mapping) and len(self.names) == 1:
             target = {self.names[0]: target}
         if not isinstance(target, Mapping):
             raise ConfigError(
                 f"target={target}: the goals of this model have several parts ({listed(self.names)}). Name the part, "
-                f"for example target.{self.names[0]}={target}, or use best or worst."
+                f"for example target.{self.names[0]}={target}, or use best, worst or {REACHABLE}."
             )
         for name in target:
             known_name(f"target.{name}", str(name), self.names)

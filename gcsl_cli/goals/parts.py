@@ -32,6 +32,15 @@ class Part:
     templates: Mapping[str, str] = field(default_factory=dict)
     """A phrase per formulation, with the placeholders of `goal.template`."""
 
+    def grades(self, scores: Floats) -> Floats:
+        """Convert scores to grades."""
+        return 0.0 - scores if self.scale.lower_is_better else scores
+
+    def from_0_to_1(self, scores: Floats) -> Floats:
+        """Scores on a scale from 0, the worst grade, to 1, the best one."""
+        worst, best = sorted((self.scale.score(self.scale.low), self.scale.score(self.scale.high)))
+        return (scores - worst) / (best - worst if best > worst else 1.0)
+
 
 def check_names(key: str, names: Iterable[str]) -> None:
     """Check the names of scores that a task is configured to have.
@@ -75,8 +84,7 @@ def weighted_mean(scores: Mapping[str, Floats], parts: Mapping[str, Part]) -> Fl
     """
     values, weights = [], []
     for name, part in parts.items():
-        worst, best = sorted((part.scale.score(part.scale.low), part.scale.score(part.scale.high)))
-        values.append((scores[name] - worst) / (best - worst if best > worst else 1.0))
+        values.append(part.from_0_to_1(scores[name]))
         weights.append(np.where(np.isnan(scores[name]), 0.0, part.weight))
     total = np.sum(weights, axis=0)
     summed = np.sum([np.nan_to_num(value) * weight for value, weight in zip(values, weights, strict=True)], axis=0)

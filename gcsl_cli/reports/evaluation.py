@@ -21,7 +21,13 @@ from gcsl_cli.reports.estimates import (
 )
 from gcsl_cli.reports.rounds import distilled_table, rounds_table
 from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, mask, page
-from gcsl_cli.reports.several import cross_talk_table, reached_table, several_sections
+from gcsl_cli.reports.several import (
+    cross_talk_table,
+    reached_table,
+    separation_section,
+    separation_table,
+    several_sections,
+)
 from gcsl_cli.reports.tables import Cell, Table
 
 
@@ -51,6 +57,7 @@ def terminal_tables(result: Result) -> list[Table]:
         reached_table(result),
         cross_talk_table(result),
         discrimination_table(result),
+        separation_table(result),
         likelihood_table(result),
     ]
     return [table for table in found if table is not None]
@@ -209,6 +216,7 @@ def _goal_sections(result: Result) -> Iterator[Section]:
             "completions from poor ones (AUC; 0.5 is chance).",
             table,
         )
+    yield from separation_section(result)
     if (table := likelihood_table(result)) is not None:
         yield Section(
             "Likelihood of held-out completions",

@@ -56,6 +56,33 @@ def cross_talk_table(result: Result) -> Table | None:
     )
 
 
+def separation_table(result: Result) -> Table | None:
+    """One row per part asked for alone: the AUC with which it separates held-out completions by each score."""
+    found = result.get("part_discrimination")
+    if not found:
+        return None
+    return Table.of(
+        ["asked for", *(f"by {name}" for name in found)],
+        [[name, *(with_interval(auc) for auc in by.values())] for name, by in found.items()],
+        title="goal discrimination AUC of single parts, held-out rows",
+        notes=["0.5 is chance."],
+        prose=(0,),
+    )
+
+
+def separation_section(result: Result) -> Iterator[Section]:
+    """What the report says on held-out completions and single parts; nothing where rows have one score."""
+    if (table := separation_table(result)) is not None:
+        yield Section(
+            "Goal discrimination of single parts",
+            "How well log p(completion | best level of a part) − log p(completion | its lowest level), the other parts "
+            "left open, separates held-out completions at or above the median of each score from the rest (AUC; 0.5 is "
+            "chance). On the diagonal it should be high; elsewhere it shows what the model takes one score to say "
+            "about another, which may be true of the data.",
+            table,
+        )
+
+
 def several_sections(result: Result) -> Iterator[Section]:
     """What the report says on several scores; nothing where rows have one."""
     several = result.get("several")

@@ -14,8 +14,9 @@ from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.completions import arm_folder, ensure_generations, grouped, log_probs
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.stages.parts import part_columns, part_metrics, part_scores
 from gcsl_cli.stages.ranking import Ranking
-from gcsl_cli.tasks.base import Column, PartsTask, RankingTask, grader
+from gcsl_cli.tasks.base import Column, RankingTask, grader
 
 TEXT_COLUMNS = [
     Column("perplexity", "perplexity under base", "lower", 2),
@@ -42,6 +43,7 @@ def result_columns(experiment: Experiment) -> list[Column]:
     return [
         *ranked,
         *task.result_columns(),
+        *part_columns(experiment),
         *([BEYOND] if bounded else []),
         *([ABOVE_FIRST] if grader(task) is not None and experiment.config.in_rounds else []),
         *TEXT_COLUMNS,
@@ -106,12 +108,11 @@ def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     if (grading := grader(task)) is not None:
         each = [prompt for prompt in prompts for _ in range(samples)]
         scores = grading.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
-    parts: dict[str, Floats] = {}
-    if isinstance(task, PartsTask) and task.score_names():
-        each, texts = [prompt for prompt in prompts for _ in range(samples)], [row.completion for row in rows]
-        parts = {name: found.reshape(len(groups), samples) for name, found in task.part_scores(each, texts).items()}
+    parts = part_scores(experiment, completions)
     under_base, tokens = log_probs(experiment.base_model, experiment.plain_prompter, None, groups)
-    metrics = task.metrics(prompts, completions) | {
+    metrics = {
+        **task.metrics(prompts, completions),
+        **part_metrics(experiment, parts),
         "perplexity": perplexity(-under_base, tokens),
         "distinct_1": distinct_n(completions, 1),
         "distinct_2": distinct_n(completions, 2),

@@ -110,7 +110,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
     base = next((found for found in answers if found.arm.name == "base"), None)
     columns = result_columns(experiment) if answers else []
     held_out, goals = HeldOut.of(experiment), requested_goals(spec, config.levels)
-    several = several_scores(experiment, answers)
+    several, separated = several_scores(experiment, answers), None if held_out is None else held_out.parts()
 
     def difference(found: Answers) -> dict[str, Any] | None:
         if base is None or found is base:
@@ -155,6 +155,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         **({} if several is None else {"several": several}),
         "attainment": None if isinstance(spec, JointSpec) else _attainment(experiment, answers),
         "discrimination": None if held_out is None else held_out.discrimination(),
+        **({} if separated is None else {"part_discrimination": separated}),
         "likelihoods": None if held_out is None else held_out.likelihoods(goals or [None]),
         "distributions": {
             found.arm.name: np.round(found.scores[np.isfinite(found.scores)], 4).tolist()

@@ -39,7 +39,11 @@ def make_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tu
 
 def training_rows(config: Config, feedback: FeedbackRows) -> FeedbackRows:
     """The rows of the training split that the method uses."""
-    return cast("Method", config.method).training_rows(_bounded(config, feedback), config.task.grade_scale(feedback))
+    rows = _bounded(config, feedback)
+    if config.part_names:
+        known = np.any([~np.isnan(rows.part(name)) for name in config.part_names], axis=0)
+        rows = rows if known.all() else rows.take(np.flatnonzero(known))
+    return cast("Method", config.method).training_rows(rows, config.task.grade_scale(feedback))
 
 
 def _bounded(config: Config, feedback: FeedbackRows) -> FeedbackRows:

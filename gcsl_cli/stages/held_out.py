@@ -11,6 +11,7 @@ from gcsl_cli.configs.choices import AFTER_PROMPT
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.generation.likelihood import row_log_probs
+from gcsl_cli.goals.joint import JointSpec
 from gcsl_cli.metrics.bootstrap import interval
 from gcsl_cli.metrics.discrimination import goal_discrimination
 from gcsl_cli.metrics.likelihood import per_token
@@ -71,6 +72,28 @@ class HeldOut:
         compared = experiment.config.evaluation.base and experiment.spec.wording != "token"
         base = self.auc(experiment.base_model) if compared else None
         return {"trained": self.auc(experiment.policy), "base": base}
+
+    def parts(self) -> dict[str, dict[str, Any]] | None:
+        """For each part of a goal, asked for alone: how well its best over its lowest level separates by each score.
+
+        `None` if the goal has one score. Rows are good from the median of a score on; its name comes second.
+        """
+        spec, config = self.experiment.spec, self.experiment.config.evaluation
+        if not isinstance(spec, JointSpec):
+            return None
+        asked = {name: [spec.goal({name: end}) for end in ("best", "worst")] for name in spec.names}
+        self._measure(self.experiment.policy, [goal for ends in asked.values() for goal in ends])
+        prompts = self.rows.table["prompt_id"].to_pylist()
+
+        def separates(ends: Sequence[float], scores: Any) -> dict[str, Any]:
+            best, worst = (self._log_probs(self.experiment.policy, goal)[0] for goal in ends)
+            found = goal_discrimination(best - worst, scores, prompts, resamples=config.bootstrap, seed=config.seed)
+            return found.pooled.as_dict()
+
+        return {
+            name: {other: separates(ends, self.rows.part(other)) for other in spec.names}
+            for name, ends in asked.items()
+        }
 
     def likelihoods(self, goals: Sequence[float | None]) -> dict[str, Any]:
         """Mean log-probability per token (nats) of the good rows and of the poor rows under each goal."""

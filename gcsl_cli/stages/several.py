@@ -61,7 +61,7 @@ def _arm(experiment: Experiment, found: "Answers", parts: Mapping[str, Part]) ->
         "trained": found.arm.trained,
         "asked": asked,
         "means": {
-            name: _estimate(experiment, mean_score(_grades(part, found.parts[name]))) for name, part in parts.items()
+            name: _estimate(experiment, mean_score(part.grades(found.parts[name]))) for name, part in parts.items()
         },
         "shares": shares,
         "all": _estimate(experiment, _all_reached(levels, found.parts)) if shares else None,
@@ -78,7 +78,7 @@ def _hypervolume(experiment: Experiment, trained: "Sequence[Answers]", parts: Ma
     if len(parts) > MOST_SCORES:
         return None
     config = experiment.config.evaluation
-    arms = [[mean_score(_from_0_to_1(part, found.parts[name])) for name, part in parts.items()] for found in trained]
+    arms = [[mean_score(part.from_0_to_1(found.parts[name])) for name, part in parts.items()] for found in trained]
     return hypervolume_estimate(arms, resamples=config.bootstrap, seed=config.seed).as_dict()
 
 
@@ -104,16 +104,6 @@ def _interaction(experiment: Experiment, asked: "Sequence[Answers]") -> list[dic
             }
         )
     return found
-
-
-def _grades(part: Part, scores: Floats) -> Floats:
-    return 0.0 - scores if part.scale.lower_is_better else scores
-
-
-def _from_0_to_1(part: Part, scores: Floats) -> Floats:
-    """Scores on a scale from 0, the worst grade, to 1, the best one."""
-    worst, best = sorted((part.scale.score(part.scale.low), part.scale.score(part.scale.high)))
-    return (scores - worst) / (best - worst)
 
 
 def _estimate(experiment: Experiment, metric: PerPrompt) -> dict[str, Any]:

@@ -61,11 +61,17 @@ class JointGoals:
             goals = self.highest[rows] if self.table.exact else below(self.highest[rows], generator)
         if self.parts_dropout:
             goals = left_open(goals, self.parts_dropout, generator)
-        return rows, numbered(goals, self.counts).astype(np.int64)
+        # A row none of whose scores is known has no goal.
+        return rows, np.nan_to_num(numbered(goals, self.counts), nan=-1.0).astype(np.int64)
+
+    @cached_property
+    def best(self) -> list[int]:
+        """The best level of each part that any row reaches."""
+        return [int(level) for level in self.highest.max(axis=0)]
 
     def values(self, reached: Ints) -> Floats:
         """The goals as a plan stores them: their numbers."""
-        return reached.astype(np.float64)
+        return np.where(reached < 0, np.nan, reached.astype(np.float64))
 
     def missed(self, rows: Ints, reached: Ints, generator: np.random.Generator) -> Floats:
         """Draw a goal that the row of each pair misses in one part, else as it is trained; NaN for none, `(pairs,)`.
@@ -78,11 +84,10 @@ class JointGoals:
         own = combination(np.where(reached < 0, 0, reached).astype(np.float64), self.counts)
         goals = np.full((len(self.counts), len(rows)), np.nan)
         for part, levels in enumerate(self.levels):
-            highest = self.highest[:, part]
             level = missed_levels(
-                np.maximum(highest[rows], 0),
+                np.maximum(self.highest[rows, part], 0),
                 levels,
-                int(highest.max()),
+                self.best[part],
                 rule=rule.missed,
                 gap=rule.missed_gap,
                 generator=generator,
