@@ -13,17 +13,19 @@ from gcsl_cli.errors import did_you_mean, listed
 ENDS = ("best", "worst")
 REACHABLE = "reachable"
 """A target of several scores together."""
+WHOLE = (*ENDS, REACHABLE)
+"""Targets that name no score."""
 
 
 def part_problems(config: Config) -> Iterator[str]:
     """Yield one message per problem with the parts of the goal, each with the fix."""
     parts, known = config.goal.parts, config.score_names
-    settings = {"levels": parts.levels, "templates": parts.templates, "sentences": parts.sentences}
     yield from ranges.between("goal.parts.dropout", parts.dropout, 0, 0.9, "0 asks for all parts in every row.")
     if not config.method.uses_goals:
         return
+    settings = {"levels": parts.levels, "templates": parts.templates, "sentences": parts.sentences}
+    used = [key for key, value in ({"names": parts.names} | settings).items() if value]
     if not known:
-        used = ["names"] if parts.names else [key for key, value in settings.items() if value]
         if used:
             yield f"goal.parts.{used[0]}: the feedback of task={config.task.name} has one score. Leave it out."
         return
@@ -31,21 +33,33 @@ def part_problems(config: Config) -> Iterator[str]:
     if len(set(parts.names or [])) < len(parts.names or []):
         yield f"goal.parts.names={listed(parts.names or [])}: a score is named twice."
     for key, value in settings.items():
-        yield from _unknown(f"goal.parts.{key}", value, known)
-    for name, levels in parts.levels.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"goal.parts.{key}={value}: expected a mapping from scores, for example {{{known[0]}: ...}}."
+            return
+        yield from _unknown(f"goal.parts.{key}", value or {}, known)
+    yield from _each(config)
+    if config.part_names:
+        yield from _combinations(config)
+
+
+def _each(config: Config) -> Iterator[str]:
+    """Check the levels and the phrases of each score."""
+    parts = config.goal.parts
+    for name, levels in (parts.levels or {}).items():
         numbers = isinstance(levels, list) and levels and all(_is_number(value) for value in levels)
         if not numbers or not all(low < high for low, high in pairwise(levels)):
             yield (
                 f"goal.parts.levels.{name}={levels}: must be one or more grades in ascending order, without "
                 f"duplicates. Example: 'goal.parts.levels={{{name}: [2,4]}}'"
             )
-    for name, sentences in parts.sentences.items():
+    for name, template in (parts.templates or {}).items():
+        if not isinstance(template, str):
+            yield f"goal.parts.templates.{name}={template}: expected a text with {{level}}."
+        if name in (parts.sentences or {}):
+            yield f"goal.parts.sentences.{name} and goal.parts.templates.{name} both word it. Set only one of them."
+    for name, sentences in (parts.sentences or {}).items():
         if not isinstance(sentences, list) or not sentences or not all(isinstance(text, str) for text in sentences):
             yield f"goal.parts.sentences.{name}={sentences}: expected a list of phrases, one per level and worst first."
-        if name in parts.templates:
-            yield f"goal.parts.sentences.{name} and goal.parts.templates.{name} both word it. Set only one of them."
-    if config.part_names:
-        yield from _combinations(config)
 
 
 def _combinations(config: Config) -> Iterator[str]:
@@ -72,6 +86,16 @@ def _combinations(config: Config) -> Iterator[str]:
             "goal.pairing=all: with several scores, the combinations that a row reaches multiply, so they are sampled. "
             "Use goal.pairing=sample."
         )
+
+
+def unnamed_target(path: str, target: Any, config: Config) -> str:
+    """The message for a target that is a level of nobody knows which score."""
+    names = config.part_names
+    near = did_you_mean(str(target), WHOLE)
+    return (
+        f"{path}={target}: the goal of this run has several scores ({listed(names)}). Name the one that is meant, for "
+        f"example {path}.{names[0]}={target}, or use {listed(WHOLE)}.{near}"
+    )
 
 
 def target_problems(path: str, target: Mapping[str, Any], config: Config) -> Iterator[str]:

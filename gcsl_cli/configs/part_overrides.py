@@ -1,4 +1,4 @@
-"""Targets of single parts on the command line: `generation.target.helpfulness=best generation.target.verbosity=1`.
+"""Settings of single parts on the command line: `generation.target.helpfulness=best generation.target.verbosity=1`.
 
 A target is one key, which may hold a mapping, so these lines are gathered into
 `generation.target={helpfulness: best, verbosity: 1}`. Sweeps are multiplied.
@@ -8,8 +8,11 @@ import re
 from collections.abc import Sequence
 from itertools import product
 
-KEYS = ("goal.target", "generation.target", "generation.against")
+PARTS = ("goal.parts.levels", "goal.parts.templates", "goal.parts.sentences")
+KEYS = ("goal.target", "generation.target", "generation.against", *PARTS)
 _LINE = re.compile(rf"\+{{0,2}}({'|'.join(map(re.escape, KEYS))})\.([A-Za-z_][\w-]*)=(.+)")
+
+_ALTERNATIVE = re.compile(r"""(?:\[[^\]]*\]|\{[^}]*\}|"[^"]*"|'[^']*'|[^,])+""")
 
 
 def gathered(lines: Sequence[str]) -> list[str]:
@@ -28,9 +31,14 @@ def gathered(lines: Sequence[str]) -> list[str]:
     return found
 
 
-def _mappings(targets: dict[str, str]) -> list[str]:
-    choices = [value.split(",") for value in targets.values()]
+def _mappings(settings: dict[str, str]) -> list[str]:
+    choices = [_alternatives(value) for value in settings.values()]
     return [
-        "{" + ",".join(f"{name}:{value}" for name, value in zip(targets, values, strict=True)) + "}"
+        "{" + ",".join(f"{name}:{value}" for name, value in zip(settings, values, strict=True)) + "}"
         for values in product(*choices)
     ]
+
+
+def _alternatives(value: str) -> list[str]:
+    """The values of a sweep: split at the commas that stand neither in brackets nor in quotes."""
+    return _ALTERNATIVE.findall(value)

@@ -54,9 +54,9 @@ class PartsConfig:
     """Goals with several parts, where rows have several scores."""
 
     names: list[str] | None = None
-    levels: dict[str, Any] = field(default_factory=dict)
-    templates: dict[str, str] = field(default_factory=dict)
-    sentences: dict[str, Any] = field(default_factory=dict)
+    levels: Any = None
+    templates: Any = None
+    sentences: Any = None
     template: str | None = None
     frame: str | None = None
     join: str | None = None

@@ -11,7 +11,7 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.configs.adapter_checks import adapter_problems
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
-from gcsl_cli.configs.part_checks import REACHABLE, part_problems, target_problems
+from gcsl_cli.configs.part_checks import REACHABLE, WHOLE, part_problems, target_problems, unnamed_target
 from gcsl_cli.configs.round_checks import round_problems
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
@@ -203,6 +203,8 @@ def _targets(config: Config) -> Iterator[str]:
             allowed += ", or null for the target of the goal"
         if isinstance(target, Mapping):
             yield from target_problems(path, target, config)
+        elif len(config.part_names) > 1 and target not in WHOLE:
+            yield unnamed_target(path, target, config)
         elif target == REACHABLE and config.part_names:
             continue
         elif not _is_target(target):
@@ -210,6 +212,8 @@ def _targets(config: Config) -> Iterator[str]:
     against = config.generation.against
     if isinstance(against, Mapping):
         yield from target_problems("generation.against", against, config)
+    elif len(config.part_names) > 1 and against not in (*WHOLE, "none"):
+        yield unnamed_target("generation.against", against, config)
     elif against != "none" and not _is_target(against):
         near = did_you_mean(str(against), ["worst", "best", "none"])
         yield f"generation.against={against}: expected worst, none, or a level.{near}"

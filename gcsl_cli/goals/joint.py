@@ -30,7 +30,7 @@ COMMON = 0.01
 NAMED = 3
 """Combinations that a warning names."""
 Target = Any
-"""`best`, `worst`, `reachable`, or a mapping from names of parts to `best`, `worst`, a grade, or null for an open one."""
+"""`best`, `worst`, `reachable`, or for each part by name `best`, `worst`, a grade, or null to leave it open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ class JointSpec(GoalSpec):
     """The combinations that training rows have as their own, the most frequent first."""
     rows: tuple[int, ...]
     """How many training rows have each of them."""
+
+    def __hash__(self) -> int:
+        # The target may be a mapping, which has no hash.
+        return hash((self.names, self.parts, self.frame, str(self.target)))
 
     @property
     def counts(self) -> tuple[int, ...]:

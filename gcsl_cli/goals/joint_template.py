@@ -45,7 +45,7 @@ def joint_choice(spec: JointSpec) -> str:
     before, _, after = spec.frame.partition(PLACE)
     named = dict(zip(spec.names, spec.parts, strict=True))
     ends = {end: _mapping(dict.fromkeys(spec.names, quote(end))) for end in ("best", "worst")}
-    default = quote(str(spec.target)) if spec.target in ends else _grades(spec.asked(spec.goal()))
+    default = quote(str(spec.target)) if spec.target in tuple(ends) else _grades(spec.asked(spec.goal()))
     allowed = {name: quote(", ".join(["best", "worst", *part.labels])) for name, part in named.items()}
     return f"{{%- set gcsl_allowed = {_mapping(allowed)} -%}}\n" + _CHOOSE.format(
         parts=_mapping({name: _phrases(part) for name, part in named.items()}),

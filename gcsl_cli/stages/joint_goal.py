@@ -82,12 +82,14 @@ def _together(
 
 def _goal_of(goal: GoalConfig, name: str, part: Part) -> GoalConfig:
     """The goal group as it applies to one of several scores."""
-    given = [float(value) for value in goal.parts.levels.get(name) or part.levels]
+    given = [float(value) for value in (goal.parts.levels or {}).get(name) or part.levels]
+    sentences = (goal.parts.sentences or {}).get(name)
+    template = None if sentences else (goal.parts.templates or {}).get(name, goal.parts.template)
     by = LevelRule.fixed if given else goal.levels.by
     return replace(
         goal,
         levels=replace(goal.levels, by=by, values=given),
-        template=None if name in goal.parts.sentences else goal.parts.templates.get(name, goal.parts.template),
-        sentences=goal.parts.sentences.get(name),
+        template=template,
+        sentences=sentences,
         target="best",
     )
