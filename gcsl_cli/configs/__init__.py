@@ -24,5 +24,4 @@ def load(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Confi
     Raises:
         ConfigError: an invalid override, key, option or value, with the fix.
     """
-    lines = gathered(overrides)
-    return finish(without_hydra(Composer(config_dir).compose(lines)), lines)
+    return finish(without_hydra(Composer(config_dir).compose(overrides)), overrides)

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gcsl_cli.configs import hydra_internals, overrides, search_path
 from gcsl_cli.configs.hydra_errors import config_errors, message_for, missing_value
+from gcsl_cli.configs.part_overrides import gathered
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.target_classes import check_targets, dataclass_of, typed
 from gcsl_cli.configs.validate import validate
@@ -34,7 +35,7 @@ class Composer:
             return self._compose(lines)
 
     def _compose(self, lines: Sequence[str]) -> DictConfig:
-        parsed = overrides.parse(lines, self.groups)
+        parsed = overrides.parse(gathered(lines), self.groups)
         overrides.check_sweeps(parsed)
         choices, values = self._sorted(parsed)
         config = self._load([choice.input_line for choice in choices], multirun=False)
