@@ -5,6 +5,7 @@ no other is better than. The hypervolume is the volume of all that some point re
 and Thiele 1999): on scores from 0 to 1 with the reference 0, the best possible point has 1.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,33 +33,41 @@ def hypervolume(points: Floats) -> float:
     scores (Knowles 2002, hypervolume by slicing objectives), so it takes long with many points and scores.
     """
     known = points[~np.isnan(points).any(axis=1)]
-    return float("nan") if not len(known) else _volume(known[(known > 0).all(axis=1)])
+    return math.nan if not len(known) else _volume(known[(known > 0).all(axis=1)])
 
 
 def hypervolume_estimate(arms: Sequence[Sequence[PerPrompt]], *, resamples: int, seed: int) -> Estimate:
-    """The hypervolume under the mean scores of arms, with an interval from resampling prompts.
+    """The hypervolume under the mean scores of arms, with an interval from resampling prompts; see `hypervolume_draws`.
+
+    Prompts that lack a score of an arm are left out.
+    """
+    if not arms:
+        return Estimate(math.nan, math.nan, math.nan, 0, 0)
+    defined = np.all([score.defined() for scores in arms for score in scores], axis=0)
+    value, draws = hypervolume_draws(arms, resamples=resamples, seed=seed)
+    return percentile_estimate(value, draws, n=int(defined.sum()), left_out=int((~defined).sum()))
+
+
+def hypervolume_draws(arms: Sequence[Sequence[PerPrompt]], *, resamples: int, seed: int) -> tuple[float, Floats]:
+    """The hypervolume under the mean scores of arms, and its bootstrap draws over prompts, `(resamples,)`.
 
     Args:
         arms: the scores of each arm, in the same order, from 0 to 1; all over the same prompts.
         resamples: bootstrap resamples.
-        seed: seed of the bootstrap.
+        seed: seed of the bootstrap; arms of the same prompts and seed are resampled alike.
     """
-    if not arms:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
     numerators = np.array([[score.numerator for score in scores] for scores in arms])
     denominators = np.array([[score.denominator for score in scores] for scores in arms])
-    defined = np.isfinite(numerators).all(axis=(0, 1)) & (denominators > 0).all(axis=(0, 1))
-    numerators, denominators = numerators[..., defined], denominators[..., defined]
-    prompts = int(defined.sum())
-    if not prompts:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, len(defined))
-    value = hypervolume(numerators.sum(axis=-1) / denominators.sum(axis=-1))
-    draws = [
-        hypervolume(mean)
-        for counts in resample_counts(prompts, resamples=resamples, seed=seed, width=numerators.size)
-        for mean in np.moveaxis((numerators @ counts.T) / (denominators @ counts.T), -1, 0)
-    ]
-    return percentile_estimate(value, np.array(draws), n=prompts, left_out=int((~defined).sum()))
+    defined = np.all([score.defined() for scores in arms for score in scores], axis=0)
+    numerators, denominators = np.where(defined, numerators, 0.0), np.where(defined, denominators, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = hypervolume(numerators.sum(axis=-1) / denominators.sum(axis=-1))
+        draws = [
+            hypervolume(mean)
+            for counts in resample_counts(len(defined), resamples=resamples, seed=seed)
+            for mean in np.moveaxis((numerators @ counts.T) / (denominators @ counts.T), -1, 0)
+        ]
+    return value, np.array(draws)
 
 
 def _volume(points: Floats) -> float:

@@ -31,7 +31,7 @@ class OverSeeds:
 
 def over_seeds(seeds: Sequence[PerPrompt], *, resamples: int, seed: int) -> OverSeeds:
     """The mean over seeds of a metric, one `PerPrompt` per seed over the same prompts."""
-    return _estimated(_draws(seeds, resamples, seed), _values(seeds), seeds, resamples, seed)
+    return estimated(_draws(seeds, resamples, seed), _values(seeds), seeds, resamples, seed)
 
 
 def difference_over_seeds(
@@ -46,11 +46,14 @@ def difference_over_seeds(
     if len(prompts) != 1 or len(second) not in (1, len(first)):
         raise ValueError(f"{len(first)} and {len(second)} seeds over {sorted(prompts)} prompts cannot be paired")
     draws = _draws(first, resamples, seed) - _draws(second, resamples, seed)
-    return _estimated(draws, _values(first) - _values(second), [*first, *second], resamples, seed)
+    return estimated(draws, _values(first) - _values(second), [*first, *second], resamples, seed)
 
 
-def _estimated(draws: Floats, values: Floats, metrics: Sequence[PerPrompt], resamples: int, seed: int) -> OverSeeds:
-    """Resample seeds as well, given draws over prompts of shape (resamples, seeds)."""
+def estimated(draws: Floats, values: Floats, metrics: Sequence[PerPrompt], resamples: int, seed: int) -> OverSeeds:
+    """Resample seeds as well, given an estimate per seed and its draws over prompts of shape (resamples, seeds).
+
+    `metrics` are all that the estimates are made of; they count the prompts that are defined.
+    """
     count = values.size
     chosen = np.random.default_rng([seed, count]).integers(count, size=(resamples, count))
     means = np.take_along_axis(draws, chosen, axis=1).mean(axis=1)

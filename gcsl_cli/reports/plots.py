@@ -122,12 +122,32 @@ def front_figure(several: Mapping[str, Any], first: str, second: str) -> "Figure
         x, y = arm["means"][first], arm["means"][second]
         if x["value"] is not None and y["value"] is not None:
             _point(axes, x, y, marker, colour, label=_literal(arm["label"]), linewidth=1.2)
-    for name, axis, set_label in ((first, axes.xaxis, axes.set_xlabel), (second, axes.yaxis, axes.set_ylabel)):
-        lower = several["scores"][name]["lower_is_better"]
-        set_label(_literal(name) + f"\n({'lower' if lower else 'higher'} is better)")
-        axis.set_inverted(lower)
+    _score_axes(axes, several["scores"], first, second)
     _legend(axes)
     return figure
+
+
+def fronts_figure(fronts: Sequence[Mapping[str, Any]], first: str, second: str) -> "Figure":
+    """Two scores of what each training can be asked for; a line joins its front. `fronts` are those of a comparison."""
+    figure = _figure(WIDTH, 4.4)
+    axes = figure.subplots()
+    for front, colour, marker in _styled(fronts):
+        points = [(point["means"][first], point["means"][second], point["front"]) for point in front["points"]]
+        joined = sorted((x, y) for x, y, here in points if here)
+        axes.plot([x for x, _ in joined], [y for _, y in joined], color=colour, linewidth=1)
+        xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
+        axes.plot(xs, ys, marker, color=colour, markersize=6, label=_literal(front["label"]))
+    _score_axes(axes, fronts[0]["scores"], first, second)
+    _legend(axes)
+    return figure
+
+
+def _score_axes(axes: "Axes", scores: Mapping[str, Any], first: str, second: str) -> None:
+    """Name the axes of two scores, with better grades up and right."""
+    for name, axis, set_label in ((first, axes.xaxis, axes.set_xlabel), (second, axes.yaxis, axes.set_ylabel)):
+        lower = scores[name]["lower_is_better"]
+        set_label(_literal(name) + f"\n({'lower' if lower else 'higher'} is better)")
+        axis.set_inverted(lower)
 
 
 def trade_figure(rows: Sequence[Mapping[str, Any]], main: "Column", other: str, label: str) -> "Figure":

@@ -9,6 +9,7 @@ import numpy as np
 from gcsl_cli.metrics.attainment import spearman
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.seeds import difference_over_seeds, over_seeds
+from gcsl_cli.reports.comparison.fronts import fronts
 from gcsl_cli.reports.comparison.rows import Row
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -48,6 +49,7 @@ def compare(rows: Sequence[Row], baseline: Row | None, *, resamples: int, seed: 
             }
             for row in rows
         ],
+        **({"fronts": found} if (found := fronts(rows, baseline, resamples=resamples, seed=seed)) else {}),
         "marks": {letter: reason for reason, letter in marks.items()},
         "resamples": resamples,
     }

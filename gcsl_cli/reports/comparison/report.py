@@ -45,6 +45,10 @@ CSV_HEADER = (
     "same_sign",
     "marks",
 )
+FRONTS = (
+    "What each training can be asked for, in means over seeds, and the volume under its front, with every score on a "
+    "scale from 0 (its worst grade) to 1 (its best). More goals cover more, also by chance."
+)
 TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "↓": "", "↑": "", "\\": ""}
 
 
@@ -84,6 +88,34 @@ def differences_table(result: Comparison) -> Table | None:
     )
 
 
+def fronts_table(result: Comparison) -> Table | None:
+    """One row per training: the hypervolume under what it can be asked for; None if there is one score."""
+    found = result.get("fronts")
+    if not found:
+        return None
+    return Table.of(
+        ["", "goals asked for", "on the front", "hypervolume", f"difference to {result['baseline']}"],
+        [
+            [
+                front["label"],
+                str(len(front["points"])),
+                str(sum(point["front"] for point in front["points"])),
+                with_half_width(front["hypervolume"]),
+                _volume_difference(front["difference"]),
+            ]
+            for front in found
+        ],
+        title=f"front of {' and '.join(found[0]['scores'])}",
+    )
+
+
+def _volume_difference(difference: Mapping[str, Any] | None) -> Cell:
+    if difference is None:
+        return Cell("")
+    text = f"{with_interval(difference, sign=True)} {signs(difference)}"
+    return Cell(text, verdict=verdict(difference, "higher"))
+
+
 def notes(result: Comparison) -> Iterator[str]:
     """How to read the tables."""
     yield (
@@ -106,8 +138,8 @@ def notes(result: Comparison) -> Iterator[str]:
 
 def terminal_tables(result: Comparison) -> list[Table]:
     """The tables that the command prints."""
-    differences = differences_table(result)
-    return [values_table(result), *([differences] if differences else [])]
+    found = [values_table(result), differences_table(result), fronts_table(result)]
+    return [table for table in found if table is not None]
 
 
 def comparison_markdown(result: Comparison) -> str:
@@ -188,6 +220,8 @@ def _sections(result: Comparison) -> Iterator[Section]:
     def trade(name: str, label: str, caption: str) -> Picture:
         return Picture(name, partial(plots.trade_figure, rows, shown_measures(result)[0], name, label), caption)
 
+    if (table := fronts_table(result)) is not None:
+        yield Section("Fronts", FRONTS, table, pictures=_front_pictures(result))
     fluency = trade("perplexity", "perplexity under base", "Means over seeds with 95 % intervals.")
     yield Section("Trade-off with perplexity", pictures=[fluency])
     if any(row["attainment"] for row in rows):
@@ -199,6 +233,17 @@ def _sections(result: Comparison) -> Iterator[Section]:
     )
     if result["left_out"]:
         yield Section("Left out", notes=result["left_out"])
+
+
+def _front_pictures(result: Comparison) -> list[Picture]:
+    """The front of the first two scores."""
+    names = list(result["fronts"][0]["scores"])
+    if len(names) < 2:
+        return []
+    draw = partial(plots.fronts_figure, result["fronts"], *names[:2])
+    return [
+        Picture("fronts", draw, f"{names[0]} and {names[1]} of what each training can be asked for; lines: fronts.")
+    ]
 
 
 def _label(row: Row) -> str:
