@@ -1,5 +1,7 @@
 """Combinations of levels: their numbers, which rows are examples of them, and balanced draws."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,7 +119,8 @@ def test_goals_are_the_combinations_that_some_row_reaches() -> None:
 
 @given(indices, seeds, st.booleans())
 def test_balanced_rows_are_examples_of_their_goals(highest: Ints, seed: int, exact: bool) -> None:
-    highest = np.where((highest < 0).all(axis=1, keepdims=True), 0, highest)
+    unknown: Any = (highest < 0).all(axis=1)
+    highest = np.where(unknown[:, None], 0, highest)
     rows, goals = Table(highest, COUNTS, exact=exact).balanced(200, np.random.default_rng(seed))
 
     assert len(rows) == len(goals) == 200

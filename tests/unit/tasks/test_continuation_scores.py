@@ -7,7 +7,6 @@ import pytest
 
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.scorers.length import WordCount
 from gcsl_cli.tasks import continuation_scores as several
 from gcsl_cli.tasks.toxicity import ToxicityTask
 
@@ -15,7 +14,9 @@ PROMPT = Prompt("id", "You are", "train")
 
 
 def test_words_are_counted() -> None:
-    assert WordCount()(["", " one", "two words\n", "a b  c"]).tolist() == [0, 1, 2, 3]
+    texts = ["", " one", "two words\n", "a b  c"]
+
+    assert several.scores_of(["length"], np.zeros(4), texts)["length"].tolist() == [0, -1, -2, -3]
 
 
 def test_new_completions_are_graded_in_all_scores() -> None:
