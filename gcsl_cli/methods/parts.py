@@ -1,6 +1,6 @@
 """What prepare shows and writes of goals with several parts: levels of each, and the combinations of the rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,23 +56,40 @@ def describe_parts(spec: JointSpec, rows: "FeedbackRows", plan: "Plan") -> Itera
 
 
 def _combinations(spec: JointSpec, plan: "Plan") -> Iterator[list[str]]:
-    """The table of combinations: how many rows have each as their own, and how often it is planned."""
+    """The table of combinations: how many rows have each as their own, and how often it is planned as a goal."""
     numbers, times = np.unique(plan.goal[~np.isnan(plan.goal)], return_counts=True)
     planned = dict(zip(numbers.tolist(), times.tolist(), strict=True))
-    for levels, count in list(zip(spec.combinations, spec.rows, strict=True))[:MOST_SHOWN]:
-        times_planned = planned.get(spec.number(levels), 0)
-        yield [f"rows of {spec.shown(levels)}", f"{count}, planned {times_planned} times as a goal"]
-    if len(spec.combinations) > MOST_SHOWN:
-        rest = len(spec.combinations) - MOST_SHOWN
-        yield ["further combinations", f"{rest}, of {sum(spec.rows[MOST_SHOWN:])} rows; goal.json lists them"]
-    own = {spec.number(levels) for levels in spec.combinations}
-    others = [number for number in planned if number not in own]
+    rows = dict(zip(spec.combinations, spec.rows, strict=True))
+    if len(spec.names) == 2:
+        yield from _matrix(spec, rows, planned)
+    else:
+        for levels, count in list(rows.items())[:MOST_SHOWN]:
+            text = f"{count} rows, planned {planned.get(spec.number(levels), 0)} times"
+            yield [spec.shown(levels), text]
+        if len(rows) > MOST_SHOWN:
+            rest = len(rows) - MOST_SHOWN
+            yield ["further combinations", f"{rest}, of {sum(spec.rows[MOST_SHOWN:])} rows; goal.json lists them"]
+    own = {spec.number(levels) for levels in rows}
+    others = [times for number, times in planned.items() if number not in own]
     if others:
-        times_planned = sum(planned[number] for number in others)
-        yield [
-            "goals that no row has as its own",
-            f"{len(others)}, reached by better rows, planned {times_planned} times",
-        ]
+        text = f"{len(others)}, reached by better rows or with open parts, planned {sum(others)} times"
+        yield ["other combinations", text]
+
+
+def _matrix(spec: JointSpec, rows: Mapping[tuple[int, ...], int], planned: Mapping[float, int]) -> Iterator[list[str]]:
+    """One line per level of the first of two parts, with the levels of the second."""
+    first, second = spec.parts
+    for one in [-1, *range(len(first.levels))]:
+        cells = []
+        for other in [-1, *range(len(second.levels))]:
+            count = rows.get((one, other), 0)
+            if count or min(one, other) >= 0:
+                times = planned.get(spec.number((one, other)), 0)
+                shown = "open" if other < 0 else second.display(second.levels[other])
+                cells.append(f"{shown}: {count} ({times})")
+        if cells:
+            shown = "open" if one < 0 else first.display(first.levels[one])
+            yield [f"{spec.names[0]} {shown}, {spec.names[1]}", f"{', '.join(cells)} rows (planned)"]
 
 
 def write_combinations(path: Path, names: Sequence[str], highest: Ints) -> None:

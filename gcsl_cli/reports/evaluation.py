@@ -21,13 +21,7 @@ from gcsl_cli.reports.estimates import (
 )
 from gcsl_cli.reports.rounds import distilled_table, rounds_table
 from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, mask, page
-from gcsl_cli.reports.several import (
-    cross_talk_table,
-    reached_table,
-    separation_section,
-    separation_table,
-    several_sections,
-)
+from gcsl_cli.reports.several import separation_section, several_sections, several_tables
 from gcsl_cli.reports.tables import Cell, Table
 
 
@@ -54,10 +48,8 @@ def terminal_tables(result: Result) -> list[Table]:
         results_table(result) if result["arms"] else None,
         rounds_table(result),
         distilled_table(result),
-        reached_table(result),
-        cross_talk_table(result),
+        *several_tables(result),
         discrimination_table(result),
-        separation_table(result),
         likelihood_table(result),
     ]
     return [table for table in found if table is not None]

@@ -16,6 +16,12 @@ MOST_FRONTS = 3
 """Pairs of scores whose fronts are drawn."""
 
 
+def several_tables(result: Result) -> list[Table]:
+    """The tables for the terminal; none where rows have one score."""
+    found = [reached_table(result), cross_talk_table(result), separation_table(result)]
+    return [table for table in found if table is not None]
+
+
 def reached_table(result: Result) -> Table | None:
     """One row per arm: the mean of each score, and the share of completions that reach what is asked for."""
     several = result.get("several")

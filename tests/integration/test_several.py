@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,10 @@ def test_one_part_or_the_mean_can_be_trained_alone(run: Run) -> None:
 def test_the_dry_run_shows_the_combinations(run: Run) -> None:
     ended = gcsl_lines(run("train", "dry_run=true"))
 
-    assert any(label.startswith("rows of helpfulness 0, verbosity ") for label in ended)
+    table = ended["helpfulness 4, verbosity"]
+    assert re.fullmatch(
+        r"(open: \d+ \(\d+\), )?0: [1-9]\d* \(\d+\), 1: 0 \(0\), .*, 4: 0 \(0\) rows \(planned\)", table
+    )
     assert ended["not graded"] == "verbosity: 12 rows"
     assert "No training row reached helpfulness 4, verbosity 4 together" in ended["best of all parts"]
 

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
 from gcsl_cli.data.input_files import CsvConfig, ReadOptions, data_files
-from gcsl_cli.data.records import FEEDBACK, SCORES, FeedbackRows, Prompt
+from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_ids
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.parts import Part, weighted_mean
@@ -34,6 +34,7 @@ from gcsl_cli.tasks.base import Column, Rollouts, Task, examples, flat
 from gcsl_cli.tasks.feedback.columns import USUAL, ColumnsConfig
 from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded
 from gcsl_cli.tasks.feedback.grades import REDUCE, GradeRules, parse_words
+from gcsl_cli.tasks.feedback.overview import grade_range, overview_lines, table_part
 from gcsl_cli.tasks.feedback.scores import ScoreColumn, parse_scores
 
 REJECTED = "rejected.jsonl"
@@ -106,7 +107,8 @@ class FeedbackTask(Task):
     def parts(self, feedback: FeedbackRows) -> dict[str, Part]:
         """Each score on its scale; by default that is the range of its grades."""
         return {
-            name: score.part(name, *_range(score.sign * feedback.part(name))) for name, score in self._scores.items()
+            name: score.part(name, *grade_range(score.sign * feedback.part(name)))
+            for name, score in self._scores.items()
         }
 
     def feedback_name(self) -> str:
@@ -141,7 +143,7 @@ class FeedbackTask(Task):
 
     def overview(self) -> list[list[str]]:
         """The file, its columns, its prompts, and the rejected rows."""
-        return self._overview or _overview(self.path, self._graded(None), self.reduce)
+        return self._overview or overview_lines(self.path, self._graded(None), self.reduce)
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
         """The first `test_prompts` distinct prompts of the split, ordered by hash."""
@@ -175,14 +177,14 @@ class FeedbackTask(Task):
         return {"prompt": columns.prompt, "completion": columns.completion, "score": columns.score}
 
     def _rows(self, graded: GradedFile, split: SplitConfig) -> FeedbackRows:
-        self._overview = _overview(self.path, graded, self.reduce)
+        self._overview = overview_lines(self.path, graded, self.reduce)
         table = graded.table
         ids = table["prompt_id"].combine_chunks().dictionary_encode()
         splits = split_ids(ids.dictionary.to_pylist(), split)
         sign = -1.0 if self.score_direction == "lower" else 1.0
         several, score = self._several(table), pc.multiply(table["grade"], sign)
         if several:
-            parts = {name: self._scores[name].part(name, *_range(table_part(table, name))) for name in several}
+            parts = {name: self._scores[name].part(name, *grade_range(table_part(table, name))) for name in several}
             score = weighted_mean(several, parts)
         columns = {
             "prompt": table["prompt"],
@@ -281,45 +283,6 @@ class FeedbackTask(Task):
                     )
         if self.test_prompts < 1:
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
-
-
-def table_part(table: pa.Table, name: str) -> Floats:
-    """The grades of one of several scores, NaN where one is not known, `(rows,)`."""
-    return np.asarray(table[f"{SCORES}{name}"].to_numpy(), dtype=np.float64)
-
-
-def _range(grades: Floats) -> tuple[float, float]:
-    """The lowest and the highest known grade."""
-    known = grades[~np.isnan(grades)]
-    return (float(known.min()) + 0.0, float(known.max()) + 0.0) if len(known) else (0.0, 0.0)
-
-
-def _overview(path: str, graded: GradedFile, reduce: str) -> list[list[str]]:
-    columns, table = graded.columns, graded.table
-    completion = columns.completion or "the last message of each conversation"
-    named = [name.removeprefix(SCORES) for name in table.column_names if name.startswith(SCORES)]
-    unknown = {name: int(np.isnan(table_part(table, name)).sum()) for name in named}
-    grades = table.group_by("prompt_id").aggregate([("grade", "count_distinct")])["grade_count_distinct"]
-    several = pc.sum(pc.greater(grades, 1)).as_py() or 0
-    return [
-        ["file", f"{path}: {len(table)} rows ({'; '.join(graded.kinds)})"],
-        ["columns", f"prompt={columns.prompt}, completion={completion}, score={columns.score}"],
-        ["prompts", f"{len(grades)}, {several} of them with several grades"],
-        *[["not graded", f"{name}: {count} rows"] for name, count in unknown.items() if count],
-        *[["read as", text] for text in [*graded.decisions, *_decisions(graded.layout, reduce)]],
-        *[["changed", f"{count} x {what}"] for what, count in graded.notes.items()],
-        *[["left out", line] for line in graded.faults.lines()],
-    ]
-
-
-def _decisions(layout: Layout, reduce: str) -> Iterator[str]:
-    columns, shape = layout.columns, layout.shape
-    if columns.joined:
-        yield f"{', '.join(columns.joined)} with a blank line between them are the prompt (task.columns.prompt)"
-    if shape.several:
-        yield "one row per completion in the list"
-    if shape.raters:
-        yield f"several ratings per completion; their {reduce} counts (task.reduce)"
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def made(folder: Path, points: Mapping[str, tuple[float, float]], described: Any
     several = {"scores": SCALES, "arms": arms, "hypervolume": {"value": 0.5}}
     result = {"columns": [*COLUMNS, *columns], "several": several}
     make_run(folder, {name: [0.1, 0.1] for name in points}, seed=seed, keys=keys, described=described, result=result)
-    values = {
+    values: dict[str, Any] = {
         name: {f"score_{score}": mean_over_prompts(np.full(2, mean)) for score, mean in zip(SCALES, means, strict=True)}
         | {column["name"]: mean_over_prompts(np.full(2, 0.1)) for column in COLUMNS}
         for name, means in points.items()
