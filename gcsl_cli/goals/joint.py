@@ -75,8 +75,8 @@ class JointSpec(GoalSpec):
         """The best combination that training rows have, so that it can be reached.
 
         Of the combinations that at least `COMMON` of the rows have, with all scores known, it is the one with the
-        highest mean level, each part on a scale from 0 to 1, and the most frequent of equal ones. MOGCSL (arXiv
-        2412.08911) chooses from the goals that were reached as well, there by a model of them given the prompt.
+        highest mean level, each part on a scale from 0 to 1, and the most frequent of equal ones. It is the simplest
+        form of the selection of MOGCSL (arXiv 2412.08911), which models the goals that can be reached.
         """
         known = [place for place, levels in enumerate(self.combinations) if min(levels) >= 0]
         common = [place for place in known if self.rows[place] >= COMMON * sum(self.rows)] or known
