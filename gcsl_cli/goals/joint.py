@@ -27,6 +27,7 @@ MOST_SAVED = 1000
 REACHABLE = "reachable"
 COMMON = 0.01
 """Share of the training rows from which a combination counts as one that can be reached."""
+LONGEST_LABEL = 100
 NAMED = 3
 """Combinations that a warning names."""
 Target = Any
@@ -69,6 +70,12 @@ class JointSpec(GoalSpec):
     def worst(self) -> float:
         """The lowest level of every part."""
         return self.number([0] * len(self.parts))
+
+    @property
+    def long_goals(self) -> list[float]:
+        """Goals among which is the one with the most tokens, judging by characters: the longest phrase of each part."""
+        longest = [max(enumerate(part.texts), key=lambda text: len(text[1]))[0] for part in self.parts]
+        return [self.number(longest), self.best, self.worst]
 
     @property
     def reachable(self) -> float:
@@ -144,13 +151,17 @@ class JointSpec(GoalSpec):
         return self.number([new if old >= 0 else -1 for new, old in zip(other, own, strict=True)])
 
     def label(self, goal: float) -> str:
-        """`best`, `worst`, or the parts that are asked for: `helpfulness=best,verbosity=1`."""
+        """`best`, `worst`, or the parts that are asked for: `helpfulness=best,verbosity=1`.
+
+        It becomes the name of a folder, so the number of the goal replaces the end of a long one.
+        """
         ends = {self.worst: "worst", self.best: "best"}
-        return ends.get(goal) or ",".join(
+        named = ends.get(goal) or ",".join(
             f"{name}={part.label(part.levels[level])}"
             for name, part, level in zip(self.names, self.parts, self.levels_of_parts(goal), strict=True)
             if level >= 0
         )
+        return named if len(named) <= LONGEST_LABEL else f"{named[: LONGEST_LABEL - 20]}...{int(goal)}"
 
     def display(self, goal: float) -> str:
         """The goal as tables show it: `helpfulness 4, verbosity 1`."""

@@ -82,6 +82,11 @@ class GoalSpec:
         """The lowest goal."""
         return self.levels[0] if self.levels else self.training_range[0]
 
+    @property
+    def long_goals(self) -> list[float]:
+        """Goals among which is the one with the most tokens."""
+        return list(self.levels) or [self.best, self.worst]
+
     def goal(self, target: str | float | None = None) -> float:
         """Resolve a target to a goal: `best`, `worst`, the grade of a level, or any number for raw scores.
 

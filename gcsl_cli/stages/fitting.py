@@ -132,7 +132,7 @@ def _with_column(rows: FeedbackRows, name: str, values: Any) -> FeedbackRows:
 def _longest_goal(prompter: Prompter, spec: GoalSpec) -> float | None:
     goals: list[float | None] = [None]
     if spec.has_goal:
-        goals = [*spec.levels] or [spec.best, spec.worst]
+        goals = [*spec.long_goals]
     return max(goals, key=lambda goal: prompter.lengths([_probe(spec)], goal)[0])
 
 

@@ -78,6 +78,20 @@ def test_a_single_part_needs_no_name() -> None:
     assert spec.goal(2) == spec.goal({"verbosity": 2}) == spec.best
 
 
+def test_a_long_label_can_name_a_folder() -> None:
+    """Two names of 60 letters: the first 80 characters, and the number of (2, 0), which is 10."""
+    spec = joint_spec(names=("a" * 60, "b" * 60))
+
+    assert spec.label(spec.number((2, 0))) == "a" * 60 + "=best," + "b" * 14 + "...10"
+
+
+def test_the_longest_goal_has_the_longest_phrase_of_each_part() -> None:
+    helpfulness = replace(HELPFULNESS, texts=("helps", "helps quite a bit", "helps"))
+    spec = joint_spec(parts=(helpfulness, VERBOSITY))
+
+    assert spec.text(spec.long_goals[0]) == "A text that helps quite a bit and is short."
+
+
 def test_three_phrases_read_as_a_list() -> None:
     spec = joint_spec(names=("a", "b", "c"), parts=(HELPFULNESS, VERBOSITY, VERBOSITY), combinations=(), rows=())
 
