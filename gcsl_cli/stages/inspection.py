@@ -17,6 +17,9 @@ from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.data.splits import split_ids
 from gcsl_cli.errors import ConfigError, GcslError
+from gcsl_cli.goals.combinations import numbered
+from gcsl_cli.goals.joint import JointLevels, JointSpec
+from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.advice import histogram
 from gcsl_cli.stages.experiment import Experiment
@@ -102,18 +105,41 @@ def _goal_lines(experiment: Experiment, rows: FeedbackRows, found: dict[str, Any
     except GcslError as error:
         yield ["levels", f"none: {error}"]
         return
-    highest = levels.highest(rows.scores, rows.prompts)
-    for index, level in enumerate(spec.levels):
-        reach = int((highest >= index).sum())
-        yield [f"level {spec.display(level)}", f"{reach} rows reach it: {spec.text(level)}"]
+    if isinstance(spec, JointSpec) and isinstance(levels, JointLevels):
+        lines, goals = _of_parts(spec, levels, rows)
+    else:
+        lines, goals = _of_one(spec, levels, rows)
+    yield from lines
     if spec.levels:
         yield ["levels chosen by", f"{spec.level_rule} (goal.levels.by, goal.levels.values)"]
     yield from _lengths(experiment, spec, rows, found)
     yield from (["note", note] for note in special_token_notes(experiment.prompter(spec), rows))
     order = np.argsort(rows.scores, kind="stable")
     for index in dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()):
-        goal = spec.levels[highest[index]] if spec.levels else float(rows.scores[index])
-        yield ["example", _example(experiment, spec, rows[index], goal)]
+        yield ["example", _example(experiment, spec, rows[index], float(goals[index]))]
+
+
+def _of_one(spec: GoalSpec, levels: Levels, rows: FeedbackRows) -> tuple[list[list[str]], Floats]:
+    """The levels as label and value pairs, and the best goal that each row reaches, `(rows,)`."""
+    if not spec.levels:
+        return [], rows.scores
+    highest = levels.highest(rows.scores, rows.prompts)
+    lines = [
+        [f"level {spec.display(level)}", f"{(highest >= index).sum()} rows reach it: {spec.text(level)}"]
+        for index, level in enumerate(spec.levels)
+    ]
+    return lines, np.array(spec.levels)[highest]
+
+
+def _of_parts(spec: JointSpec, levels: JointLevels, rows: FeedbackRows) -> tuple[list[list[str]], Floats]:
+    """As `_of_one`, of goals with several parts."""
+    highest = levels.reached_by(rows)
+    lines = [
+        [f"{name} {part.display(level)}", f"{(highest[:, place] >= index).sum()} rows reach it: {part.text(level)}"]
+        for place, (name, part) in enumerate(zip(spec.names, spec.parts, strict=True))
+        for index, level in enumerate(part.levels)
+    ]
+    return lines, numbered(highest, spec.counts)
 
 
 def _lengths(experiment: Experiment, spec: GoalSpec, rows: FeedbackRows, found: dict[str, Any]) -> Iterator[list[str]]:

@@ -28,7 +28,7 @@ def test_the_hypervolume_of_steps() -> None:
 @given(cells)
 def test_the_hypervolume_counts_the_unit_cubes_that_a_point_reaches(points: np.ndarray) -> None:
     cubes = np.array(list(product(range(4), repeat=3))) + 1
-    reached = (points[None] >= cubes[:, None]).all(axis=2).any(axis=1)
+    reached = np.any(np.all(points[None] >= cubes[:, None], axis=2), axis=1)
 
     assert hypervolume(points) == pytest.approx(reached.sum())
     assert hypervolume(points[on_front(points)]) == pytest.approx(reached.sum())

@@ -76,6 +76,15 @@ def test_examples_have_the_worst_the_middle_and_the_best_grade(inspect: Inspect,
     assert [f"at least {grade}" in text for grade, text in zip((1, 3, 5), examples, strict=True)] == [True] * 3
 
 
+def test_several_scores_have_levels_of_their_own(inspect: Inspect, tmp_path: Path) -> None:
+    rows = [row | {"length": len(str(row["answer"]))} for row in ROWS]
+    found = inspect(written(tmp_path, rows), "task.columns.scores=[rating,length]", "task.format=plain")
+
+    assert summary(found, "rating 5")[0].startswith("6 rows reach it: ")
+    assert summary(found, "length 15")[0].startswith("6 rows reach it: ")
+    assert "rating is at least 3 of 5 and whose length is at least 15 of 15" in summary(found, "example")[-1]
+
+
 def test_lengths_are_counted_with_the_goal_and_against_the_limit(inspect: Inspect, tmp_path: Path) -> None:
     """The tiny tokenizer has a token per byte."""
     path = written(tmp_path, ROWS)
