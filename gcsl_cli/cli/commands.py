@@ -127,10 +127,10 @@ def compare(
     return 0
 
 
-@app.command(name="inspect", cls=ExamplesCommand, context_settings=STAGE_SETTINGS)
+@app.command(name="inspect", cls=ExamplesCommand)
 def inspect_file(
-    context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="Graded completions: JSON, CSV or Parquet.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", show_default=False)] = None,
     *,
     rows: Annotated[int, typer.Option("--rows", metavar="N", help="Read only the first N rows; 0: all.")] = 100_000,
     output: Annotated[
@@ -149,8 +149,7 @@ def inspect_file(
         from gcsl_cli.cli.results import write_json, write_result
         from gcsl_cli.stages.inspection import run
 
-        lines = refuse_unknown(context.args, context)
-        result = run(file, lines, first=rows or None, output=output, pairs=pairs, config_dir=config_dir)
+        result = run(file, overrides or [], first=rows or None, output=output, pairs=pairs, config_dir=config_dir)
         if json:
             write_json(result | {"exit_code": 0}, stream)
         else:

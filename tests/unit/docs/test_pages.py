@@ -111,7 +111,8 @@ def test_command_composes(page: str, line: str, examples: Path) -> None:
         assert composer(None).members(overrides)
         return
     if name == "inspect":
-        finish(without_hydra(composer(None).compose(["task=feedback", "task.path=x", *context.args])), context.args)
+        overrides = ["task=feedback", "task.path=x", *(context.params["overrides"] or [])]
+        finish(without_hydra(composer(None).compose(overrides)), overrides)
         return
     if name == "score":
         overrides = ["task=prompts", "task.path=file", *(context.params["overrides"] or [])]
