@@ -146,14 +146,11 @@ def inspect_file(
     if rows < 0:
         raise ConfigError(f"--rows {rows}: must be at least 1, or 0 for all rows.")
     with console.stdout_for_results() as stream:
-        from gcsl_cli.cli.results import write_json, write_result
+        from gcsl_cli.cli.results import write_finished
         from gcsl_cli.stages.inspection import run
 
         result = run(file, overrides or [], first=rows or None, output=output, pairs=pairs, config_dir=config_dir)
-        if json:
-            write_json(result | {"exit_code": 0}, stream)
-        else:
-            write_result(result, stream)
+        write_finished(result, stream, as_json=json)
     return 0
 
 
@@ -203,14 +200,11 @@ def export(
 ) -> int:
     """Write a trained model with a model card, to a folder or the Hub."""
     with console.stdout_for_results() as stream:
-        from gcsl_cli.cli.results import write_json, write_result
+        from gcsl_cli.cli.results import write_finished
         from gcsl_cli.stages.publish import run as publish
 
         result = publish(run, to, private=private)
-        if json:
-            write_json(result | {"exit_code": 0}, stream)
-        else:
-            write_result(result, stream)
+        write_finished(result, stream, as_json=json)
     return 0
 
 
@@ -228,14 +222,11 @@ def score(
 ) -> int:
     """Grade a file of prompts and completions with any scorer."""
     with console.stdout_for_results() as stream:
-        from gcsl_cli.cli.results import write_json, write_result
+        from gcsl_cli.cli.results import write_finished
         from gcsl_cli.stages.score import run
 
         result = run(file, overrides or [], output, column, config_dir)
-        if json:
-            write_json(result | {"exit_code": 0}, stream)
-        else:
-            write_result(result, stream)
+        write_finished(result, stream, as_json=json)
     return 0
 
 

@@ -14,7 +14,15 @@ def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
     if as_json:
         write_json(document(outcome), stream)
     elif not outcome.code:
-        write_result(outcome.result, stream)
+        _write_result(outcome.result, stream)
+
+
+def write_finished(result: dict[str, Any], stream: TextIO, *, as_json: bool) -> None:
+    """Print the result of a command that is no stage, and has not failed."""
+    if as_json:
+        write_json(result | {"exit_code": 0}, stream)
+    else:
+        _write_result(result, stream)
 
 
 def write_sweep(outcomes: Sequence[Outcome], stream: TextIO, *, as_json: bool) -> None:
@@ -50,8 +58,7 @@ def _finite(value: Any) -> Any:
     return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def write_result(result: dict[str, Any], stream: TextIO) -> None:
-    """Print a result for people: its message, the summary, and the tables of an evaluation."""
+def _write_result(result: dict[str, Any], stream: TextIO) -> None:
     from rich.table import Table
     from rich.text import Text
 
