@@ -10,7 +10,7 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.errors import GcslError, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from gcsl_cli.stages.chat import Asking, Chat
+    from gcsl_cli.stages.chat import Chat, ChatSettings
 
 HELP = {
     "/goal": "GOAL: best, worst, a level, or none; alone, it lists them",
@@ -29,11 +29,14 @@ NUMBERS: dict[str, tuple[str, type[float], Callable[[str, float], Iterator[str]]
 
 
 @dataclass
-class Conversation:
-    """A chat on a terminal, or one that is piped: then there is one answer per line, and nothing else is printed."""
+class ChatSession:
+    """A chat on a terminal or a pipe.
+
+    On a pipe, stdout gets the answers only, one for each line that is neither empty nor a command.
+    """
 
     chat: "Chat"
-    asking: "Asking"
+    settings: "ChatSettings"
     stream: TextIO
     interactive: bool
 
@@ -56,7 +59,7 @@ class Conversation:
     def answer(self, text: str) -> None:
         """Print the answer to one text."""
         try:
-            self.chat.ask(text, self.asking, self._write)
+            self.chat.ask(text, self.settings, self._write)
         except KeyboardInterrupt:
             if not self.interactive:
                 raise
@@ -88,7 +91,7 @@ class Conversation:
         except GcslError as error:
             self._say(f"Error: {error}")
             return
-        setattr(self.asking, name, value)
+        setattr(self.settings, name, value)
 
     def _set_number(self, command: str, text: str) -> None:
         name, kind, check = NUMBERS[command]
@@ -101,10 +104,10 @@ class Conversation:
         if problems:
             self._say(problems[0])
             return
-        setattr(self.asking, name, value)
+        setattr(self.settings, name, value)
 
     def _goals(self) -> str:
-        asked = "none" if not self.chat.spec.has_goal else self.asking.goal or self.chat.spec.target
+        asked = "none" if not self.chat.spec.has_goal else self.settings.goal or self.chat.spec.target
         lines = [f"  {name:<8} {wording}".rstrip() for name, wording in self.chat.goals()]
         return "\n".join(["Goals:", *lines, f"Asking for: {asked}"])
 

@@ -162,6 +162,7 @@ def chat(
     goal: Annotated[str | None, typer.Option("--goal", metavar="GOAL", help="best, worst, a level, or none.")] = None,
     guidance: Annotated[float, typer.Option("--guidance", metavar="W", help="Contrast with the worst goal.")] = 0.0,
     temperature: Annotated[float, typer.Option("--temperature", metavar="T")] = 1.0,
+    top_p: Annotated[float, typer.Option("--top-p", metavar="P", help="Nucleus sampling; 1: all tokens.")] = 0.9,
     tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Longest answer in tokens.")] = 200,
     seed: Annotated[int, typer.Option("--seed", metavar="N")] = 0,
 ) -> None:
@@ -171,19 +172,20 @@ def chat(
     for problem in (
         *ranges.not_negative("--guidance", guidance),
         *ranges.temperature("--temperature", temperature),
+        *ranges.top_p("--top-p", top_p),
         *ranges.count("--tokens", tokens),
         *ranges.seed("--seed", seed),
     ):
         raise ConfigError(problem)
     with console.stdout_for_results():
-        from gcsl_cli.cli.chat import Conversation
-        from gcsl_cli.stages.chat import Asking, Chat
+        from gcsl_cli.cli.chat import ChatSession
+        from gcsl_cli.stages.chat import Chat, ChatSettings
 
         model = Chat(run)
-        asking = Asking(goal, guidance, temperature=temperature, max_new_tokens=tokens, seed=seed)
+        settings = ChatSettings(goal, guidance, temperature, top_p, tokens, seed)
         model.argument(goal)
     interactive = prompt is None and sys.stdin.isatty() and sys.stdout.isatty()
-    conversation = Conversation(model, asking, sys.stdout, interactive)
+    conversation = ChatSession(model, settings, sys.stdout, interactive)
     if prompt is None:
         conversation.run()
     else:

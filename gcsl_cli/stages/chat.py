@@ -1,6 +1,6 @@
 """chat: talk to a trained model, with the goal of each answer chosen on the spot.
 
-Prompts go through the chat template of the exported model, as anyone who uses the model elsewhere would render them.
+Prompts go through the chat template of the exported model, so the model sees what it would see in any other program.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,13 +32,12 @@ Write = Callable[[str], object]
 
 
 @dataclass
-class Asking:
+class ChatSettings:
     """How the next answer is asked for and sampled."""
 
     goal: str | float | None = None
     """`best`, `worst`, a level, or `none`; None: the target of the run."""
     guidance: float = 0.0
-    against: str | float = "worst"
     temperature: float = 1.0
     top_p: float = 0.9
     max_new_tokens: int = 200
@@ -77,7 +76,7 @@ class Chat:
         return [*self.spec.named_goals(), (NO_GOAL, "")]
 
     def argument(self, goal: str | float | None) -> str | float:
-        """The template argument of a goal.
+        """The value of the chat template's `goal` argument.
 
         Raises:
             ConfigError: the model has no such goal.
@@ -88,7 +87,7 @@ class Chat:
             raise ConfigError("This model was trained without goals.")
         return self.spec.grade(self.spec.goal(goal))
 
-    def ask(self, text: str, asking: Asking, write: Write) -> str:
+    def ask(self, text: str, settings: ChatSettings, write: Write) -> str:
         """Answer, or continue a plain text; pass the answer on piece by piece as it is sampled, and return it whole.
 
         Raises:
@@ -103,14 +102,14 @@ class Chat:
 
         turns = [] if self.spec.prompt_format == "plain" else self.turns
         said = [*turns, {"role": "user", "content": text}]
-        goals = [asking.goal, *([asking.against] if asking.guidance else [])]
-        ids, *against = self._encoded(said, [self.argument(goal) for goal in goals], asking.max_new_tokens)
+        goals = [settings.goal, *(["worst"] if settings.guidance else [])]
+        ids, *against = self._encoded(said, [self.argument(goal) for goal in goals], settings.max_new_tokens)
         suppressed = tuple(getattr(self.model.generation_config, "suppress_tokens", None) or ())
         sampling = Sampling(
-            1, asking.max_new_tokens, asking.temperature, asking.top_p, asking.guidance, 1, suppress=suppressed
+            1, settings.max_new_tokens, settings.temperature, settings.top_p, settings.guidance, 1, suppress=suppressed
         )
         streamer = Pieces(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        seed = asking.seed + self.answers
+        seed = settings.seed + self.answers
         sampled = sample_prompts(
             self.model, self.tokenizer, [ids], against or None, self.ends, sampling, seed, streamer
         )
@@ -120,7 +119,7 @@ class Chat:
         return answer
 
     def forget(self) -> None:
-        """Start a new conversation."""
+        """Start a new conversation; its answers are sampled from the first seed again."""
         self.turns, self.answers = [], 0
 
     def _encoded(self, turns: Sequence[dict[str, str]], goals: Sequence[str | float], room: int) -> list[list[int]]:

@@ -47,9 +47,9 @@ def run(
     Args:
         file: a path or `hf://datasets/...`, as `task.path`.
         lines: overrides, for instance of `task.columns.score`.
-        first: read only so many rows; None: all.
+        first: read at most so many rows; None: all. Written files have all rows, whatever it is.
         output: JSON lines of `prompt`, `completion` and `score` to write; None: none.
-        pairs: JSON lines of `prompt`, `chosen` and `rejected` to write; None: none.
+        pairs: JSON lines of `prompt`, `chosen`, `rejected` and their scores to write; None: none.
         config_dir: a folder with the user's own config groups.
 
     Raises:
@@ -61,12 +61,17 @@ def run(
     task = config.task
     if not isinstance(task, FeedbackTask):
         raise ConfigError(f"gcsl inspect reads files of graded completions; task={task.name} cannot be inspected.")
-    rows = task.first_rows(None if output or pairs else first)
+    most = None if output or pairs else first
+    rows = task.first_rows(most)
     experiment = Experiment(config)
     found = _found(config, task, rows)
     summary = [
         *task.overview(),
-        *([["looked at", f"the first {len(rows)} rows (--rows)"]] if first == len(rows) else []),
+        *(
+            [["looked at", f"the first {len(rows)} rows (--rows)"]]
+            if first == len(rows) and not (output or pairs)
+            else []
+        ),
         ["prompt format", f"{task.prompt_format()} (task.format, task.instruction)"],
         ["rows per prompt", _spread(found["rows_per_prompt"])],
         ["splits", _splits_text(task, rows)],
@@ -143,6 +148,7 @@ def _of_parts(spec: JointSpec, levels: JointLevels, rows: FeedbackRows) -> tuple
 
 
 def _lengths(experiment: Experiment, spec: GoalSpec, rows: FeedbackRows, found: dict[str, Any]) -> Iterator[list[str]]:
+    """Lines about lengths in tokens; the numbers are added to `found`."""
     chosen = rows.take(np.unique(np.linspace(0, len(rows) - 1, MEASURED).astype(int)))
     prompter = experiment.prompter(spec)
     prompts = np.array(prompter.lengths(list(chosen), spec.best if spec.has_goal else None))

@@ -26,7 +26,7 @@ FACTS = (
     ("finished", "finished"),
     ("commit of gcsl", "commit"),
 )
-"""What the card tells of the manifest."""
+"""Entries of the manifest that the card lists: label and key."""
 
 
 def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
@@ -43,11 +43,11 @@ def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
     card = _card(folder, manifest, name)
     if hub:
         with tempfile.TemporaryDirectory(prefix="gcsl-") as temporary:
-            _write(folder, Path(temporary) / "model", card)
+            _fill(folder, Path(temporary) / "model", card)
             place = upload_model(Path(temporary) / "model", name, private=private)
     else:
         place = to
-        _write_whole(folder, Path(to), card)
+        _write_atomically(folder, Path(to), card)
     return {
         "stage": "export",
         "status": "done",
@@ -68,7 +68,7 @@ def _repository(to: str) -> str:
     return item.repo_id
 
 
-def _write_whole(folder: Path, target: Path, card: Card) -> None:
+def _write_atomically(folder: Path, target: Path, card: Card) -> None:
     """Write to a folder that appears only once it is complete."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"--to {target}: exists and is not an empty folder. Choose another name, or remove it.")
@@ -77,13 +77,13 @@ def _write_whole(folder: Path, target: Path, card: Card) -> None:
         storage_errors(target),
         tempfile.TemporaryDirectory(prefix=".gcsl-", dir=target.absolute().parent) as temporary,
     ):
-        _write(folder, Path(temporary) / "model", card)
+        _fill(folder, Path(temporary) / "model", card)
         if target.exists():
             target.rmdir()
         (Path(temporary) / "model").rename(target)
 
 
-def _write(folder: Path, target: Path, card: Card) -> None:
+def _fill(folder: Path, target: Path, card: Card) -> None:
     shutil.copytree(folder / "model", target)
     shutil.copyfile(folder / FILE_NAME, target / FILE_NAME)
     write_text(target / CARD, model_card(card))
@@ -97,7 +97,7 @@ def _card(folder: Path, manifest: dict[str, Any], name: str) -> Card:
         base=_base(folder),
         label=str(keys["method"]["label"]),
         goals=_goals(spec),
-        target=_target(spec),
+        target=_default_goal(spec),
         scale=f"{spec.scale.name} from {short_number(low)} to {short_number(high)}",
         plain=spec.prompt_format == "plain",
         adapter=is_adapter(folder / "model"),
@@ -121,7 +121,7 @@ def _goals(spec: GoalSpec) -> list[tuple[str, str]]:
     return [*spec.named_goals(), ("none", "(no goal)")] if spec.has_goal else []
 
 
-def _target(spec: GoalSpec) -> str:
+def _default_goal(spec: GoalSpec) -> str:
     return spec.label(spec.goal()) if spec.has_goal else "none"
 
 

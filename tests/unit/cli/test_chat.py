@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.cli.chat import Conversation
+from gcsl_cli.cli.chat import ChatSession
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.stages.chat import Asking
+from gcsl_cli.stages.chat import ChatSettings
 
 
 class Echo:
@@ -32,15 +32,15 @@ class Echo:
     def forget(self) -> None:
         self.forgotten += 1
 
-    def ask(self, text: str, asking: Asking, write: Any) -> str:
+    def ask(self, text: str, settings: ChatSettings, write: Any) -> str:
         self.asked.append(text)
         if text == "too long":
             raise DataError("The text does not fit.")
         if text == "stop me":
             write("half ")
             raise KeyboardInterrupt
-        write(f"{asking.goal} {asking.guidance:g} ")
-        write(f"{asking.temperature:g} {asking.max_new_tokens}: {text}")
+        write(f"{settings.goal} {settings.guidance:g} ")
+        write(f"{settings.temperature:g} {settings.max_new_tokens}: {text}")
         return text
 
 
@@ -48,7 +48,7 @@ def talk(monkeypatch: pytest.MonkeyPatch, *lines: str, interactive: bool = True)
     chat, stream = Echo(), io.StringIO()
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(line + "\n" for line in lines)))
     monkeypatch.setattr("builtins.input", lambda _: _next(sys.stdin))
-    Conversation(chat, Asking(), stream, interactive).run()  # type: ignore[arg-type]
+    ChatSession(chat, ChatSettings(), stream, interactive).run()  # type: ignore[arg-type]
     return stream.getvalue(), chat
 
 

@@ -11,13 +11,13 @@ from gcsl_cli.generation.sampling import Sampling, sample_prompts
 from gcsl_cli.models.loading import export_model
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.folders import Folder
-from gcsl_cli.stages.chat import Asking, Chat
+from gcsl_cli.stages.chat import Chat, ChatSettings
 from tests.unit.goals.toy import toy_spec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SHORT = Asking(max_new_tokens=8)
+SHORT = ChatSettings(max_new_tokens=8)
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def make_run(policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tm
     return make
 
 
-def ask(chat: Chat, text: str, asking: Asking = SHORT) -> tuple[str, list[str]]:
+def ask(chat: Chat, text: str, settings: ChatSettings = SHORT) -> tuple[str, list[str]]:
     pieces: list[str] = []
-    return chat.ask(text, asking, pieces.append), pieces
+    return chat.ask(text, settings, pieces.append), pieces
 
 
 @pytest.mark.parametrize("guidance", [0.0, 2.0])
@@ -52,7 +52,7 @@ def test_an_answer_is_what_generation_samples(make_run: Any, goal: Any, guidance
     sampling = Sampling(1, 8, 1.0, 0.9, guidance, 1)
     expected = sample_prompts(chat.model, chat.tokenizer, [ids], against or None, chat.ends, sampling, 0)
 
-    answer, pieces = ask(chat, "I wanted to", Asking(goal, guidance, max_new_tokens=8))
+    answer, pieces = ask(chat, "I wanted to", ChatSettings(goal, guidance, max_new_tokens=8))
 
     assert answer == expected[0][0].text
     assert "".join(pieces) == answer
@@ -112,7 +112,7 @@ def test_goals_are_listed_with_their_wording(make_run: Any) -> None:
 def test_an_unknown_goal_is_refused(make_run: Any, goal: str) -> None:
     chat, _ = make_run()
     with pytest.raises(ConfigError, match=f"target={goal}"):
-        ask(chat, "x", Asking(goal))
+        ask(chat, "x", ChatSettings(goal))
 
 
 def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
