@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gcsl_cli.stages.chat import Chat, ChatSettings
 
 HELP = {
-    "/goal": "GOAL: best, worst, a level, or none; alone, it lists them",
+    "/goal": "GOAL: best, worst, a level, none, or NAME=LEVEL,...; alone, it lists them",
     "/guidance": "W: strength of the contrast with the worst goal; 0 for none",
     "/temperature": "T: sampling temperature",
     "/tokens": "N: longest answer in tokens",
@@ -22,7 +22,7 @@ HELP = {
     "/quit": "leave; so does Ctrl-D",
 }
 NUMBERS: dict[str, tuple[str, type[float], Callable[[str, float], Iterator[str]]]] = {
-    "/guidance": ("guidance", float, ranges.not_negative),
+    "/guidance": ("guidance", float, ranges.guidance),
     "/temperature": ("temperature", float, ranges.temperature),
     "/tokens": ("max_new_tokens", int, ranges.count),
 }

@@ -159,7 +159,9 @@ def chat(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
     *,
     prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this, and exit.")] = None,
-    goal: Annotated[str | None, typer.Option("--goal", metavar="GOAL", help="best, worst, a level, or none.")] = None,
+    goal: Annotated[
+        str | None, typer.Option("--goal", metavar="GOAL", help="best, worst, a level, none or NAME=LEVEL.")
+    ] = None,
     guidance: Annotated[float, typer.Option("--guidance", metavar="W", help="Contrast with the worst goal.")] = 0.0,
     temperature: Annotated[float, typer.Option("--temperature", metavar="T")] = 1.0,
     top_p: Annotated[float, typer.Option("--top-p", metavar="P", help="Nucleus sampling; 1: all tokens.")] = 0.9,
@@ -170,7 +172,7 @@ def chat(
     from gcsl_cli.configs import ranges
 
     for problem in (
-        *ranges.not_negative("--guidance", guidance),
+        *ranges.guidance("--guidance", guidance),
         *ranges.temperature("--temperature", temperature),
         *ranges.top_p("--top-p", top_p),
         *ranges.count("--tokens", tokens),

@@ -54,6 +54,11 @@ def temperature(path: str, value: float) -> Iterator[str]:
     yield from between(path, value, *TEMPERATURES, advice="1 samples from the model's own distribution.")
 
 
+def guidance(path: str, value: float) -> Iterator[str]:
+    """Yield a message unless the value is a weight of guidance that logits can be multiplied by."""
+    yield from between(path, value, 0, MOST_GUIDANCE, "0 is no guidance.")
+
+
 def top_p(path: str, value: float) -> Iterator[str]:
     """Yield a message unless the value is a share of the probability."""
     if not 0 < value <= 1:

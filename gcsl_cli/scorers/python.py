@@ -61,7 +61,7 @@ class PythonScorer(CachedScorer):
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
             raise ConfigError(f"scorer.function={self.function}: running {path} failed ({reason}).") from error
         found = getattr(module, name, None)
@@ -92,7 +92,7 @@ class PythonScorer(CachedScorer):
         try:
             found = list(self._function(**arguments))
             grades = [np.nan if grade is None else float(grade) for grade in found]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
             raise ConfigError(
                 f"scorer.function={self.function} failed on a batch of {len(batch)} ({reason}). It takes prompts and "

@@ -36,7 +36,7 @@ class ChatSettings:
     """How the next answer is asked for and sampled."""
 
     goal: str | float | None = None
-    """`best`, `worst`, a level, or `none`; None: the target of the run."""
+    """`best`, `worst`, a level, `none`, or of several scores `NAME=LEVEL,...`; None: the target of the run."""
     guidance: float = 0.0
     temperature: float = 1.0
     top_p: float = 0.9
@@ -75,7 +75,7 @@ class Chat:
         """Name and wording of the goals that can be asked for, worst first."""
         return [*self.spec.named_goals(), (NO_GOAL, "")]
 
-    def argument(self, goal: str | float | None) -> str | float:
+    def argument(self, goal: str | float | None) -> Any:
         """The value of the chat template's `goal` argument.
 
         Raises:
@@ -85,7 +85,10 @@ class Chat:
             return NO_GOAL
         if not self.spec.has_goal:
             raise ConfigError("This model was trained without goals.")
-        return self.spec.grade(self.spec.goal(goal))
+        target: Any = goal
+        if isinstance(goal, str) and "=" in goal:  # several scores: helpfulness=best,verbosity=1
+            target = dict(part.strip().split("=", 1) for part in goal.split(",") if "=" in part)
+        return self.spec.template_argument(self.spec.goal(target))
 
     def ask(self, text: str, settings: ChatSettings, write: Write) -> str:
         """Answer, or continue a plain text; pass the answer on piece by piece as it is sampled, and return it whole.
@@ -100,6 +103,10 @@ class Chat:
             def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002
                 write(text)
 
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError("The text is not valid UTF-8.") from error
         turns = [] if self.spec.prompt_format == "plain" else self.turns
         said = [*turns, {"role": "user", "content": text}]
         goals = [settings.goal, *(["worst"] if settings.guidance else [])]
@@ -122,7 +129,7 @@ class Chat:
         """Start a new conversation; its answers are sampled from the first seed again."""
         self.turns, self.answers = [], 0
 
-    def _encoded(self, turns: Sequence[dict[str, str]], goals: Sequence[str | float], room: int) -> list[list[int]]:
+    def _encoded(self, turns: Sequence[dict[str, str]], goals: Sequence[Any], room: int) -> list[list[int]]:
         """Tokens of the conversation under each goal, without its oldest exchanges if it is too long."""
         from jinja2 import TemplateError
 

@@ -16,7 +16,7 @@ from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.data.splits import split_ids
-from gcsl_cli.errors import ConfigError, GcslError
+from gcsl_cli.errors import ConfigError, DataError, GcslError
 from gcsl_cli.goals.combinations import numbered
 from gcsl_cli.goals.joint import JointLevels, JointSpec
 from gcsl_cli.goals.levels import Levels
@@ -25,8 +25,9 @@ from gcsl_cli.stages.advice import histogram
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.fitting import special_token_notes
 from gcsl_cli.stages.goal import make_goal
+from gcsl_cli.stages.outputs import check_output
 from gcsl_cli.stages.preview import marked
-from gcsl_cli.stages.trl_files import write_pairs, write_rows
+from gcsl_cli.stages.trl_files import check_json_lines, write_pairs, write_rows
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
 MEASURED = 2000
@@ -56,11 +57,14 @@ def run(
         ConfigError: an override cannot be used, or a column cannot be found.
         DataError: no row of the file can be used.
     """
+    if any(line.lstrip("+~").startswith("task.path=") for line in lines):
+        raise ConfigError("gcsl inspect takes the file as its argument; leave task.path out.")
     path = file.replace("\\", "\\\\").replace("'", "\\'")
     config = load(["task=feedback", f"task.path='{path}'", "task.on_error=skip", *lines], config_dir)
     task = config.task
     if not isinstance(task, FeedbackTask):
         raise ConfigError(f"gcsl inspect reads files of graded completions; task={task.name} cannot be inspected.")
+    _check_files(task, output, pairs)
     most = None if output or pairs else first
     rows = task.first_rows(most)
     experiment = Experiment(config)
@@ -85,6 +89,16 @@ def run(
             count = write(target, rows, experiment)
             summary.append(["written", f"{target}: {count} {'rows' if write is write_rows else 'pairs'}"])
     return {"stage": "inspect", "status": "done", "message": f"{file}: as gcsl reads it", "summary": summary, **found}
+
+
+def _check_files(task: FeedbackTask, output: Path | None, pairs: Path | None) -> None:
+    """Raise `ConfigError` if a file cannot be written, before any is."""
+    for option, target in (("--output", output), ("--pairs", pairs)):
+        if target is not None:
+            check_json_lines(target)
+            check_output(option, target, task.files_read())
+    if output is not None and pairs is not None and output.resolve() == pairs.resolve():
+        raise ConfigError(f"--pairs {pairs}: that is also the file of --output. Name another one.")
 
 
 def _found(config: Config, task: FeedbackTask, rows: FeedbackRows) -> dict[str, Any]:
@@ -172,7 +186,10 @@ def _lengths(experiment: Experiment, spec: GoalSpec, rows: FeedbackRows, found: 
 
 def _example(experiment: Experiment, spec: GoalSpec, row: FeedbackRow, goal: float) -> str:
     asked = goal if spec.has_goal else None
-    encoded = experiment.prompter(spec).rows([row], [asked], None)
+    try:
+        encoded = experiment.prompter(spec).rows([row], [asked], None)
+    except DataError as error:
+        return f"left out: {error}"
     tokenizer = experiment.prompter(spec).tokenizer
     return marked(tokenizer, spec, goal if spec.has_goal else float("nan"), encoded, ["supervised"])
 

@@ -39,6 +39,10 @@ def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
     """
     manifest = trained_manifest(folder)
     hub = to.startswith(HUB)
+    if "://" in to and not hub:
+        raise ConfigError(f"--to {to}: expected a folder or hf://OWNER/NAME.")
+    if private and not hub:
+        raise ConfigError("--private is for the Hub: --to hf://OWNER/NAME.")
     name = _repository(to) if hub else Path(to).name
     card = _card(folder, manifest, name)
     if hub:
@@ -70,9 +74,13 @@ def _repository(to: str) -> str:
 
 def _write_atomically(folder: Path, target: Path, card: Card) -> None:
     """Write to a folder that appears only once it is complete."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"--to {target}: exists and is not an empty folder. Choose another name, or remove it.")
+    if folder.resolve() in target.resolve().parents:
+        raise ConfigError(f"--to {target}: inside the run that is exported. Name a folder elsewhere.")
     make_folder(target.absolute().parent)
+    with storage_errors(target):
+        taken = target.exists()
+    if taken and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"--to {target}: exists and is not an empty folder. Choose another name, or remove it.")
     with (
         storage_errors(target),
         tempfile.TemporaryDirectory(prefix=".gcsl-", dir=target.absolute().parent) as temporary,
@@ -113,7 +121,10 @@ def _card(folder: Path, manifest: dict[str, Any], name: str) -> Card:
 
 
 def _base(folder: Path) -> str:
-    config: Any = OmegaConf.load(folder / "config.yaml")
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; the run folder is incomplete.")
+    config: Any = OmegaConf.load(path)
     return str(config.model.uri)
 
 

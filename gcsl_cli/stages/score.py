@@ -18,7 +18,7 @@ import pyarrow as pa
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.input_files import Row
 from gcsl_cli.data.records import write_table
-from gcsl_cli.errors import ConfigError, DataError, listed
+from gcsl_cli.errors import ConfigError, DataError, first_line, listed
 from gcsl_cli.runs.files import whole_file
 from gcsl_cli.scorers.base import Example
 from gcsl_cli.tasks.prompts.task import PromptsTask
@@ -54,6 +54,7 @@ def run(
     task.check_references(scorer, found)
     if any(column in row.row for row in found.rows):
         raise ConfigError(f"{file} has a column {column} already. Name another one: --column NAME.")
+    _check_writable(output, [row.row for row in found.rows])
     form = task.format_of(found)
     grades = scorer([Example(row.prompt, row.completion or "", row.reference, row.columns, form) for row in found.rows])
     reasons = dict(scorer.ungraded)
@@ -89,7 +90,7 @@ def _task(file: str, lines: Sequence[str], config_dir: Path | None) -> PromptsTa
 
     for line in lines:
         key, equals, _ = line.lstrip("+~").partition("=")
-        if key == "task" or key.partition(".")[0] not in USED or not equals:
+        if key in ("task", "task.path") or key.partition(".")[0] not in USED or not equals:
             raise ConfigError(
                 f"{line}: gcsl score takes one file, a scorer, its settings and how the file is read: scorer=NAME, "
                 "scorer.KEY=VALUE, task.columns.prompt=NAME."
@@ -103,17 +104,34 @@ def _output(file: str, output: Path | None) -> Path:
     """Where the graded rows go.
 
     Raises:
-        ConfigError: the format is unknown, or it is the file itself.
+        ConfigError: the format is unknown, or it is the file itself or in the folder that is read.
     """
     if output is None:
         remote, path = "://" in file, Path(file)
         suffix = next((part for part in reversed(path.suffixes) if part.lower() in SUFFIXES), ".jsonl")
-        output = (Path() if remote else path.parent) / f"{path.name.partition('.')[0]}-graded{suffix}"
+        stem = path.name[: path.name.rindex(suffix)] if suffix in path.name else path.stem
+        output = (Path() if remote else path.parent) / f"{stem}-graded{suffix}"
     if output.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--output {output}: unknown format. Supported: {listed(SUFFIXES)}.")
-    if output.resolve() == Path(file).resolve():
-        raise ConfigError(f"--output {output}: that is the file to grade. Name another one.")
+    if Path(file).resolve() in (output.resolve(), *output.resolve().parents):
+        raise ConfigError(f"--output {output}: that is the file to grade, or in its folder. Name another one.")
     return output
+
+
+def _check_writable(path: Path, rows: Sequence[Row]) -> None:
+    """Before anything is graded, raise `DataError` for rows that the format of the output cannot hold."""
+    fix = "Drop the column, or write another format: --output FILE.jsonl."
+    try:
+        if path.suffix.lower() == ".parquet":
+            pa.Table.from_pylist(list(rows))
+        for row in rows:
+            json.dumps(row, ensure_ascii=False, default=str).encode()
+    except (pa.ArrowException, OverflowError, TypeError) as error:
+        raise DataError(f"{path}: the rows cannot be written as Parquet ({first_line(error)}). {fix}") from error
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{path}: a row has text that is not valid Unicode ({error.reason}). Correct it first."
+        ) from error
 
 
 def _write(path: Path, rows: Sequence[Row], column: str, grades: Floats) -> None:

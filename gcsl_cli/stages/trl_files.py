@@ -21,12 +21,14 @@ from gcsl_cli.stages.experiment import Experiment
 SUFFIXES = (".jsonl", ".json", ".ndjson")
 
 
-def write_rows(path: Path, rows: FeedbackRows, experiment: Experiment) -> int:
-    """Write a line per row, with the grades of the file; return their number.
+def check_json_lines(path: Path) -> None:
+    """Raise `ConfigError` unless the name of a file ends like that of a JSON lines file."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: the file is written as JSON lines, so its name has to end in .jsonl.")
 
-    Raises:
-        ConfigError: the name of the file does not end like that of a JSON lines file.
-    """
+
+def write_rows(path: Path, rows: FeedbackRows, experiment: Experiment) -> int:
+    """Write a line per row, with the grades of the file; return their number."""
     scale, form = experiment.task.grade_scale(rows), experiment.task.prompt_format()
     records = (
         {**_prompt(row, form), "completion": _completion(row, form), "score": scale.grade(row.score)} for row in rows
@@ -38,7 +40,6 @@ def write_pairs(path: Path, rows: FeedbackRows, experiment: Experiment) -> int:
     """Write the best and the worst completion of each prompt whose grades differ; return the number of pairs.
 
     Raises:
-        ConfigError: the name of the file does not end like that of a JSON lines file.
         DataError: no prompt has completions with different grades.
     """
     scale, form = experiment.task.grade_scale(rows), experiment.task.prompt_format()
@@ -69,8 +70,6 @@ def _completion(row: FeedbackRow, form: str) -> Any:
 
 
 def _write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: the file is written as JSON lines, so its name has to end in .jsonl.")
     count = 0
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in records:

@@ -72,6 +72,24 @@ def result(ended: Ended) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("goal", ["best", "verbosity=1", "helpfulness=worst,verbosity=best", None])
+def test_a_model_of_two_scores_can_be_talked_to(run: Run, goal: str | None) -> None:
+    trained = result(run("train"))["run"]
+    asked = [] if goal is None else ["--goal", goal]
+    ended = gcsl("chat", trained, *asked, "--guidance", "1", "--prompt", "What is 1?", "--tokens", "3")
+
+    assert ended.code == 0, ended.err
+
+
+def test_an_unknown_part_in_a_chat_is_explained(run: Run) -> None:
+    trained = result(run("train"))["run"]
+    ended = gcsl("chat", trained, "--goal", "verbose=1", "--prompt", "What is 1?")
+
+    assert ended.code == 2
+    assert "verbose" in ended.err
+    assert "verbosity" in ended.err
+
+
 def test_a_model_is_trained_on_two_scores_and_asked_for_both(run: Run) -> None:
     trained = Path(result(run("train"))["run"])
     spec = load_spec(trained)

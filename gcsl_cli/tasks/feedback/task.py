@@ -232,13 +232,14 @@ class FeedbackTask(Task):
         """The file's columns, and what they hold."""
         self._check()
         several = [score.column for score in self._scores.values()]
-        return find_layout(self._files(), self.columns, self._options, several)
+        return find_layout(self.files_read(), self.columns, self._options, several)
 
     @property
     def _options(self) -> ReadOptions:
         return ReadOptions(self.encoding, self.rows_key, self.csv)
 
-    def _files(self) -> list[Path]:
+    def files_read(self) -> list[Path]:
+        """The files that the rows come from."""
         return data_files(resolve(self.path, revision=self.revision), self.files)
 
     def _graded(self, folder: Path | None, most: int | None = None) -> GradedFile:
@@ -248,7 +249,7 @@ class FeedbackTask(Task):
             rules = GradeRules(parse_words(self.grades), self.reduce)
             scales = {name: score.scale for name, score in self._scores.items()}
             graded = read_graded(
-                self._files(), self._layout, self._options, rules, scale, prompt_id, reject, most, scales
+                self.files_read(), self._layout, self._options, rules, scale, prompt_id, reject, most, scales
             )
         faults, rows = graded.faults, len(graded.table)
         listing = "".join(f"\n  {line}" for line in faults.lines())

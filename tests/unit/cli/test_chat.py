@@ -71,7 +71,7 @@ def test_settings_apply_to_the_answers_that_follow(monkeypatch: pytest.MonkeyPat
     ("line", "said"),
     [
         ("/goal bset", "Error: target=bset: not a goal; use best, worst."),
-        ("/guidance -1", "/guidance=-1.0: must be a finite number of at least 0"),
+        ("/guidance -1", "/guidance=-1.0: must be a number from 0 to 1000"),
         ("/guidance x", "/guidance x: not a number."),
         ("/tokens 0", "/tokens=0: must be a whole number of at least 1"),
         ("/temperature", "/temperature T: sampling temperature"),

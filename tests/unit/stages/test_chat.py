@@ -115,6 +115,12 @@ def test_an_unknown_goal_is_refused(make_run: Any, goal: str) -> None:
         ask(chat, "x", ChatSettings(goal))
 
 
+def test_text_that_is_not_unicode_is_refused(make_run: Any) -> None:
+    chat, _ = make_run()
+    with pytest.raises(DataError, match="not valid UTF-8"):
+        ask(chat, "caf\udce9")
+
+
 def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the folder of a trained run"):
         Chat(tmp_path)

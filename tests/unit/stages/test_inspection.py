@@ -182,3 +182,35 @@ def test_conversations_are_written_as_messages(inspect: Inspect, tmp_path: Path)
 def test_the_name_of_a_written_file_tells_its_format(inspect: Inspect, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"rows\.csv: the file is written as JSON lines"):
         inspect(written(tmp_path, ROWS), output=tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("option", ["output", "pairs"])
+def test_the_file_itself_is_never_overwritten(inspect: Inspect, tmp_path: Path, option: str) -> None:
+    path = written(tmp_path, ROWS)
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigError, match=rf"--{option} .*my\.jsonl: that is a file to read"):
+        inspect(path, **{option: tmp_path / "x" / ".." / "my.jsonl"})
+    assert path.read_bytes() == before
+
+
+def test_nothing_is_written_if_one_of_two_files_cannot_be(inspect: Inspect, tmp_path: Path) -> None:
+    path, rows = written(tmp_path, ROWS), tmp_path / "rows.jsonl"
+
+    for pairs in (rows, tmp_path / "pairs.csv"):
+        with pytest.raises(ConfigError):
+            inspect(path, output=rows, pairs=pairs)
+    assert not rows.exists()
+
+
+def test_a_row_that_is_too_long_is_no_example(inspect: Inspect, tmp_path: Path) -> None:
+    """The tiny model has a context of 512 tokens."""
+    found = inspect(written(tmp_path, [ROWS[0] | {"question": "a" * 600, "rating": 6}, *ROWS]))
+
+    assert found["prompts_too_long"] == 1
+    assert summary(found, "example")[-1].startswith("left out: The prompt 'aaa")
+
+
+def test_the_file_is_the_argument_alone(inspect: Inspect, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"leave task\.path out"):
+        inspect(written(tmp_path, ROWS), "task.path=other.jsonl")

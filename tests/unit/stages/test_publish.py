@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from huggingface_hub import HfApi, ModelCard
 
-from gcsl_cli.errors import ArtifactError, ConfigError, RunError
+from gcsl_cli.errors import ArtifactError, ConfigError, GcslError, RunError
 from gcsl_cli.models.loading import export_model, load_tokenizer
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import write_json
@@ -123,6 +123,23 @@ def test_nothing_is_overwritten(trained: Path, tmp_path: Path, made: str) -> Non
 
     with pytest.raises(ConfigError, match="taken: exists and is not an empty folder"):
         publish.run(trained, str(target), private=False)
+
+
+@pytest.mark.parametrize("to", ["run/model/sub", "run/exported", "s3://bucket/x", "n" * 300])
+def test_places_that_cannot_hold_a_model_are_refused(trained: Path, tmp_path: Path, to: str) -> None:
+    with pytest.raises(GcslError):
+        publish.run(trained, to if "://" in to else str(tmp_path / to), private=False)
+
+
+def test_private_is_for_the_hub(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--private is for the Hub"):
+        publish.run(trained, str(tmp_path / "out"), private=True)
+
+
+def test_a_run_without_its_config(trained: Path, tmp_path: Path) -> None:
+    (trained / "config.yaml").unlink()
+    with pytest.raises(RunError, match=r"config\.yaml: no such file"):
+        publish.run(trained, str(tmp_path / "out"), private=False)
 
 
 def test_a_folder_that_is_no_trained_run(tmp_path: Path) -> None:

@@ -120,3 +120,26 @@ def test_a_file_without_one_grade_is_not_written(file: Path, tmp_path: Path, mon
     with pytest.raises(DataError, match="none of 2 completions has a grade: 2 x the function has no grade"):
         run(str(file), lines, None)
     assert not list(tmp_path.glob("*-graded*"))
+
+
+@pytest.mark.parametrize(("value", "name"), [(10**30, "a.parquet"), ("\ud800", "a.jsonl")])
+def test_what_cannot_be_written_is_told_before_anything_is_graded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any, name: str
+) -> None:
+    path = tmp_path / "my.jsonl"
+    path.write_text(json.dumps(ROWS[0] | {"note": value}) + "\n", encoding="utf-8")
+    monkeypatch.setattr("gcsl_cli.scorers.contains.ContainsScorer.grade", lambda *_: pytest.fail("graded"))
+
+    with pytest.raises(DataError, match=r"cannot be written as Parquet|not valid Unicode"):
+        run(str(path), WORDS, tmp_path / name)
+
+
+def test_a_file_of_the_folder_is_never_overwritten(file: Path) -> None:
+    with pytest.raises(ConfigError, match="or in its folder"):
+        run(str(file.parent), WORDS, file)
+
+
+def test_names_with_dots_keep_their_parts(file: Path) -> None:
+    dotted = file.rename(file.with_name("v1.answers.jsonl"))
+
+    assert run(str(dotted), WORDS, None)["run"] == str(file.with_name("v1.answers-graded.jsonl"))
