@@ -3,6 +3,7 @@
 The key is sent to that address only, redirections are not followed, and no message contains it.
 """
 
+import contextlib
 import email.utils
 import http.client
 import json
@@ -112,11 +113,9 @@ def _message(error: urllib.error.HTTPError) -> str:
         text = error.read(4096).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return ""
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # not OpenAI's form: the text is shown as it is
         found = json.loads(text)
         text = str(found["error"]["message"] if isinstance(found["error"], dict) else found["error"])
-    except (ValueError, KeyError, TypeError):
-        pass
     return " ".join(text.split())[:200]
 
 
