@@ -68,7 +68,7 @@ def test_the_card_is_one_of_the_hub_and_names_goals_and_base(trained: Path, tmp_
     card = ModelCard.load(tmp_path / "polite/README.md")
 
     assert card.data.base_model == "meta-llama/Llama-3.1-8B-Instruct"
-    assert card.data.library_name == "transformers"
+    assert card.data.to_dict()["library_name"] == "transformers"
     for goal, text in (("worst", "Bad text."), ("0.5", "Fair text."), ("best", "Good text.")):
         assert f"| `{goal}` | {text} |" in card.text
     assert "asks for `best` unless told otherwise" in card.text
