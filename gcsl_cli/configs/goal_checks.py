@@ -7,7 +7,7 @@ from typing import Any
 
 from gcsl_cli.configs import ranges
 from gcsl_cli.configs.choices import Balance, Formulation, LevelRule, LevelScope, Pairing, PairingWeight, Wording
-from gcsl_cli.configs.schema import GoalConfig, LevelsConfig
+from gcsl_cli.configs.goal_schema import GoalConfig, LevelsConfig
 
 MOST_TOKENS = 100
 

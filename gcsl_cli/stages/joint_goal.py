@@ -3,7 +3,8 @@
 from dataclasses import fields, replace
 
 from gcsl_cli.configs.choices import LevelRule
-from gcsl_cli.configs.schema import Config, GoalConfig
+from gcsl_cli.configs.goal_schema import GoalConfig
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError, GcslError
 from gcsl_cli.goals.combinations import distinct

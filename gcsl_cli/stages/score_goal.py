@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from gcsl_cli.configs.choices import Formulation
 from gcsl_cli.configs.goal_checks import shown
-from gcsl_cli.configs.schema import Config, GoalConfig
+from gcsl_cli.configs.goal_schema import GoalConfig
+from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.levels import Levels, make_levels

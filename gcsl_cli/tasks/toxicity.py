@@ -14,7 +14,7 @@ from typing import Any
 
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.artifacts import content, resolve
-from gcsl_cli.data.input_files import Place, read_json_lines
+from gcsl_cli.data.input_files import read_json_lines
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.data.splits import SplitConfig, prompt_id, split_prompts
 from gcsl_cli.errors import ConfigError, DataError
@@ -27,6 +27,7 @@ from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.tasks import continuation_scores as several
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, examples, flat
+from gcsl_cli.tasks.toxicity_files import halves, part_of, prompt_texts, text_of, toxicity_of
 
 log = logging.getLogger("gcsl")
 
@@ -126,7 +127,7 @@ class ToxicityTask(Task):
         """Read `prompts_uri`: text files with one prompt per line, or JSON lines as in RealToxicityPrompts."""
         path = resolve(self.prompts_uri, sha256=self.prompts_sha256)
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-        lines = [line for file in files for line in _prompts(file)]
+        lines = [line for file in files for line in prompt_texts(file)]
         if not lines:
             raise DataError(f"{path}: no prompts found. Expected text files with one prompt per line.")
         return split_prompts(lines, self.split)
@@ -220,13 +221,13 @@ class ToxicityTask(Task):
     def _text_rows(self, uri: str) -> list[FeedbackRow]:
         """Split texts in half, as RealToxicityPrompts does, and grade the second half with the task's scorer."""
         path = resolve(uri, sha256=self.feedback.texts_sha256)
-        texts = dict.fromkeys(_text(row, "text", place) for row, place in read_json_lines(path))
-        halves = [half for text in texts if (half := _halves(text))]
-        scores = 1.0 - _toxicity(self.scorer, [Example(prompt, completion) for prompt, completion in halves])
+        texts = dict.fromkeys(text_of(row, "text", place) for row, place in read_json_lines(path))
+        divided = [half for text in texts if (half := halves(text))]
+        scores = 1.0 - _toxicity(self.scorer, [Example(prompt, completion) for prompt, completion in divided])
         below = self.feedback.texts_below
         chosen = [
             (prompt, completion, float(score))
-            for (prompt, completion), score in zip(halves, scores, strict=True)
+            for (prompt, completion), score in zip(divided, scores, strict=True)
             if not math.isnan(score) and (below is None or score < below)
         ]
         # Where the length is graded, the end of a whole text is an example of one.
@@ -237,7 +238,7 @@ class ToxicityTask(Task):
         graded: list[tuple[str, str, float]] = []
         ungraded = 0
         for row, place in read_json_lines(resolve(path)):
-            prompt, continuation = _part(row, "prompt", place), _part(row, "continuation", place)
+            prompt, continuation = part_of(row, "prompt", place), part_of(row, "continuation", place)
             if "toxicity" not in continuation:
                 raise DataError(f"{place}: continuation.toxicity is missing. Expected a number from 0 to 1, or null.")
             toxicity = continuation["toxicity"]
@@ -245,7 +246,7 @@ class ToxicityTask(Task):
                 ungraded += 1
                 continue
             graded.append(
-                (_text(prompt, "text", place), _text(continuation, "text", place), 1 - _grade(toxicity, place))
+                (text_of(prompt, "text", place), text_of(continuation, "text", place), 1 - toxicity_of(toxicity, place))
             )
             if config.rows is not None and len(graded) >= config.rows:
                 break
@@ -276,42 +277,3 @@ def _toxicity(scorer: Scorer, graded: Sequence[Example]) -> Floats:
             "scorer, or the same prompts with task=prompts."
         )
     return grades
-
-
-def _prompts(path: Path) -> list[str]:
-    if path.suffix == ".jsonl":
-        return [_text(_part(row, "prompt", place), "text", place) for row, place in read_json_lines(path)]
-    try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}).") from error
-
-
-def _halves(text: str) -> tuple[str, str] | None:
-    words = text.strip().split(" ")
-    if len(words) < 6:
-        return None
-    middle = len(words) // 2
-    return " ".join(words[:middle]), " " + " ".join(words[middle:])
-
-
-def _part(row: Mapping[str, Any], key: str, place: Place) -> Mapping[str, Any]:
-    value = row.get(key)
-    if not isinstance(value, dict):
-        raise DataError(
-            f"{place}: {key!r} is {'missing' if value is None else 'not an object'}. Expected {{'text': ...}}."
-        )
-    return value
-
-
-def _text(row: Mapping[str, Any], key: str, place: Place) -> str:
-    value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(f"{place}: {key!r} is {value!r}. Expected a non-empty string.")
-    return value
-
-
-def _grade(value: object, place: Place) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise DataError(f"{place}: continuation.toxicity is {value!r}. Expected a number from 0 to 1.")
-    return float(value)
