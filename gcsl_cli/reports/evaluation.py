@@ -19,7 +19,7 @@ from gcsl_cli.reports.estimates import (
     with_half_width,
     with_interval,
 )
-from gcsl_cli.reports.rounds import distilled_table, rounds_table
+from gcsl_cli.reports.rounds import distilled_table, round_sections, rounds_table
 from gcsl_cli.reports.sections import Completions, Picture, Section, markdown, mask, page
 from gcsl_cli.reports.several import separation_section, several_sections, several_tables
 from gcsl_cli.reports.tables import Cell, Table
@@ -159,7 +159,7 @@ def _sections(result: Result) -> Iterator[Section]:
     if base is not None:
         title = f"Paired differences to {base['label']}"
         yield Section(title, table=differences_table(result), markdown_only=True)
-    yield from _round_sections(result)
+    yield from round_sections(result)
     yield Section("How to read this", how_to_read(result))
     if asked := _asked(result):
         yield Section("What the models were asked for", table=Table.of(["goal", "arms"], asked, prose=(0, 1)))
@@ -169,18 +169,6 @@ def _sections(result: Result) -> Iterator[Section]:
         yield Section("Score distributions", pictures=[Picture("distributions", draw, caption)])
     yield from _goal_sections(result)
     yield Section("What was run", table=Table.of(["", "value"], fact_rows(result), prose=(0, 1)))
-
-
-def _round_sections(result: Result) -> Iterator[Section]:
-    """Sections on the rounds of feedback so far."""
-    if (table := rounds_table(result)) is not None:
-        main = measures(result)[0]
-        draw = partial(plots.rounds_figure, result, main)
-        caption = f"{main.label} of each round with its 95 % interval."
-        yield Section("Rounds", table=table, notes=table.notes, pictures=[Picture("rounds", draw, caption)])
-    if (table := distilled_table(result)) is not None:
-        text = "Plain sampling of a round minus guided sampling of the round before, paired by prompt."
-        yield Section("Guidance distilled", text, table)
 
 
 def _goal_sections(result: Result) -> Iterator[Section]:

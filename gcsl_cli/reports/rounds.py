@@ -1,9 +1,12 @@
 """Tables over the rounds of a run: the curve, and plain sampling against guided sampling of the round before."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from gcsl_cli.reports import plots
 from gcsl_cli.reports.estimates import Column, Result, measures, verdict, with_half_width, with_interval
+from gcsl_cli.reports.sections import Picture, Section
 from gcsl_cli.reports.tables import Cell, Table
 
 SHOWN = ("above_first_round", "perplexity", "distinct_2", "tokens", "divergence")
@@ -68,3 +71,15 @@ def _value(point: Mapping[str, Any], measure: Column) -> str:
 def _difference(differences: Mapping[str, Any], measure: Column) -> Cell:
     found = differences.get(measure.name)
     return Cell(with_interval(found, measure.digits, sign=True), verdict=verdict(found, measure.better))
+
+
+def round_sections(result: Result) -> Iterator[Section]:
+    """Sections on the rounds of feedback so far."""
+    if (table := rounds_table(result)) is not None:
+        main = measures(result)[0]
+        draw = partial(plots.rounds_figure, result, main)
+        caption = f"{main.label} of each round with its 95 % interval."
+        yield Section("Rounds", table=table, notes=table.notes, pictures=[Picture("rounds", draw, caption)])
+    if (table := distilled_table(result)) is not None:
+        text = "Plain sampling of a round minus guided sampling of the round before, paired by prompt."
+        yield Section("Guidance distilled", text, table)
