@@ -183,12 +183,6 @@ def flat(
     return each, [text for samples in completions for text in samples], (len(completions), -1)
 
 
-def only_test(task: str, split: str) -> None:
-    """Raise `ConfigError` unless the evaluation prompts are those of the test split."""
-    if split != "test":
-        raise ConfigError(f"generation.split={split} with task={task}, which evaluates test users only. Leave it out.")
-
-
 def grader(task: Task) -> GradingTask | None:
     """Return the task as a `GradingTask`, or None if it cannot grade new completions."""
     return task if isinstance(task, GradingTask) and task.scorer is not None else None

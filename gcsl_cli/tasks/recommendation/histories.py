@@ -51,6 +51,10 @@ class Histories:
         lines = [f"{self.log.titles[item]}: {_shown(value)}" for item, value in zip(items, ratings, strict=True)]
         return "\n".join([self.heading, *lines])
 
+    def of_tests(self, user: int, held_out: HeldOut) -> str:
+        """The user's ratings before the first test rating."""
+        return self.before(held_out_ranges(self.log, user, held_out)[1].start, user)
+
     def title(self, rating: int) -> str:
         """The rated title as a completion."""
         return f"\n{self.log.titles[int(self.log.items[rating])]}"

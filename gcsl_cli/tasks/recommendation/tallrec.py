@@ -23,7 +23,7 @@ from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.ranking import auc_parts
-from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task, only_test
+from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
 from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
 HISTORY = 10
@@ -107,9 +107,8 @@ class TallrecTask(Task):
         return {"version": self.version, "answer": self.answer}
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:  # noqa: ARG002
-        """The 1,000 test sequences, in order."""
-        only_test(self.name, split)
-        return [Prompt(f"test-{index:04d}", self._prompt(s), "test") for index, s in enumerate(self._splits["test"])]
+        """The 1,000 test or validation sequences, in order."""
+        return [Prompt(f"{split}-{index:04d}", self._prompt(s), split) for index, s in enumerate(self._splits[split])]
 
     def rollouts_planned(self) -> int:
         """Check the settings; nothing is sampled."""
@@ -135,7 +134,7 @@ class TallrecTask(Task):
 
     def candidates(self, prompts: Sequence[Prompt]) -> list[list[str]]:
         """Both answers, or the target title."""
-        targets = [self._tests[prompt.prompt_id].target for prompt in prompts]
+        targets = [self._evaluated[prompt.prompt_id].target for prompt in prompts]
         return [[YES, NO] if self.answer == "direct" else [f"\n{target}"] for target in targets]
 
     def measured(self, prompts: Sequence[Prompt], log_probs: Sequence[Floats], tokens: Sequence[Floats]) -> Measured:  # noqa: ARG002
@@ -145,12 +144,12 @@ class TallrecTask(Task):
         log P(like) - log P(dislike). The prior is the history's share of likes with add-one smoothing.
         """
         values = np.array([each[0] - each[1] if len(each) == 2 else each[0] for each in log_probs])
-        tests = [self._tests[prompt.prompt_id] for prompt in prompts]
+        tests = [self._evaluated[prompt.prompt_id] for prompt in prompts]
         return Measured({"auc": _auc(values, tests), "auc_with_prior": _auc(values + _prior(tests), tests)})
 
     def references(self, prompts: Sequence[Prompt]) -> dict[str, Measured]:
         """Predict from the share of likes in the history, the title's share of likes in training, and both combined."""
-        tests = [self._tests[prompt.prompt_id] for prompt in prompts]
+        tests = [self._evaluated[prompt.prompt_id] for prompt in prompts]
         likes: dict[str, list[bool]] = {}
         for sequence in self._splits["train"]:
             likes.setdefault(sequence.target, []).append(sequence.target_liked)
@@ -173,8 +172,9 @@ class TallrecTask(Task):
         return sequence.question if self.answer == "direct" else sequence.preferences
 
     @cached_property
-    def _tests(self) -> dict[str, Sequence10]:
-        return {f"test-{index:04d}": sequence for index, sequence in enumerate(self._splits["test"])}
+    def _evaluated(self) -> dict[str, Sequence10]:
+        splits = ("validation", "test")
+        return {f"{split}-{index:04d}": each for split in splits for index, each in enumerate(self._splits[split])}
 
     @cached_property
     def _splits(self) -> dict[str, list[Sequence10]]:

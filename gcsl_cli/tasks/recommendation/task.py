@@ -23,7 +23,7 @@ from gcsl_cli.data.records import FEEDBACK, FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
-from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task, only_test
+from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
 from gcsl_cli.tasks.recommendation.candidates import Case, baseline_scores, make_case, ranking_metrics
 from gcsl_cli.tasks.recommendation.histories import (
     HeldOut,
@@ -117,11 +117,11 @@ class RecommendationTask(Task):
         return {"version": self.version, "negatives": self.negatives, "liked": self.liked, "seed": self.seed}
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
-        """The history of each test user up to the first held-out rating."""
-        only_test(self.name, split)
-        tests = feedback.of_split("test").table.select(["prompt_id", "prompt"])
+        """The history of each user up to the first held-out rating. Validation users are no test users."""
+        tests = feedback.of_split("test").table
         texts = dict(zip(tests["prompt_id"].to_pylist(), tests["prompt"].to_pylist(), strict=True))
-        return [Prompt(id_, texts[id_], "test") for id_ in sorted(texts)]
+        texts = texts if split == "test" else self._validation_histories()
+        return [Prompt(id_, texts[id_], split) for id_ in sorted(texts)]
 
     def rollouts_planned(self) -> int:
         """Check the settings; nothing is sampled."""
@@ -156,7 +156,7 @@ class RecommendationTask(Task):
             ratings, ends = ratings[chosen], ends[chosen]
         users = users_of(self.log, ratings)
         rows = [(rating, end, user, "train") for (rating, user), end in zip(users, ends.tolist(), strict=True)]
-        for user in self._test_users:
+        for user in self._users[: self.test_users]:
             validation, test = held_out_ranges(self.log, user, self._held_out())
             rows += [(rating, rating, user, "validation") for rating in validation]
             rows += [(rating, test.start, user, "test") for rating in test]
@@ -259,17 +259,26 @@ class RecommendationTask(Task):
                 self._decisions.append(f"{path.name}: {names[key]} is {name}")
         return replace(configured, **names)
 
+    def _validation_histories(self) -> dict[str, str]:
+        users = self._users[self.test_users : 2 * self.test_users]
+        if not users:
+            raise ConfigError(
+                f"generation.split=validation evaluates users who are no test users, but all {len(self._users)} are "
+                f"(task.test_users={self.test_users}). Use fewer test users, for example half of them."
+            )
+        histories = Histories(self.log, self.heading, self.history)
+        return {self._user_id(user): histories.of_tests(user, self._held_out()) for user in users}
+
     @cached_property
-    def _test_users(self) -> list[int]:
-        """Test users ordered by a salted hash, so that any number of them is a fair sample."""
-        order = sorted(range(len(self.log.users)), key=self._user_id)
-        return order[: self.test_users]
+    def _users(self) -> list[int]:
+        """All users ordered by a salted hash, so that any number of them is a fair sample; test users come first."""
+        return sorted(range(len(self.log.users)), key=self._user_id)
 
     @cached_property
     def _cases(self) -> dict[str, Case]:
         return {
             id_: make_case(self.log, user, self._held_out(), self.negatives, [self.seed, int(id_, 16)])
-            for user in self._test_users
+            for user in self._users[: 2 * self.test_users]
             for id_ in [self._user_id(user)]
         }
 

@@ -71,14 +71,30 @@ def test_auc_is_computed_from_likelihoods(task: TallrecTask) -> None:
     pairs = [generator.normal(size=2) for _ in prompts]
     found = task.measured(prompts, pairs, pairs).metrics
     assert list(found) == [column.name for column in task.ranking_columns()]
-    liked = np.array([sequence.target_liked for sequence in task._tests.values()])
+    liked = np.array([sequence.target_liked for sequence in task._splits["test"]])
     values = np.array([yes - no for yes, no in pairs])
-    likes = np.array([sum(sequence.liked) for sequence in task._tests.values()])
+    likes = np.array([sum(sequence.liked) for sequence in task._splits["test"]])
     prior = np.log((likes + 1) / (11 - likes))
     assert found["auc"].numerator.mean() == pytest.approx(roc_auc_score(liked, values))
     assert found["auc_with_prior"].numerator.mean() == pytest.approx(roc_auc_score(liked, values + prior))
     history = task.references(prompts)["likes in the history"].metrics["auc"].numerator.mean()
     assert history == pytest.approx(roc_auc_score(liked, likes))
+
+
+def test_settings_can_be_chosen_on_the_validation_sequences(task: TallrecTask) -> None:
+    rows = task.graded_rows(lambda *_: [], None)
+    prompts = task.evaluation_prompts(rows, "validation")
+
+    assert len(prompts) == 1_000
+    assert {prompt.prompt_id for prompt in prompts} == {row.prompt_id for row in rows.of_split("validation")}
+    assert {(row.prompt_id, row.prompt) for row in rows.of_split("validation")} == {
+        (prompt.prompt_id, prompt.text) for prompt in prompts
+    }
+    right = [
+        np.array([1.0, 0.0]) if sequence.target_liked else np.array([0.0, 1.0])
+        for sequence in task._splits["validation"]
+    ]
+    assert task.measured(prompts, right, right).metrics["auc"].numerator.mean() == 1
 
 
 def test_unknown_answers_and_too_few_ratings_are_refused(task: TallrecTask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,12 +112,37 @@ def test_held_out_ratings_do_not_affect_training(tmp_path: Path) -> None:
     assert hits[0] == hits[1]
 
 
-def test_only_test_users_are_evaluated(tmp_path: Path) -> None:
+def test_validation_users_are_no_test_users_and_are_ranked_by_the_same_protocol(tmp_path: Path) -> None:
+    made = task(tmp_path, test_users=2)
+    rows = graded(made)
+    tests, others = made.evaluation_prompts(rows), made.evaluation_prompts(rows, "validation")
+
+    assert [len(tests), len(others)] == [2, 2]
+    assert {prompt.split for prompt in others} == {"validation"}
+    everyone = {prompt.prompt_id: prompt for prompt in made_of_all(tmp_path)}
+    assert not {prompt.prompt_id for prompt in others} & {prompt.prompt_id for prompt in tests}
+    assert [prompt.text for prompt in others] == [everyone[prompt.prompt_id].text for prompt in others]
+    assert all(len(texts) == 2 + 5 for texts in made.candidates(others))
+    trained = {(row.prompt, row.completion) for row in rows}
+    assert (
+        not {
+            (prompt.text, text)
+            for prompt, texts in zip(others, made.candidates(others), strict=True)
+            for text in texts[:2]
+        }
+        & trained
+    )
+
+
+def made_of_all(folder: Path) -> list[Prompt]:
+    made = task(folder)
+    return made.evaluation_prompts(graded(made))
+
+
+def test_without_other_users_there_is_nothing_to_validate_on(tmp_path: Path) -> None:
     made = task(tmp_path)
 
-    with pytest.raises(
-        ConfigError, match=r"generation\.split=validation with task=.*, which evaluates test users only"
-    ):
+    with pytest.raises(ConfigError, match=r"users who are no test users, but all 6 are \(task\.test_users=1000\)"):
         made.evaluation_prompts(graded(made), "validation")
 
 
