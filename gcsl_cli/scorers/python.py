@@ -64,10 +64,12 @@ class PythonScorer(CachedScorer):
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
             raise ConfigError(f"scorer.function={self.function}: running {path} failed ({reason}).") from error
-        found = getattr(module, name, None)
-        if not callable(found):
-            raise ConfigError(f"scorer.function: {path} has no function {name}.{did_you_mean(name, vars(module))}")
-        return found
+        functions = {key: value for key, value in vars(module).items() if callable(value)}
+        if name not in functions:
+            hint = f" It has a value {name}." if hasattr(module, name) else did_you_mean(name, functions)
+            raise ConfigError(f"scorer.function={self.function}: {path} has no function {name}.{hint}")
+        function: Callable[..., Any] = functions[name]
+        return function
 
     def _path_and_name(self) -> tuple[str, str]:
         path, _, name = self.function.rpartition(":")

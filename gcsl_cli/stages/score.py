@@ -95,6 +95,8 @@ def _task(file: str, lines: Sequence[str], config_dir: Path | None) -> PromptsTa
                 f"{line}: gcsl score takes one file, a scorer, its settings and how the file is read: scorer=NAME, "
                 "scorer.KEY=VALUE, task.columns.prompt=NAME."
             )
+        if key == "scorer" and "," in line:
+            raise ConfigError(f"{line}: gcsl score grades with one scorer. Run it once for each, with --column NAME.")
     task: PromptsTask = load(["task=prompts", "task.path=file", *lines], config_dir).task
     task.path = file  # set here, since it may have any character
     return task
@@ -136,19 +138,32 @@ def _check_writable(path: Path, rows: Sequence[Row]) -> None:
 
 def _write(path: Path, rows: Sequence[Row], column: str, grades: Floats) -> None:
     """Write rows with their grades atomically; a missing grade is null, or an empty field."""
-    graded = [
-        row | {column: grade if np.isfinite(grade) else None} for row, grade in zip(rows, grades.tolist(), strict=True)
-    ]
+    graded = [row | {column: grade} for row, grade in zip(rows, grades.tolist(), strict=True)]
     names = list(dict.fromkeys(name for row in graded for name in row))
     if path.suffix.lower() == ".parquet":
-        write_table(path, pa.Table.from_pylist(graded, schema=None))
+        write_table(path, pa.Table.from_pylist([row | {column: _finite(row[column])} for row in graded]))
         return
+    graded = [{name: _finite(value) for name, value in row.items()} for row in graded]
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         if path.suffix.lower() in (".csv", ".tsv"):
             writer = csv.DictWriter(stream, names, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
             writer.writeheader()
-            writer.writerows(graded)
+            writer.writerows({name: _field(value) for name, value in row.items()} for row in graded)
         elif path.suffix.lower() == ".json":
             json.dump(graded, stream, ensure_ascii=False, indent=1, default=str)
         else:
             stream.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in graded)
+
+
+def _finite(value: Any) -> Any:
+    """The value with null in place of NaN and infinity, which JSON does not have; null is no grade, too."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value
+
+
+def _field(value: Any) -> Any:
+    """A field of a CSV file: objects and lists are written as JSON."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else value

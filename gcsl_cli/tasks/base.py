@@ -38,14 +38,15 @@ class RolloutSettings:
 
     @staticmethod
     def of(config: object) -> "RolloutSettings":
-        """Extract and check the settings of a config that has fields of these names, among others.
+        """Extract and check the settings of a config that has fields of these names, and maybe a number of `prompts`.
 
         Raises:
             ConfigError: a value is out of range.
         """
         settings = RolloutSettings(**{item.name: getattr(config, item.name) for item in fields(RolloutSettings)})
+        checked = asdict(settings) | {"prompts": getattr(config, "prompts", None)}
         special = {"temperature": ranges.temperature, "top_p": ranges.top_p, "seed": ranges.seed}
-        for name, value in asdict(settings).items():
+        for name, value in checked.items():
             for problem in special.get(name, ranges.count)(f"task.feedback.{name}", value):
                 raise ConfigError(problem)
         return settings

@@ -112,6 +112,8 @@ def test_a_damaged_file_is_named(cache: Path) -> None:
 # Functions
 
 REWARDS = """
+VERSION = 1
+
 def brevity(prompts, completions, topic, **columns):
     assert prompts == ["Hi"] * len(completions)
     return [None if text == "-" else 1 / (1 + len(text.split())) for text in completions]
@@ -163,6 +165,7 @@ def test_another_version_of_the_file_makes_other_grades(rewards: Path) -> None:
         ("rewards.py", "write FILE.py:NAME"),
         ("nowhere.py:f", "there is no file nowhere.py"),
         ("{path}:brevty", "has no function brevty. Did you mean brevity?"),
+        ("{path}:VERSION", "has no function VERSION. It has a value VERSION."),
         ("{path}:short", "1 grades for 2 completions"),
         ("{path}:broken", "failed on a batch of 2 (ZeroDivisionError: division by zero)"),
     ],

@@ -62,6 +62,33 @@ def test_what_has_no_grade_has_none_in_the_file(tmp_path: Path) -> None:
     assert (result["ungraded"], result["reasons"], result["left_out"]) == (1, {"no reference": 1}, 1)
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.json"])
+def test_what_json_cannot_hold_is_null(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "Q", "completion": "A", "x": NaN, "y": {"z": [1.5, -Infinity]}}\n', encoding="utf-8")
+    run(str(path), ["scorer=length"], tmp_path / name)
+
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    loaded = json.loads(text, parse_constant=pytest.fail)
+    row = loaded[0] if name == "out.json" else loaded
+    assert (row["x"], row["y"], row["score"]) == (None, {"z": [1.5, None]}, 1.0)
+
+
+def test_objects_and_lists_are_json_in_a_csv_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "Q", "completion": "A", "tags": ["é", null], "about": {"id": 7}}\n', encoding="utf-8")
+    run(str(path), ["scorer=length"], tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        (row,) = csv.DictReader(stream)
+
+    assert (json.loads(row["tags"]), json.loads(row["about"])) == (["é", None], {"id": 7})
+
+
+def test_one_scorer_grades_at_a_time(file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^scorer=length,contains: gcsl score grades with one scorer\. Run it once"):
+        run(str(file), ["scorer=length,contains"], None)
+
+
 def test_an_interruption_loses_no_grade(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The function is called on the first row only once, although it fails on the second."""
     monkeypatch.setenv("GCSL_CACHE", str(tmp_path / "cache"))

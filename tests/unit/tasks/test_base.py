@@ -51,6 +51,12 @@ def test_settings_are_extracted_from_a_config_with_more_keys() -> None:
     assert settings == RolloutSettings(**FINE)
 
 
+@pytest.mark.parametrize("prompts", [0, -2])
+def test_no_prompts_to_sample_are_refused(prompts: int) -> None:
+    with pytest.raises(ConfigError, match=rf"task\.feedback\.prompts={prompts}: must be"):
+        RolloutSettings.of(FeedbackConfig(**FINE, prompts=prompts))
+
+
 def test_a_task_must_say_where_its_feedback_comes_from() -> None:
     @dataclass
     class Unfinished(Task):
