@@ -17,7 +17,7 @@ from gcsl_cli import COMMAND, __version__
 from gcsl_cli.cli import console, stopping
 from gcsl_cli.cli.failures import explain
 from gcsl_cli.cli.help import ExamplesCommand, Group, StageCommand
-from gcsl_cli.cli.options import Options, refuse_unknown
+from gcsl_cli.cli.options import Options, check_unicode, refuse_unknown
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 from gcsl_cli.runs import ranks
 
@@ -263,6 +263,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     as_json = "--json" in arguments
     with stopping.sigterm_as_ctrl_c():
         try:
+            check_unicode(arguments)
             code = app(arguments, prog_name="gcsl", standalone_mode=False)
             sys.stdout.flush()
             if code == INTERRUPTED:

@@ -1,5 +1,6 @@
 """Options of a stage command: check them, pass them on to Hydra, reject unknown ones."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,3 +80,11 @@ def refuse_unknown(arguments: Sequence[str], context: Any) -> list[str]:
             near = did_you_mean(typed, [*known, "--help"])
             raise ConfigError(f"{argument}: no such option.{near or f' Options: {listed(known)}.'}")
     return list(arguments)
+
+
+def check_unicode(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` for an argument that is not UTF-8, which no run or JSON document could hold."""
+    for argument in arguments:
+        if not argument.isascii() and argument != argument.encode(errors="ignore").decode():
+            shown = os.fsencode(argument).decode(errors="backslashreplace")
+            raise ConfigError(f"{shown}: not valid UTF-8. If it is the name of a file or folder, rename that.")

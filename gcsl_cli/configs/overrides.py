@@ -50,6 +50,10 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
         hint = f" Did you mean {' or '.join(homes)}?" if homes else " Example: seed=1"
         return f"{line!r} is not an override: write key=value.{hint}"
     key, value = line.split("=", 1)
+    if value.startswith("{") and value.endswith("}"):
+        return (
+            f"{line!r}: the keys of {{...}} take no quotes and only plain characters: '{key.strip()}={{some name: 1}}'."
+        )
     return (
         f"{line!r} is not a valid key=value pair. Put values with spaces, commas, colons, braces or equals signs "
         f"in quotes: '{key.strip()}=\"{value}\"'."

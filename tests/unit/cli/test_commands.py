@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import sys
 import types
@@ -226,6 +227,12 @@ def test_debug_shows_the_traceback(stage: Callable[[Stage], None], run: Run, mon
         (["train", "--cfg", "hydra", "-p", "train"], "--package train: not a node with a value. Nodes: hydra."),
         (["train", "-m", "seed=range(0)"], "seed=range(0): has no values"),
         (["train", "hydra.run.dir=/proc/x"], "Cannot write /proc/x: "),
+        (["train", os.fsdecode(b"task.path=\xff.jsonl")], "task.path=\\xff.jsonl: not valid UTF-8. If it is the name"),
+        (["score", os.fsdecode(b"\xff.jsonl"), "scorer=length"], "\\xff.jsonl: not valid UTF-8."),
+        (
+            ["train", 'task.grades={"a b":1}'],
+            "the keys of {...} take no quotes and only plain characters: 'task.grades={",
+        ),
     ],
 )
 def test_bad_usage(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
