@@ -66,6 +66,8 @@ class Scorer(ABC):
     """Whether it grades something bad, such as toxicity."""
     needs_reference: ClassVar[bool] = False
     """Whether it compares with the reference."""
+    needs_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns of the prompts' file of which it needs one."""
     runs_custom_code: ClassVar[bool] = False
     """Whether it runs code that its config names, which the command line has to allow."""
 

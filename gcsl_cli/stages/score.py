@@ -51,7 +51,7 @@ def run(
     scorer = task.grader
     scorer.check()
     found = task.read(completions=True)
-    task.check_references(scorer, found)
+    found.check(scorer, file)
     if any(column in row.row for row in found.rows):
         raise ConfigError(f"{file} has a column {column} already. Name another one: --column NAME.")
     _check_writable(output, [row.row for row in found.rows])

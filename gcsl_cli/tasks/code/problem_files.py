@@ -19,6 +19,8 @@ from gcsl_cli.errors import DataError, listed
 from gcsl_cli.tasks.code.problems import CodeProblem, Scaling
 from gcsl_cli.tasks.code.row_reader import read_rows
 
+TEST_COLUMNS = ("test_list", "base_input", "tests", "test")
+"""The columns of tests, which tell the formats apart."""
 _CLOSE = """
 def __close__(value, expected):
     if isinstance(expected, float) and __atol__:
@@ -39,7 +41,7 @@ def read_problems(path: Path) -> tuple[list[CodeProblem], Faults]:
     faults = Faults()
     for row, place in read_rows(path, faults):
         try:
-            problem = _without_gap(_parser(row)(row, place.line))
+            problem = problem_of(row, place.line)
         except Fault as fault:
             faults.add(fault, place)
             continue
@@ -77,6 +79,15 @@ def read_scaling(path: Path) -> tuple[dict[str, Scaling], Faults]:
     return found, faults
 
 
+def problem_of(row: Row, line: int = 0) -> CodeProblem:
+    """The problem of a row.
+
+    Raises:
+        Fault: it has no tests, or one of its columns cannot be used.
+    """
+    return _without_gap(_parser(row)(row, line))
+
+
 def _without_gap(problem: CodeProblem) -> CodeProblem:
     """Move the whitespace after the prompt to the gap, because tokenizers attach it to the next token."""
     prompt = problem.prompt.rstrip()
@@ -86,7 +97,7 @@ def _without_gap(problem: CodeProblem) -> CodeProblem:
 
 
 def _parser(row: Row) -> Callable[[Row, int], CodeProblem]:
-    parsers = {"test_list": _mbpp, "base_input": _evalplus, "tests": _other, "test": _humaneval}
+    parsers = dict(zip(TEST_COLUMNS, (_mbpp, _evalplus, _other, _humaneval), strict=True))
     for key, parser in parsers.items():
         if key in row:
             return parser
@@ -96,7 +107,7 @@ def _parser(row: Row) -> Callable[[Row, int], CodeProblem]:
 def _humaneval(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
     prompt, tests = _text(row, "prompt"), (_python(_text(row, "test"), "test"),)
     reference = _text(row, "canonical_solution", required=False)
-    return CodeProblem(_identity(row), prompt, _text(row, "entry_point"), tests, _stub(prompt), reference)
+    return CodeProblem(_identity(row), prompt, _text(row, "entry_point"), tests, stub(prompt), reference)
 
 
 def _mbpp(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
@@ -130,7 +141,7 @@ def _other(row: Row, line: int) -> CodeProblem:
     prompt, tests = _text(row, "prompt"), _tests(row, "tests")
     solution = _text(row, "solution", required=False)
     entry = _entry_point(row, tests, prompt if _defined(prompt + "    pass\n") else solution)
-    setup = _text(row, "setup", required=False) or (_stub(prompt) if entry in _defined(_stub(prompt)) else "")
+    setup = _text(row, "setup", required=False) or (stub(prompt) if entry in _defined(stub(prompt)) else "")
     identity = _identity(row) if "task_id" in row else f"line {line}"
     return CodeProblem(identity, prompt, entry, tests, setup, solution, split=_text(row, "split", required=False))
 
@@ -182,10 +193,10 @@ def _defined(code: str) -> set[str]:
         return set()
 
 
-def _stub(prompt: str) -> str:
+def stub(prompt: str) -> str:
     """The prompt as a program, for its imports and helpers; empty if it does not end inside a function."""
-    stub = f"{prompt}    pass\n"
-    return stub if _defined(stub) else ""
+    program = f"{prompt}    pass\n"
+    return program if _defined(program) else ""
 
 
 def _python(code: str, key: str) -> str:

@@ -52,24 +52,24 @@ class SandboxConfig:
     workers: int | None = None
     image: str = "python:3.11-slim"
 
-    def check(self) -> None:
-        """Raise `ConfigError` if a limit is too low or the kind is unknown."""
+    def check(self, owner: str = "task") -> None:
+        """Raise `ConfigError` if a limit is too low or the kind is unknown; `owner` is the node of the config."""
         self.limits()
-        self.sandbox()
+        self.sandbox(owner)
         if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"task.sandbox.workers={self.workers}: must be at least 1, or null for one per core.")
+            raise ConfigError(f"{owner}.sandbox.workers={self.workers}: must be at least 1, or null for one per core.")
 
     def limits(self) -> Limits:
         """The limits in the grader's form."""
         memory, output = self.memory_mib * MEBIBYTE, self.output_mib * MEBIBYTE
         return Limits(self.cpu_seconds, self.wall_seconds, memory, output_bytes=output)
 
-    def sandbox(self) -> Sandbox:
+    def sandbox(self, owner: str = "task") -> Sandbox:
         """The sandbox in the grader's form."""
         kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
         if self.kind not in kinds:
             near = did_you_mean(self.kind, KINDS)
-            raise ConfigError(f"task.sandbox.kind={self.kind}: no such sandbox.{near} Allowed: {listed(KINDS)}.")
+            raise ConfigError(f"{owner}.sandbox.kind={self.kind}: no such sandbox.{near} Allowed: {listed(KINDS)}.")
         return Sandbox(kinds[self.kind], image=self.image)
 
     def keys(self) -> dict[str, object]:

@@ -25,6 +25,7 @@ from gcsl_cli.data.input_files import (
     read_opened,
 )
 from gcsl_cli.errors import ConfigError, DataError, listed
+from gcsl_cli.scorers.base import Scorer
 from gcsl_cli.tasks.feedback.columns import (
     CONVERSATIONS,
     JOIN,
@@ -89,6 +90,18 @@ class PromptFile:
         yield from (["read as", text] for text in self.decisions)
         yield from (["changed", f"{count} x {what}"] for what, count in self.notes.items())
         yield from (["left out", line] for line in self.faults.lines())
+
+    def check(self, scorer: Scorer, path: str) -> None:
+        """Raise `ConfigError` if the scorer needs reference answers, or other columns, and no row has any."""
+        if scorer.needs_columns and not any(name in row.columns for row in self.rows for name in scorer.needs_columns):
+            raise ConfigError(
+                f"scorer={scorer.name} needs one of the columns {listed(scorer.needs_columns)}, and {path} has none."
+            )
+        if scorer.needs_reference and not any(row.reference for row in self.rows):
+            raise ConfigError(
+                f"scorer={scorer.name} compares with reference answers, and {path} has none. Name their column: "
+                "task.columns.reference=NAME."
+            )
 
 
 def read_prompts(

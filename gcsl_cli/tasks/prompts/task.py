@@ -216,15 +216,7 @@ class PromptsTask(Task):
             if scorer is None:
                 continue
             scorer.check()
-            self.check_references(scorer, self.file)
-
-    def check_references(self, scorer: Scorer, file: PromptFile) -> None:
-        """Raise `ConfigError` if the scorer needs reference answers and the file has none."""
-        if scorer.needs_reference and not any(row.reference for row in file.rows):
-            raise ConfigError(
-                f"scorer={scorer.name} compares with reference answers, and {self.path} has none. Name their column: "
-                "task.columns.reference=NAME."
-            )
+            self.file.check(scorer, self.path)
 
     @property
     def grader(self) -> Scorer:

@@ -1,5 +1,6 @@
 """docs/tasks/prompts.md and docs/scorers.md: their files are read as described, their output is the real one."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -47,6 +48,17 @@ def test_the_example_has_references_and_topics(files: Path) -> None:
         ("42", "arithmetic"),
         ("Lima", "geography"),
     ]
+
+
+def test_the_programs_of_the_example_have_these_grades(files: Path) -> None:
+    ended = gcsl("score", "problems.jsonl", "scorer=unit_tests", "--json")
+
+    assert ended.code == 0, ended.err
+    rows = [json.loads(line) for line in (files / "problems-graded.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (
+        tuple(f"{row['score']:g}" for row in rows)
+        == re.findall(r"grades (\S+) and (\S+)\. Rows of HumanEval", SCORERS)[0]
+    )
 
 
 def test_a_graded_file_is_reported_like_this(files: Path) -> None:

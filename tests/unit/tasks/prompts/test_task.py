@@ -21,6 +21,7 @@ from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.reference import ExactMatchScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.tasks.base import RolloutSettings
+from gcsl_cli.tasks.code.scorer import UnitTestsScorer
 from gcsl_cli.tasks.prompts.task import FeedbackConfig, PromptsTask
 
 MODEL = {"uri": "a"}
@@ -228,6 +229,13 @@ def test_unusable_settings_are_found_before_anything_is_sampled(
     with pytest.raises(GcslError) as error:
         task(path, **settings).rollouts_planned()
     assert said in str(error.value)
+
+
+def test_a_scorer_that_runs_tests_needs_their_column(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "Add.", "exam": "assert add(1, 2) == 3"}\n' * 30, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"scorer=unit_tests needs one of the columns test_list, base_input, tests, "):
+        task(path, scorer=UnitTestsScorer()).rollouts_planned()
 
 
 def test_a_scorer_that_compares_needs_references(tmp_path: Path) -> None:
