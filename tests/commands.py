@@ -51,12 +51,12 @@ def gcsl(*arguments: str) -> Ended:
     return Ended(int(code or 0), out.getvalue(), err.getvalue())
 
 
-def gcsl_until(point: str, sent: signal.Signals, folder: Path, *arguments: str) -> Ended:
+def gcsl_until(point: str | int, sent: signal.Signals, folder: Path, *arguments: str) -> Ended:
     """Run a command line in a separate process and send it a signal just before it renames a file into place.
 
     Args:
-        point: Pattern of the path of that file, such as `*/shards/00001.parquet`. The file does not exist yet when the
-            signal arrives; all files written earlier do.
+        point: Pattern of the path of that file, such as `*/shards/00001.parquet`, or its place among all files. The
+            file does not exist yet when the signal arrives; all files written earlier do.
         sent: The signal.
         folder: Folder for what the process prints.
         arguments: The command line.
@@ -70,14 +70,17 @@ def gcsl_until(point: str, sent: signal.Signals, folder: Path, *arguments: str) 
     return Ended(int(process.exitcode or 0), out, err)
 
 
-def _main(point: str, sent: int, folder: Path, arguments: Sequence[str]) -> None:
+def _main(point: str | int, sent: int, folder: Path, arguments: Sequence[str]) -> None:
     from gcsl_cli.cli import commands as cli
 
-    fired = False
+    fired, renamed = False, 0
 
     def watch(event: str, details: tuple[Any, ...]) -> None:
-        nonlocal fired
-        if event == "os.rename" and not fired and fnmatch(str(details[1]), point):
+        nonlocal fired, renamed
+        if event != "os.rename":
+            return
+        renamed += 1
+        if not fired and (renamed == point if isinstance(point, int) else fnmatch(str(details[1]), point)):
             fired = True
             os.kill(os.getpid(), sent)
 
