@@ -33,13 +33,13 @@ STAGES = {
     "prepare": "Collect graded feedback; choose levels; plan the batches.",
     "train": "Fine-tune on the feedback, preparing it if needed.",
     "generate": "Sample completions of the test prompts for a goal.",
-    "evaluate": "Measure against the base model; run missing stages first.",
+    "evaluate": "Compare with the base model; run missing stages first.",
 }
 FORMATS = ("table", "markdown", "csv", "latex")
 INTERRUPTED = 130
 """What Typer turns an interrupt into."""
 
-Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="One run per combination of a,b,c values.")]
+Multirun = Annotated[bool, typer.Option("--multirun", "-m", help="Start one run per combination of a,b,c values.")]
 Cfg = Annotated[str | None, typer.Option("--cfg", "-c", metavar="job|hydra|all", help="Print the config and exit.")]
 Resolve = Annotated[bool, typer.Option("--resolve", help="With --cfg: resolve ${...}.")]
 Package = Annotated[str | None, typer.Option("--package", "-p", metavar="NODE", help="With --cfg: only this node.")]
@@ -102,7 +102,7 @@ def compare(
         str, typer.Option("--format", "-f", metavar="table|markdown|csv|latex", help="Output format.")
     ] = "table",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write the report.")
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the report and tables.")
     ] = None,
     config_dir: ConfigDir = None,
     json: Json = False,
@@ -134,15 +134,15 @@ def inspect_file(
     *,
     rows: Annotated[int, typer.Option("--rows", metavar="N", help="Read only the first N rows; 0: all.")] = 100_000,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Write prompt, completion, score.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Write rows: prompt, completion, score.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option("--pairs", metavar="FILE.jsonl", help="Write prompt, chosen, rejected.")
+        Path | None, typer.Option("--pairs", metavar="FILE.jsonl", help="Write pairs: prompt, chosen, rejected.")
     ] = None,
     config_dir: ConfigDir = None,
     json: Json = False,
 ) -> int:
-    """Show how a file of graded completions is read; convert it."""
+    """Show how a file of graded completions is read, or convert it."""
     if rows < 0:
         raise ConfigError(f"--rows {rows}: must be at least 1, or 0 for all rows.")
     with console.stdout_for_results() as stream:
@@ -158,15 +158,15 @@ def inspect_file(
 def chat(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
     *,
-    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this, and exit.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this text and exit.")] = None,
     goal: Annotated[
-        str | None, typer.Option("--goal", metavar="GOAL", help="best, worst, a level, none or NAME=LEVEL.")
+        str | None, typer.Option("--goal", metavar="GOAL", help="Goal: best, worst, a level, none or NAME=LEVEL.")
     ] = None,
-    guidance: Annotated[float, typer.Option("--guidance", metavar="W", help="Contrast with the worst goal.")] = 0.0,
-    temperature: Annotated[float, typer.Option("--temperature", metavar="T")] = 1.0,
+    guidance: Annotated[float, typer.Option("--guidance", metavar="W", help="Guidance weight; 0: none.")] = 0.0,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="Sampling temperature.")] = 1.0,
     top_p: Annotated[float, typer.Option("--top-p", metavar="P", help="Nucleus sampling; 1: all tokens.")] = 0.9,
-    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Longest answer in tokens.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", metavar="N")] = 0,
+    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Maximum tokens per answer.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Sampling seed.")] = 0,
 ) -> None:
     """Talk to a trained model, asking for one goal or another."""
     from gcsl_cli.configs import ranges
@@ -220,7 +220,7 @@ def score(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The graded file, FILE-graded by default.")
     ] = None,
-    column: Annotated[str, typer.Option("--column", metavar="NAME", help="Name of the new column.")] = "score",
+    column: Annotated[str, typer.Option("--column", metavar="NAME", help="Column for the grades.")] = "score",
     config_dir: ConfigDir = None,
     json: Json = False,
 ) -> int:
@@ -238,7 +238,7 @@ def score(
 def doctor(
     json: Json = False,
     sandbox: Annotated[
-        bool, typer.Option("--sandbox", help="Run hostile programs in the sandbox instead; takes minutes.")
+        bool, typer.Option("--sandbox", help="Test the sandbox with hostile programs; takes minutes.")
     ] = False,
 ) -> int:
     """Show versions, devices, cache, disk and optional packages."""
