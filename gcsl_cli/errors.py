@@ -48,6 +48,12 @@ class TrainingError(GcslError):
     exit_code = 1
 
 
+class SamplingError(GcslError):
+    """The process that samples completions failed."""
+
+    exit_code = 1
+
+
 def nearest(typed: str, names: Iterable[str]) -> list[str]:
     """Return up to two names that resemble `typed`, best first.
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,6 +66,26 @@ def real_rtp() -> Path:
     if not path.exists():
         pytest.skip(f"{path} does not exist")
     return path
+
+
+@pytest.fixture(scope="session")
+def vllm_double(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Path of an interpreter that has a double of vLLM (tests/doubles/vllm)."""
+    path = tmp_path_factory.mktemp("vllm-environment") / "python"
+    doubles = Path(__file__).parent / "doubles"
+    path.write_text(f'#!/bin/sh\nPYTHONPATH={doubles} exec {sys.executable} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def real_vllm() -> str:
+    """Path of the interpreter that has vLLM; skips if GCSL_VLLM_PYTHON does not name it."""
+    python = os.environ.get("GCSL_VLLM_PYTHON")
+    if not python:
+        pytest.skip("GCSL_VLLM_PYTHON is not set; it names the interpreter of an environment that has vLLM")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    return python
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,11 @@ OPTIONAL = (
     ("parallel runs (hydra/launcher=joblib)", "hydra_plugins.hydra_joblib_launcher", 'pip install "gcsl-cli[joblib]"'),
     ("4-bit training (adapter=qlora)", "bitsandbytes", 'pip install "gcsl-cli[qlora]"'),
     ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
+    (
+        "sampling with vLLM (generation.backend=vllm)",
+        "vllm",
+        'pip install "vllm==0.32.*" in an environment of its own, and generation.vllm.python=PATH',
+    ),
     ("development (make check)", "pytest", 'pip install "gcsl-cli[dev]"'),
     ("Weights & Biases (train.report_to=[wandb])", "wandb", "pip install wandb"),
     ("TensorBoard (train.report_to=[tensorboard])", "tensorboard", "pip install tensorboard"),

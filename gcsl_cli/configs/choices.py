@@ -97,6 +97,13 @@ class EvaluationSplit(StrEnum):
     validation = "validation"
 
 
+class SamplingBackend(StrEnum):
+    """The library that samples completions."""
+
+    hf = "hf"
+    vllm = "vllm"
+
+
 class RoundStart(StrEnum):
     """The model that a later round trains."""
 

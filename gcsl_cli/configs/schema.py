@@ -15,6 +15,7 @@ from gcsl_cli.configs.choices import (
     Pairing,
     Precision,
     RoundStart,
+    SamplingBackend,
     SharedPrefix,
     Strategy,
     TooLong,
@@ -160,6 +161,15 @@ class RoundsConfig:
 
 
 @dataclass
+class VllmConfig:
+    """Where vLLM is installed, and options of its engine."""
+
+    python: str | None = None
+    any_version: bool = False
+    engine: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class GenerationConfig:
     """Sampling: the goal to ask for, guidance and decoding."""
 
@@ -175,6 +185,15 @@ class GenerationConfig:
     batch_size: int = 256
     shard_prompts: int = 64
     seed: int = 0
+    backend: SamplingBackend = SamplingBackend.hf
+    vllm: VllmConfig = field(default_factory=VllmConfig)
+
+    @property
+    def backend_keys(self) -> dict[str, Any]:
+        """What the backend adds to the identity of completions: nothing for transformers, the first one there was."""
+        if self.backend is SamplingBackend.hf:
+            return {}
+        return {"backend": str(self.backend), **({"engine": self.vllm.engine} if self.vllm.engine else {})}
 
 
 @dataclass

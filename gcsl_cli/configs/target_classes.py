@@ -12,6 +12,8 @@ from gcsl_cli.configs.hydra_internals import child, is_empty
 from gcsl_cli.errors import ConfigError, DependencyError, did_you_mean, first_line, listed
 
 ALLOW = "allow_custom_code"
+PROGRAM = "generation.vllm.python"
+"""The key that names a program to run."""
 OURS = ("gcsl_cli.",)
 # Hydra's own node names code too, in launchers and in logging configs; these packages are known.
 HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.")
@@ -36,6 +38,19 @@ def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
                 f"{path}={target}: this runs code from outside gcsl. If you trust it, add {ALLOW}=true "
                 "to the command line (a config file cannot allow it)."
             )
+    if program := _program(config, lines):
+        raise ConfigError(
+            f"{PROGRAM}={program}: a config file names a program to run. If you trust it, add {ALLOW}=true to the "
+            f"command line, or give {PROGRAM} there."
+        )
+
+
+def _program(config: DictConfig, lines: Sequence[str]) -> str | None:
+    """The value of `PROGRAM`, if it does not come from the command line."""
+    if any(line.lstrip("+").startswith((f"{PROGRAM}=", "generation.vllm=")) for line in lines):
+        return None
+    path: str | None = OmegaConf.select(config, PROGRAM, throw_on_resolution_failure=False)
+    return path
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:

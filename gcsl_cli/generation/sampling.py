@@ -71,7 +71,7 @@ def sample_prompts(
             batch_against = None if against is None else [against[index] for index in chosen]
             tokens = _sample_batch(model, tokenizer, batch, batch_against, end_ids, sampling, streamer)
             for index, rows in zip(chosen, torch.split(tokens, sampling.samples), strict=True):
-                completions[index] = [_decode(tokenizer, row.tolist(), set(end_ids)) for row in rows]
+                completions[index] = [decoded(tokenizer, row.tolist(), set(end_ids)) for row in rows]
     return completions
 
 
@@ -156,7 +156,8 @@ def _left_padded(
     return ids.to(model.device), mask.to(model.device)
 
 
-def _decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int], end_ids: set[int]) -> Sampled:
+def decoded(tokenizer: "PreTrainedTokenizerBase", ids: list[int], end_ids: set[int]) -> Sampled:
+    """The completion that drawn token ids are; what follows an end token is left out."""
     end = next((index for index, id_ in enumerate(ids) if id_ in end_ids), None)
     kept = ids if end is None else ids[:end]
     text = tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)

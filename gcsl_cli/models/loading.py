@@ -1,5 +1,6 @@
 """Load and export models and tokenizers. Weights are safetensors only; code shipped with a model never runs."""
 
+import gc
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,13 @@ from gcsl_cli.runs.files import storage_errors
 
 if TYPE_CHECKING:
     import torch
-    from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        BitsAndBytesConfig,
+        GenerationConfig,
+        PreTrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
 
 def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
@@ -148,6 +155,15 @@ def device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def free_memory() -> None:
+    """Give GPU memory that models have left behind back to the device, for another process."""
+    import torch
+
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
 def fast_bf16() -> bool:
     """Return True if bfloat16 arithmetic is faster than float32 on this machine."""
     import torch
@@ -180,7 +196,22 @@ def context_length(config: Any) -> int | None:
 
 def end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> list[int]:
     """Return the token ids that end a text, from the tokenizer and the model's generation config."""
-    generation = getattr(model.generation_config, "eos_token_id", None)
+    return _end_tokens(tokenizer, model.generation_config)
+
+
+def saved_end_tokens(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> list[int]:
+    """Return what `end_tokens` returns for the model in `folder`, without loading it."""
+    from transformers import GenerationConfig
+
+    try:
+        config = GenerationConfig.from_pretrained(folder)
+    except OSError:  # a model without one gets it from its config
+        config = GenerationConfig.from_model_config(load_config(folder))
+    return _end_tokens(tokenizer, config)
+
+
+def _end_tokens(tokenizer: "PreTrainedTokenizerBase", config: "GenerationConfig") -> list[int]:
+    generation = getattr(config, "eos_token_id", None)
     ids = generation if isinstance(generation, list) else [generation]
     return sorted({int(id_) for id_ in [tokenizer.eos_token_id, *ids] if id_ is not None})
 

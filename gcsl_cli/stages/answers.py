@@ -69,6 +69,11 @@ class Answers:
 def all_answers(experiment: Experiment, arms: Sequence[Arm]) -> list[Answers]:
     """Sample and rank for every arm, reusing what exists; then rank by the task's reference rules."""
     ranking = Ranking.of(experiment)
+    # First of all, because the engine of a backend may need the memory of the models that completions are scored by.
+    with experiment.engines.kept():
+        for arm in arms:
+            if samples(experiment, arm):
+                ensure_generations(experiment, arm)
     answers = [_arm_answers(experiment, arm, ranking) for arm in arms]
     if ranking is not None:
         for label, found in ranking.references().items():

@@ -120,4 +120,5 @@ def guidance_suffixes(spec: GoalSpec, guidance: float, against: float | None) ->
 
 def sampling(config: GenerationConfig) -> str:
     """Sampling settings other than goals and guidance, as text: `samples 4, max_new_tokens 20, ...`."""
-    return ", ".join(f"{key} {getattr(config, key)}" for key in SAMPLING)
+    settings = {key: getattr(config, key) for key in SAMPLING} | config.backend_keys
+    return ", ".join(f"{key} {value}" for key, value in settings.items())

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 FILE = "generations.parquet"
 log = logging.getLogger("gcsl")
 
-NAMED = ("target", "guidance", "against", "split", "prompts")
-"""Settings that are part of an arm instead."""
+NAMED = ("target", "guidance", "against", "split", "prompts", "backend", "vllm")
+"""Settings that are part of an arm instead, or of `GenerationConfig.backend_keys`."""
 
 
 def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
@@ -44,6 +44,7 @@ def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
         "guidance": arm.guidance,
         "prompts": [prompt.prompt_id for prompt in evaluation_prompts(experiment)],
         **{key: value for key, value in asdict(generation).items() if key not in NAMED},
+        **generation.backend_keys,
     }
     name = f"{arm.name}-{identity('generation', keys, owner.identity)[:8]}"
     return Folder(owner.path / "generations" / name, "generation", keys, owner.identity)
@@ -92,7 +93,7 @@ def sample_arm(
     return sample_completions(
         experiment,
         f"{label}: {arm.label}",
-        lambda: experiment.policy if arm.trained else experiment.base_model,
+        arm.trained,
         prompter,
         prompts,
         prompter.all_prompt_ids(texts, arm.goal, config.max_new_tokens),

@@ -12,6 +12,7 @@ from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.artifacts import content
 from gcsl_cli.data.records import FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
+from gcsl_cli.generation.backends.vllm_process import Engines
 from gcsl_cli.goals.control_tokens import add_tokens
 from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, no_goal_spec
 from gcsl_cli.goals.wording import check_template
@@ -81,11 +82,14 @@ class Experiment:
         self.prompts: list[Prompt] | None = None
         """The evaluation prompts, once they have been read."""
         self._prompters: dict[GoalSpec, Prompter] = {}
+        self.engines = Engines()
 
     @cached_property
     def feedback(self) -> Folder:
         """Folder of the graded feedback, shared across runs."""
         keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys)}
+        if "model" in keys:  # it is sampled
+            keys |= self.config.generation.backend_keys
         name = f"feedback-{self.task.feedback_name()}-{identity('feedback', keys)[:8]}"
         return Folder(self.root / name, "feedback", keys)
 

@@ -1,27 +1,23 @@
 """Graded feedback of a task: made once, saved as `feedback.parquet`, and shared across runs."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt, read_feedback, write_table
 from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.generation.sampling import Sampled, Sampling, sample_prompts
+from gcsl_cli.generation.sampling import Sampled, Sampling
 from gcsl_cli.generation.shards import sample_in_shards
-from gcsl_cli.models.loading import end_tokens
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.fitting import fitting_prompts
+from gcsl_cli.stages.samplers import check_backend, sampler_of
 from gcsl_cli.tasks.base import RolloutSettings, Task
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 FILE = "feedback.parquet"
 SHARDS = "shards"
@@ -67,7 +63,7 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
     return sample_completions(
         experiment,
         "rollouts",
-        lambda: experiment.base_model,
+        False,
         prompter,
         prompts,
         prompter.all_prompt_ids([prompt.text for prompt in prompts], None, settings.max_new_tokens),
@@ -82,7 +78,7 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
 def sample_completions(
     experiment: Experiment,
     label: str,
-    load_model: "Callable[[], PreTrainedModel]",
+    trained: bool,
     prompter: Prompter,
     prompts: Sequence[Prompt],
     ids: Sequence[list[int]],
@@ -96,20 +92,20 @@ def sample_completions(
     """Sample completions in resumable shards below `folder`, with a progress bar.
 
     `ids` are the tokens of each prompt under the requested goal, `against` those under the goal that guidance pushes
-    away from. The model is loaded only if a shard is missing.
+    away from. `trained` says which model is sampled; it is loaded only if a shard is missing.
     """
     place = {prompt.prompt_id: index for index, prompt in enumerate(prompts)}
 
     def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
-        model = load_model()
+        sampler = sampler_of(experiment, trained=trained)
         places = [place[prompt.prompt_id] for prompt in chosen]
         other = None if against is None else [against[index] for index in places]
-        ends = sorted({*end_tokens(experiment.tokenizer, model), *prompter.end})
-        return sample_prompts(
-            model, experiment.tokenizer, [ids[index] for index in places], other, ends, sampling, seed
-        )
+        return sampler.sample([ids[index] for index in places], other, prompter.end, sampling, seed)
 
-    with progress(label, len(prompts) * sampling.samples, "completions") as bar:
+    with (
+        experiment.engines.kept(),
+        progress(label, len(prompts) * sampling.samples, "completions") as bar,
+    ):
         return sample_in_shards(
             prompts,
             [len(tokens) for tokens in ids],
@@ -138,11 +134,14 @@ def check_splits(rows: FeedbackRows, task: Task) -> None:
 
 
 def check_evaluated(experiment: Experiment) -> None:
-    """Before training, make sure that there is something to sample completions for.
+    """Before training, make sure that completions can be sampled, and that there is something to sample them for.
 
     Raises:
-        ConfigError: there are no evaluation prompts.
+        ConfigError: there are no evaluation prompts, or vLLM cannot be used.
+        DependencyError: vLLM cannot be used.
     """
+    if not experiment.training.done():
+        check_backend(experiment.config)
     if not evaluation_prompts(experiment):
         raise ConfigError(
             f"task.split: the split {experiment.config.generation.split} has no prompts to evaluate on. Use gcsl "

@@ -31,6 +31,7 @@ from gcsl_cli.stages.plan import (
 )
 from gcsl_cli.stages.prepare import Prepared, describe
 from gcsl_cli.stages.rounds import later_rounds, rounds_of
+from gcsl_cli.stages.samplers import check_backend
 from gcsl_cli.stages.trainer import check_setup
 from gcsl_cli.training.drawing import passed_pairs
 from gcsl_cli.training.plan import Budget, Plan
@@ -54,6 +55,8 @@ def run(config: Config, stage: str) -> dict[str, Any]:
     experiment = next(rounds_of(config))
     check_setup(experiment)
     rows = experiment.rows = _feedback(experiment)
+    if config.in_rounds or not len(rows):  # the base model or the policy is sampled
+        check_backend(config)
     if stage == "generate" or (stage == "evaluate" and config.evaluation.generations):
         check_evaluated(experiment)
     if stage == "evaluate" and len(rows):

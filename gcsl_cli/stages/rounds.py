@@ -29,6 +29,7 @@ from gcsl_cli.stages.completions import sample_arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import SHARDS, ensure_feedback
 from gcsl_cli.stages.mix import allocation, mix_parts
+from gcsl_cli.stages.samplers import check_backend
 from gcsl_cli.stages.validation import Validated, reason_to_stop, validated
 from gcsl_cli.tasks.base import Rollouts, RolloutSettings
 
@@ -66,6 +67,7 @@ class Round(Experiment):
             "mix": {name: share for name, share in sorted(mix.items()) if share},
             "guidance": rounds.guidance if mix.get("guided") else 0.0,
             "keep": rounds.kept,
+            **self.config.generation.backend_keys,
         }
 
     @property
@@ -88,7 +90,8 @@ class Round(Experiment):
 
     def collect(self, rollouts: Rollouts, folder: Path) -> FeedbackRows:  # noqa: ARG002
         """Sample the policy of the round before, grade its completions, and add earlier feedback."""
-        sampled = self.task.graded_rows(self._sample, folder)
+        with self.previous.engines.kept():
+            sampled = self.task.graded_rows(self._sample, folder)
         # Two policies need not fit into memory; an evaluation of the round before is finished by now.
         self.previous.__dict__.pop("policy", None)
         rows = merged(ensure_feedback(self.previous), sampled, self.number, self.config.rounds.kept)
@@ -172,6 +175,8 @@ class Rounds:
     def __iter__(self) -> Iterator[Experiment]:
         """Yield the rounds; end early where `rounds.stop` says so."""
         for experiment in rounds_of(self.config):
+            if self.config.in_rounds and not experiment.training.done():
+                check_backend(self.config)
             yield experiment
             self.trained.append(experiment)
             if self.config.in_rounds and self.config.rounds.stops:

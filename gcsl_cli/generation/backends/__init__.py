@@ -1,0 +1,1 @@
+"""Backends: what samples completions, behind one protocol."""
