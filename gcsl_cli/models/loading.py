@@ -139,6 +139,17 @@ def with_adapter(model: "PreTrainedModel", folder: Path) -> "PreTrainedModel":
         raise ArtifactError(f"{folder}: the adapter cannot be loaded ({first_line(error)}).") from error
 
 
+def load_for_sampling(folder: Path, base: Path) -> "PreTrainedModel":
+    """Load the model in `folder` in the dtype of inference; if that has an adapter, merged into the model in `base`.
+
+    Raises:
+        ArtifactError: it cannot be loaded.
+    """
+    if is_adapter(folder):
+        return with_adapter(load_model(base, inference_dtype()), folder)
+    return load_model(folder, inference_dtype())
+
+
 def stored_dtype(config: "PreTrainedConfig") -> "torch.dtype":
     """Return the dtype in which a model was saved; float32 if its config does not say."""
     import torch

@@ -15,7 +15,8 @@ from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.stages.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.feedback import evaluation_prompts, sample_completions
+from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.stages.sampling import sample_completions
 from gcsl_cli.stages.trainer import control_ids
 from gcsl_cli.tasks.base import RolloutSettings
 

@@ -20,12 +20,11 @@ from gcsl_cli.methods.base import Method
 from gcsl_cli.models.loading import (
     context_length,
     inference_dtype,
-    is_adapter,
     load_config,
+    load_for_sampling,
     load_model,
     load_tokenizer,
     model_folder,
-    with_adapter,
 )
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import make_folder
@@ -223,10 +222,7 @@ class Experiment:
     @cached_property
     def policy(self) -> "PreTrainedModel":
         """The trained model."""
-        folder = self.training.verified("model")
-        if is_adapter(folder):
-            return with_adapter(load_model(self.base_path, inference_dtype()), folder)
-        return load_model(folder, inference_dtype())
+        return load_for_sampling(self.training.verified("model"), self.base_path)
 
     @cached_property
     def spec(self) -> GoalSpec:

@@ -3,20 +3,17 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt, read_feedback, write_table
 from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.generation.sampling import Sampled, Sampling
-from gcsl_cli.generation.shards import sample_in_shards
-from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.runs.progress import progress
+from gcsl_cli.generation.sampling import Sampling
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.fitting import fitting_prompts
-from gcsl_cli.stages.samplers import check_backend, sampler_of
+from gcsl_cli.stages.samplers import check_backend
+from gcsl_cli.stages.sampling import sample_completions
 from gcsl_cli.tasks.base import RolloutSettings, Task
 
 FILE = "feedback.parquet"
@@ -73,48 +70,6 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
         shard_prompts=settings.shard_prompts,
         seed=settings.seed,
     )
-
-
-def sample_completions(
-    experiment: Experiment,
-    label: str,
-    trained: bool,
-    prompter: Prompter,
-    prompts: Sequence[Prompt],
-    ids: Sequence[list[int]],
-    against: Sequence[list[int]] | None,
-    sampling: Sampling,
-    folder: Path,
-    *,
-    shard_prompts: int,
-    seed: int,
-) -> list[Generation]:
-    """Sample completions in resumable shards below `folder`, with a progress bar.
-
-    `ids` are the tokens of each prompt under the requested goal, `against` those under the goal that guidance pushes
-    away from. `trained` says which model is sampled; it is loaded only if a shard is missing.
-    """
-    place = {prompt.prompt_id: index for index, prompt in enumerate(prompts)}
-
-    def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
-        sampler = sampler_of(experiment, trained=trained)
-        places = [place[prompt.prompt_id] for prompt in chosen]
-        other = None if against is None else [against[index] for index in places]
-        return sampler.sample([ids[index] for index in places], other, prompter.end, sampling, seed)
-
-    with (
-        experiment.engines.kept(),
-        progress(label, len(prompts) * sampling.samples, "completions") as bar,
-    ):
-        return sample_in_shards(
-            prompts,
-            [len(tokens) for tokens in ids],
-            folder,
-            shard_prompts=shard_prompts,
-            seed=seed,
-            sample=sample,
-            advance=bar.advance,
-        )
 
 
 def check_splits(rows: FeedbackRows, task: Task) -> None:

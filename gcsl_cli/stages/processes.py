@@ -38,8 +38,9 @@ def _wanted(processes: int | str | None) -> int | None:
 
 
 def _trains(stage: str, config: Config) -> bool:
-    """Return True if a stage trains; `prepare` does to measure the speed for a budget in seconds."""
-    return stage in {"train", "evaluate"} or (stage == "prepare" and config.train.budget.seconds is not None)
+    """Return True if a stage may train; `prepare` does to measure the speed for a budget in seconds."""
+    timed = config.train.budget.seconds is not None
+    return stage in {"train", "generate", "evaluate"} or (stage == "prepare" and timed)
 
 
 def _check_shares(train: TrainConfig, processes: int) -> None:
@@ -61,12 +62,13 @@ def _check_shares(train: TrainConfig, processes: int) -> None:
 
 
 def follow(stage: str, config: Config) -> None:
-    """In every process but the leader: take part in training whenever the leader calls."""
+    """In every process but the leader: take part in training and sampling whenever the leader calls."""
     to_start(stage, config)  # the same mistakes as in the leader
-    from gcsl_cli.stages import prepare, train
+    from gcsl_cli.stages import prepare, sampling, train
 
     ranks.follow(
         {
+            sampling.SAMPLING: sampling.Follower().take_part,
             train.TRAINING: lambda: train.take_part(config),
             prepare.TRIAL: lambda: prepare.take_part_in_trial(config),
         }

@@ -1,4 +1,4 @@
-"""Several processes train the run that one process trains: the same plan, losses and weights."""
+"""Several processes make the run that one process makes: the same plan, losses, weights and completions."""
 
 import contextlib
 import json
@@ -91,6 +91,28 @@ def test_two_processes_train_what_one_trains(given: Lines, tmp_path: Path) -> No
 
 def flat(losses: list[tuple[float, ...]]) -> list[float]:
     return [value for entry in losses for value in entry]
+
+
+def test_two_processes_sample_what_one_samples(small_run: Lines, tmp_path: Path) -> None:
+    """Rollouts, base and policy, guided or not; the policy is an adapter. Each shard is sampled by one of the two."""
+
+    def evaluate(name: str, *more: str) -> str:
+        lines = [*small_run(tmp_path / name), *LORA, "export.merged=false", "generation.guidance=2"]
+        command = [sys.executable, "-m", "gcsl_cli", "evaluate", *lines, "train.micro_batch_size=2", *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    evaluate("one")
+    said = evaluate("two", "distributed.processes=2")
+
+    assert "rollouts, in 2 processes: 2/2 shards of this process" in said
+    assert len(list((tmp_path / "two").glob("toxicity/feedback-*/shards/*.parquet"))) == 4
+    assert "generating: trained, best goal, guidance 2, in 2 processes: 2/2 shards of this process" in said
+    one, two = (tmp_path / name for name in ("one", "two"))
+    assert outputs.feedback(two) == outputs.feedback(one)
+    assert outputs.generations(two) == outputs.generations(one)
+    assert len(outputs.generations(two)) == 6
 
 
 def test_killed_on_two_processes_finished_on_one(given: Lines, tmp_path: Path) -> None:

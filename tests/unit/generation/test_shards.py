@@ -7,7 +7,7 @@ import pytest
 
 from gcsl_cli.data.records import Generation, Prompt
 from gcsl_cli.generation.sampling import Sampled
-from gcsl_cli.generation.shards import sample_in_shards
+from gcsl_cli.generation.shards import Shards, sample_in_shards
 
 PROMPTS = [Prompt(f"id{number}", f"prompt {number}", "test") for number in range(5)]
 LENGTHS = [9, 2, 7, 2, 5]
@@ -28,9 +28,7 @@ class Sampler:
 
 def run(folder: Path, sampler: Sampler, seed: int = 0) -> tuple[list[Generation], list[int]]:
     advanced: list[int] = []
-    rows = sample_in_shards(
-        PROMPTS, LENGTHS, folder, shard_prompts=2, seed=seed, sample=sampler, advance=advanced.append
-    )
+    rows = sample_in_shards(Shards(PROMPTS, LENGTHS, folder, 2, seed), sampler, advanced.append)
     return rows, advanced
 
 

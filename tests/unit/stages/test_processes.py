@@ -15,13 +15,13 @@ FOUR_PASSES = ["train.batch_size=8", "train.micro_batch_size=2"]
         ("train", [], 1),
         ("train", ["distributed.processes=4"], 4),
         ("evaluate", ["distributed.processes=2"], 2),
-        ("generate", ["distributed.processes=2"], 1),
+        ("generate", ["distributed.processes=2"], 2),
         ("prepare", ["distributed.processes=2"], 1),
         ("prepare", ["distributed.processes=2", "train.budget.seconds=60"], 2),
         ("train", ["distributed.processes=2", "dry_run=true"], 1),
     ],
 )
-def test_only_training_starts_processes(stage: str, lines: list[str], processes: int) -> None:
+def test_stages_that_train_start_processes(stage: str, lines: list[str], processes: int) -> None:
     assert to_start(stage, load([*FOUR_PASSES, *lines])) == processes
 
 
