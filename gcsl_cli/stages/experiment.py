@@ -220,9 +220,14 @@ class Experiment:
         return load_model(self.base_path, inference_dtype())
 
     @cached_property
+    def policy_path(self) -> Path:
+        """The folder of the trained model or adapter, checked once."""
+        return self.training.verified("model")
+
+    @cached_property
     def policy(self) -> "PreTrainedModel":
         """The trained model."""
-        return load_for_sampling(self.training.verified("model"), self.base_path)
+        return load_for_sampling(self.policy_path, self.base_path)
 
     @cached_property
     def spec(self) -> GoalSpec:

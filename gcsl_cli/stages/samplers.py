@@ -54,7 +54,7 @@ def _environment(config: Config) -> VllmEnvironment:
 
 def _whole_model(experiment: Experiment) -> Path:
     """The folder of the trained model; of an adapter, that of a copy that is merged into its base."""
-    folder = experiment.training.verified("model")
+    folder = experiment.policy_path
     if not is_adapter(folder):
         return folder
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from gcsl_cli.configs.choices import SamplingBackend
@@ -77,8 +78,10 @@ def sample_completions(
     shards = Shards(prompts, [len(tokens) for tokens in ids], folder, shard_prompts, seed)
     request = Request(ids, against, prompter.end, sampling, shards)
 
+    sampler = cache(lambda: sampler_of(experiment, trained=trained))
+
     def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
-        return request.sampled_by(sampler_of(experiment, trained=trained), chosen, seed)
+        return request.sampled_by(sampler(), chosen, seed)
 
     with experiment.engines.kept():
         if ranks.count() > 1 and experiment.config.generation.backend is SamplingBackend.hf:
@@ -92,7 +95,7 @@ def _sample_together(experiment: Experiment, label: str, trained: bool, request:
     missing = request.shards.missing()
     if len(missing) < 2:
         return
-    model = experiment.training.verified("model") if trained else experiment.base_path
+    model = experiment.policy_path if trained else experiment.base_path
     with ranks.together(SAMPLING):
         shared = ranks.agree(Shared(request, missing, model, experiment.base_path))
         _sample_mine(shared, f"{label}, in {ranks.count()} processes", sample)

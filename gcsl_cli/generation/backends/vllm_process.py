@@ -91,8 +91,9 @@ class Worker:
         last = "\n".join(f"  {line}" for line in lines[-SHOWN_LINES:]) or "  (none)"
         return SamplingError(
             f"The vLLM process {how}. Finished shards are kept; run the same command to resume. If memory was short, "
-            "use smaller batches (generation.batch_size) or less of the GPU (generation.vllm.engine="
-            f"{{gpu_memory_utilization: 0.5}}); generation.backend=hf samples without vLLM. Its last lines:\n{last}"
+            "use smaller batches (generation.batch_size) or less of the GPU "
+            "(+generation.vllm.engine.gpu_memory_utilization=0.5); generation.backend=hf samples without vLLM. "
+            f"Its last lines:\n{last}"
         )
 
     def _output(self) -> str:
