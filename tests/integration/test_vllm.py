@@ -1,12 +1,15 @@
 """An experiment that samples with vLLM, of which there is a double: it gives what transformers gives."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gcsl_cli.generation.backends.vllm_environment import VllmEnvironment
+from gcsl_cli.generation.backends.vllm_process import Worker
 from tests import outputs
 from tests.commands import Ended, gcsl
 
@@ -35,7 +38,7 @@ def keys(folder: Path) -> dict[str, object]:
 
 
 def test_interrupted_and_resumed_it_gives_what_hf_gives(
-    small_run: Lines, vllm: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_run: Lines, vllm: list[str], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rollouts, base and policy, guided or not; the policy is an adapter. The worker ends in its third request."""
 
@@ -53,6 +56,14 @@ def test_interrupted_and_resumed_it_gives_what_hf_gives(
     written = {path.name: path.stat().st_mtime_ns for path in shards.iterdir()}
     assert sorted(written) == ["00000.parquet", "00001.parquet"]
 
+    models: list[str] = []
+    start = Worker.__init__
+
+    def started(worker: Worker, environment: VllmEnvironment, settings: Mapping[str, Any]) -> None:
+        models.append(Path(settings["model"]).name)
+        start(worker, environment, settings)
+
+    monkeypatch.setattr(Worker, "__init__", started)
     hf, resumed = evaluate("hf"), evaluate("vllm", *vllm)
 
     assert (hf.code, resumed.code) == (0, 0), resumed.err
@@ -62,6 +73,9 @@ def test_interrupted_and_resumed_it_gives_what_hf_gives(
     assert outputs.losses(two) == outputs.losses(one)
     assert completions(tmp_path / "vllm") == completions(tmp_path / "hf")
     assert sorted(completions(tmp_path / "hf")) == ["base", "base-best", "base-best-w2", "best", "best-w2", "worst"]
+    assert models[:2] == [tiny_model.name] * 2  # for rollouts, then for completions of base
+    assert len(models) == 3
+    assert re.fullmatch(r"\.model-.*\.part", models[2])  # the adapter, merged
     assert not list(two.glob(".*.part"))
     compared = [json.loads(ended.out)["result"]["compared_by"]["sampling"] for ended in (hf, resumed)]
     assert compared[1] == f"{compared[0]}, backend vllm"

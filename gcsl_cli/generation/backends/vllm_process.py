@@ -15,8 +15,20 @@ from gcsl_cli.errors import SamplingError
 from gcsl_cli.generation.backends.vllm_environment import VllmEnvironment
 from gcsl_cli.runs.files import PARTIAL, storage_errors
 
-LAUNCHERS = ("RANK", "LOCAL_", "GROUP_", "ROLE_", "WORLD_SIZE", "MASTER_", "TORCHELASTIC_", "TORCH_NCCL_")
-"""Beginnings of the names of variables by which a launcher tells ranks apart. The worker is not one of them."""
+LAUNCHERS = {
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "RANK",
+    "ROLE_NAME",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "WORLD_SIZE",
+}
+"""Variables by which torch's launcher tells ranks apart. The worker is not one of them."""
 SHOWN_LINES = 10
 SECONDS_TO_END = 20
 
@@ -42,7 +54,7 @@ class Worker:
             stderr=self.log,
             text=True,
             encoding="utf-8",
-            env={name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)},
+            env={name: value for name, value in os.environ.items() if name not in LAUNCHERS},
             start_new_session=True,  # Ctrl-C is for gcsl, which then ends the worker
         )
         try:

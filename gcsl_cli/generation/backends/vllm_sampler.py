@@ -86,11 +86,13 @@ class VllmSampler:
 
     def _settings(self, longest: int, batch_size: int) -> dict[str, Any]:
         length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+        sequences = 2 * batch_size  # a guided completion takes two
         return {
             "model": str(self.model),
             "dtype": self.dtype,
             "max_model_len": length if self.context is None else min(length, self.context),
-            "max_num_batched_tokens": max(STEP_TOKENS, 2 * length),  # room for both prompts of a pair in one step
-            "max_num_seqs": 2 * batch_size,  # a guided completion takes two
+            # Room for both prompts of a pair in one step.
+            "max_num_batched_tokens": max(STEP_TOKENS, sequences, 2 * length),
+            "max_num_seqs": sequences,
             **self.options,
         }

@@ -20,6 +20,7 @@ from gcsl_cli.models.loading import (
     load_model,
     load_tokenizer,
     model_folder,
+    saved_end_tokens,
     train_in_bf16,
 )
 from tests.tiny import make_tiny_model
@@ -180,6 +181,24 @@ def test_end_tokens_of_tokenizer_and_generation_config(
     model: Any = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=own))
 
     assert end_tokens(tokenizer, model) == ends
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_end_tokens_of_a_model_that_is_not_loaded(tmp_path: Path, has_file: bool) -> None:
+    """They are those of the loaded model, also where it has no generation config of its own."""
+    folder = make_tiny_model(tmp_path / "model")
+    generation, config = folder / "generation_config.json", folder / "config.json"
+    if has_file:
+        generation.write_text(json.dumps({"eos_token_id": [4, 2]}), encoding="utf-8")
+    else:
+        generation.unlink()
+        config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | {"eos_token_id": 3}))
+    tokenizer = load_tokenizer(folder)
+
+    found = saved_end_tokens(tokenizer, folder)
+
+    assert found == ([1, 2, 4] if has_file else [1, 3])
+    assert found == end_tokens(tokenizer, load_model(folder))
 
 
 # Precision
