@@ -1,5 +1,7 @@
 """The processes of a stage: how many gcsl has to start, and what each of them does when the leader calls."""
 
+from collections.abc import Callable
+
 from gcsl_cli.configs.schema import Config, TrainConfig
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs import ranks
@@ -66,10 +68,16 @@ def follow(stage: str, config: Config) -> None:
     to_start(stage, config)  # the same mistakes as in the leader
     from gcsl_cli.stages import prepare, sampling, train
 
+    sampler = sampling.Follower()
+
+    def train_along(take_part: Callable[[Config], None]) -> None:
+        sampler.forget()
+        take_part(config)
+
     ranks.follow(
         {
-            sampling.SAMPLING: sampling.Follower().take_part,
-            train.TRAINING: lambda: train.take_part(config),
-            prepare.TRIAL: lambda: prepare.take_part_in_trial(config),
+            sampling.SAMPLING: sampler.take_part,
+            train.TRAINING: lambda: train_along(train.take_part),
+            prepare.TRIAL: lambda: train_along(prepare.take_part_in_trial),
         }
     )

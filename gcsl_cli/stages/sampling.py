@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from gcsl_cli.configs.choices import SamplingBackend
 from gcsl_cli.data.records import Generation, Prompt
@@ -11,7 +12,7 @@ from gcsl_cli.generation.backends.base import Sampler
 from gcsl_cli.generation.backends.hf import HfSampler
 from gcsl_cli.generation.sampling import Sampled, Sampling
 from gcsl_cli.generation.shards import SampleShard, Shards, sample_in_shards
-from gcsl_cli.models.loading import load_for_sampling, load_tokenizer
+from gcsl_cli.models.loading import free_memory, load_for_sampling, load_tokenizer
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.progress import progress
@@ -118,18 +119,21 @@ class Follower:
 
     def take_part(self) -> None:
         """Sample this process's share of the shards that the leader deals out."""
-        box: Shared | None = None
-        shared = ranks.agree(box)
-        assert shared is not None
+        shared = ranks.agree(cast("Shared", None))
 
         def sample(chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
             return shared.request.sampled_by(self._sampler(shared), chosen, seed)
 
         _sample_mine(shared, "sampling", sample)
 
+    def forget(self) -> None:
+        """Free the model's memory."""
+        self._loaded = None
+        free_memory()
+
     def _sampler(self, shared: Shared) -> HfSampler:
         if self._loaded is None or self._loaded[0] != shared.model:
-            self._loaded = None  # before the next one is in memory
+            self.forget()
             model = load_for_sampling(shared.model, shared.base)
             self._loaded = shared.model, HfSampler(model, load_tokenizer(shared.base))
         return self._loaded[1]

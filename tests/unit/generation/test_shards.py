@@ -109,3 +109,11 @@ def test_full_disk_preserves_earlier_shards(tmp_path: Path, monkeypatch: pytest.
 
     assert [path.name for path in (tmp_path / "part").iterdir()] == ["00000.parquet"]
     assert run(tmp_path / "part", Sampler())[0] == whole
+
+
+def test_missing_shards(tmp_path: Path) -> None:
+    shards = Shards(PROMPTS, LENGTHS, tmp_path, 2, 0)
+    assert shards.missing() == [0, 1, 2]
+
+    shards.rows(1, Sampler())
+    assert shards.missing() == [0, 2]
