@@ -30,6 +30,13 @@ PACKAGES = (
 # feature, module, how to install it
 OPTIONAL = (
     ("parallel runs (hydra/launcher=joblib)", "hydra_plugins.hydra_joblib_launcher", 'pip install "gcsl-cli[joblib]"'),
+    (
+        "jobs on Slurm (hydra/launcher=submitit_slurm)",
+        "hydra_plugins.hydra_submitit_launcher",
+        'pip install "gcsl-cli[slurm]"',
+    ),
+    ("jobs on Ray (hydra/launcher=ray)", "hydra_plugins.hydra_ray_launcher", 'pip install "gcsl-cli[ray]"'),
+    ("search (hydra/sweeper=optuna)", "hydra_plugins.hydra_optuna_sweeper", 'pip install "gcsl-cli[optuna]"'),
     ("4-bit training (adapter=qlora)", "bitsandbytes", 'pip install "gcsl-cli[qlora]"'),
     ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     (

@@ -126,8 +126,12 @@ def run_hydra(arguments: Sequence[str]) -> None:
         sys.argv = before
 
 
-def job(config: Any) -> None:
-    """Run the stage and write the outcome; Hydra calls this once per job, in this process or another. Never raises."""
+def job(config: Any) -> float | None:
+    """Run the stage and write the outcome; Hydra calls this once per job, in this process or another. Never raises.
+
+    Returns:
+        The number that a sweeper minimizes; `None` if the stage has none or failed.
+    """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
@@ -152,6 +156,8 @@ def job(config: Any) -> None:
         if request["jobs"] > 1:
             console.log.error("run %d of %d failed: %s", number + 1, request["jobs"], message)
     _write(folder, outcome)
+    objective = outcome.result.get("objective")
+    return None if objective is None else float(objective)
 
 
 def run_stage(stage: str, config: Config, folder: Path) -> dict[str, Any]:

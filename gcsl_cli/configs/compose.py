@@ -15,7 +15,7 @@ from gcsl_cli.configs.part_overrides import gathered
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.target_classes import check_targets, dataclass_of, typed
 from gcsl_cli.configs.validate import validate
-from gcsl_cli.errors import ConfigError
+from gcsl_cli.errors import ConfigError, DependencyError
 
 
 class Composer:
@@ -66,6 +66,7 @@ class Composer:
         fixed = [choice.input_line for choice in choices if not choice.is_sweep_override()]
         sweeper = self._load(fixed, multirun=True).hydra.sweeper
         if sweeper._target_ != hydra_internals.BASIC_SWEEPER:
+            overrides.check_direction(sweeper)
             return [[override.input_line for override in parsed if not override.is_sweep_override()]]
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         hydra_lines = [override.input_line for override in parsed if override.is_hydra_override()]
@@ -100,10 +101,10 @@ class Composer:
         if "/" in group:
             options = self.loader.get_group_options(group)
             if not options or override.value() not in [*options, None]:
-                install = ' It may need a package: pip install "gcsl-cli[joblib]".' if "launcher" in group else ""
-                raise ConfigError(
-                    f"{override.input_line}: no such option. Available: {', '.join(options) or 'none'}.{install}"
-                )
+                extra = PLUGINS.get((group, override.value()))
+                if extra is not None:
+                    raise DependencyError(f'{override.input_line} needs a package: pip install "gcsl-cli[{extra}]".')
+                raise ConfigError(f"{override.input_line}: no such option. Available: {', '.join(options) or 'none'}.")
 
     def _load(self, lines: list[str], *, multirun: bool) -> DictConfig:
         from hydra.types import RunMode
@@ -135,6 +136,14 @@ def _each(override: Any) -> list[Any]:
     return list(OverridesParser.create().parse_overrides(lines))
 
 
+PLUGINS = {
+    ("hydra/launcher", "joblib"): "joblib",
+    ("hydra/launcher", "submitit_slurm"): "slurm",
+    ("hydra/launcher", "submitit_local"): "slurm",
+    ("hydra/launcher", "ray"): "ray",
+    ("hydra/sweeper", "optuna"): "optuna",
+}
+"""Options that a plugin of Hydra adds, and the extra of gcsl that installs it."""
 SCORER = "gcsl_cli.scorers.base.Scorer"
 TYPED = {"task": None, "method": "gcsl_cli.methods.base.Method", "scorer": SCORER, "second_scorer": SCORER}
 """Nodes whose schema is the dataclass named by their `_target_`, and the base class that it must have."""

@@ -85,6 +85,17 @@ def check_runs(parsed: Sequence[Any]) -> None:
             raise ConfigError(f"{override.input_line}: more than {MOST_RUNS} runs. Sweep over fewer values.")
 
 
+def check_direction(sweeper: DictConfig) -> None:
+    """Raise `ConfigError` unless a sweeper minimizes the one number that jobs return."""
+    direction = sweeper.get("direction")
+    name = getattr(direction, "name", direction)
+    if name not in (None, "minimize"):
+        raise ConfigError(
+            f"hydra.sweeper.direction={name}: jobs return one number of which lower is better, negated where "
+            "necessary. Leave hydra.sweeper.direction out."
+        )
+
+
 def check_sweeps(parsed: Sequence[Any]) -> None:
     """Raise `ConfigError` for a sweep (`seed=0,1,2`) in a single run, with both ways to write it."""
     for override in parsed:

@@ -16,7 +16,7 @@ PROGRAM = "generation.vllm.python"
 """The key that names a program to run."""
 OURS = ("gcsl_cli.",)
 # Hydra's own node names code too, in launchers and in logging configs; these packages are known.
-HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.")
+HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.", "optuna.samplers.")
 
 
 def check_targets(config: DictConfig, lines: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from gcsl_cli.stages.curve import Curve
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.held_out import HeldOut, check_cut
+from gcsl_cli.stages.objective import evaluation_objective
 from gcsl_cli.stages.rounds import Rounds
 from gcsl_cli.stages.several import several_scores
 from gcsl_cli.stages.train import ensure_trained
@@ -72,6 +73,7 @@ def _run_round(experiment: Experiment, curve: Curve) -> dict[str, Any]:
         "summary": [["report", str(folder.path / "report.html")]],
         "result": result,
         "columns": _main_values(experiment, result),
+        "objective": evaluation_objective(result, configured_arm(experiment).name if result["arms"] else None),
     }
 
 

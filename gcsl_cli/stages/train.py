@@ -53,6 +53,7 @@ def run(config: Config) -> dict[str, Any]:
         **({"message": message} if done else {}),
         "summary": [*rounds.summary(), *[[label, str(manifest[key])] for label, key in SUMMARY if key in manifest]],
         "columns": {label: manifest[key] for label, key in SUMMARY if isinstance(manifest.get(key), int | float)},
+        "objective": manifest.get("validation_loss"),
     }
 
 

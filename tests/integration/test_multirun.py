@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import outputs
 from tests.commands import gcsl
@@ -68,3 +69,33 @@ def test_parallel_jobs_that_need_the_same_feedback_make_it_once(tmp_path: Path, 
     assert [job["status"] for job in jobs] == ["done", "done"]
     assert len({job["run"] for job in jobs}) == 2
     outputs.only(tmp_path / "runs", "toxicity/feedback-*")
+
+
+def test_jobs_of_submitit(tmp_path: Path, small_run: Lines) -> None:
+    """Each job is a process of its own, which reads its pickled task; the outcomes come back through files."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    lines = [*small_run(tmp_path / "runs"), "hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=1"]
+    program = [sys.executable, "-m", "gcsl_cli", "prepare", "-m", *lines, "seed=0,1", "--json"]
+    ended = subprocess.run(program, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    jobs = json.loads(ended.stdout)["jobs"]
+    assert [job["status"] for job in jobs] == ["done", "done"]
+    assert len({job["run"] for job in jobs}) == 2
+    outputs.only(tmp_path / "runs", "toxicity/feedback-*")
+
+
+def test_a_search_gets_the_number_of_each_run(tmp_path: Path, small_run: Lines) -> None:
+    """Optuna saves the lowest of the validation losses, and the rate that led to it."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.sampler.seed=0"]
+    lines = [*small_run(tmp_path / "runs"), "adapter=none", "train.learning_rate=interval(1e-4,1e-2)", *search]
+    ended = gcsl("train", "-m", *lines, "--json")
+
+    assert ended.code == 0, ended.err
+    jobs = json.loads(ended.out)["jobs"]
+    assert len({job["objective"] for job in jobs}) == 2
+    best = min(jobs, key=lambda job: job["objective"])
+    saved = yaml.safe_load((tmp_path / "runs/.hydra/optimization_results.yaml").read_text())
+    assert saved["best_value"] == best["objective"]
+    assert f"train.learning_rate={saved['best_params']['train.learning_rate']}" in best["overrides"]

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 
 from gcsl_cli import configs
 from gcsl_cli.configs.choices import LevelRule, Pairing
+from gcsl_cli.configs.compose import PLUGINS
+from gcsl_cli.configs.hydra_internals import loader_class
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.search_path import conf_dir, group_options
-from gcsl_cli.errors import ConfigError
+from gcsl_cli.errors import ConfigError, DependencyError
 from tests.unit.configs.probe import PROBE, Feedback, ProbeTask, Scorer, refused, write
 
 NOT_PLAIN = ("train", "export", "second_scorer")
@@ -88,6 +91,43 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
 )
 def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: str) -> None:
     assert said in refused(folder, override)
+
+
+@pytest.mark.parametrize(("option", "extra"), PLUGINS.items())
+def test_a_plugin_that_is_not_installed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, option: tuple[str, str], extra: str
+) -> None:
+    """The extra exists."""
+    monkeypatch.setattr(loader_class(), "get_group_options", lambda *_: ["basic"])
+    with pytest.raises(DependencyError) as error:
+        configs.Composer(folder).members(["=".join(option)])
+    assert str(error.value) == f'{"=".join(option)} needs a package: pip install "gcsl-cli[{extra}]".'
+    project = tomllib.loads((conf_dir().parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert extra in project["optional-dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("module", "lines"),
+    [
+        ("joblib", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+        ("submitit", ["hydra/launcher=submitit_slurm", "hydra.launcher.tasks_per_node=1"]),
+        ("ray", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]),
+    ],
+)
+def test_a_multirun_of_another_launcher_has_the_same_members(folder: Path, module: str, lines: list[str]) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{module}_launcher")
+    members = configs.Composer(folder).members(["task=probe", *lines, "seed=0,1"])
+    assert [configs.load(member, folder).seed for member in members] == [0, 1]
+
+
+def test_a_sweeper_that_chooses_values(folder: Path) -> None:
+    """One member stands for all runs; jobs return a number of which lower is better, so nothing is maximized."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    lines = ["task=probe", "hydra/sweeper=optuna", "train.learning_rate=interval(1e-5,1e-3)", "seed=4"]
+    (member,) = configs.Composer(folder).members(lines)
+    assert configs.load(member, folder).seed == 4
+    with pytest.raises(ConfigError, match=r"hydra.sweeper.direction=maximize: .* lower is better"):
+        configs.Composer(folder).members([*lines, "hydra.sweeper.direction=maximize"])
 
 
 def test_a_method_has_its_own_keys_only(folder: Path) -> None:
