@@ -38,6 +38,7 @@ OPTIONAL = (
     ("jobs on Ray (hydra/launcher=ray)", "hydra_plugins.hydra_ray_launcher", 'pip install "gcsl-cli[ray]"'),
     ("search (hydra/sweeper=optuna)", "hydra_plugins.hydra_optuna_sweeper", 'pip install "gcsl-cli[optuna]"'),
     ("4-bit training (adapter=qlora)", "bitsandbytes", 'pip install "gcsl-cli[qlora]"'),
+    ("DeepSpeed (distributed=zero3)", "deepspeed", 'pip install "gcsl-cli[deepspeed]"'),
     ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     (
         "sampling with vLLM (generation.backend=vllm)",

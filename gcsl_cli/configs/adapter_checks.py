@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from gcsl_cli.configs.choices import Strategy, Wording
+from gcsl_cli.configs.choices import Wording
 from gcsl_cli.configs.goal_checks import shown
 from gcsl_cli.configs.schema import AdapterConfig, Config
 from gcsl_cli.errors import did_you_mean, listed
@@ -22,10 +22,11 @@ def adapter_problems(config: Config) -> Iterator[str]:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
     yield from _target_modules(adapter)
     yield from _initialization(config)
-    if config.distributed.strategy is Strategy.fsdp2 and (adapter.quantized or adapter.changes_base):
+    strategy = config.distributed.strategy
+    if strategy.shards and (adapter.quantized or adapter.changes_base):
         setting = "adapter=qlora" if adapter.quantized else f"adapter.init={adapter.init}"
         yield (
-            f"{setting} with distributed.strategy=fsdp2: it cannot be sharded. Use adapter=lora with "
+            f"{setting} with distributed.strategy={strategy}: it cannot be sharded. Use adapter=lora with "
             "adapter.init=default, or distributed=ddp."
         )
     if not config.export.merged:

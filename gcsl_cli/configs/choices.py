@@ -56,6 +56,12 @@ class Strategy(StrEnum):
 
     ddp = "ddp"
     fsdp2 = "fsdp2"
+    zero3 = "zero3"
+
+    @property
+    def shards(self) -> bool:
+        """True if each process has only a part of the model."""
+        return self is not Strategy.ddp
 
 
 class SharedPrefix(StrEnum):

@@ -115,6 +115,7 @@ class DistributedConfig:
     strategy: Strategy = Strategy.ddp
     processes: Any = None
     fsdp: dict[str, Any] = field(default_factory=dict)
+    zero: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

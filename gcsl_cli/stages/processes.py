@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from gcsl_cli.configs.choices import Strategy
 from gcsl_cli.configs.schema import Config, TrainConfig
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs import ranks
+from gcsl_cli.training.zero import check_deepspeed
 
 GPU = "gpu"
 
@@ -14,7 +16,10 @@ def to_start(stage: str, config: Config) -> int:
 
     Raises:
         ConfigError: the processes cannot share an optimizer step evenly, or are not as many as a launcher has started.
+        DependencyError: the strategy needs a package that is not installed.
     """
+    if config.distributed.strategy is Strategy.zero3 and _trains(stage, config):
+        check_deepspeed()
     wanted = _wanted(config.distributed.processes)
     started = ranks.count()
     if started > 1 and wanted is not None and wanted != started:

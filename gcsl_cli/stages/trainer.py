@@ -169,7 +169,7 @@ def train_settings(experiment: Experiment) -> "TrainSettings":
     """The trainer's settings."""
     from gcsl_cli.training.loop import TrainSettings
 
-    config = experiment.config.train
+    config, distributed, sharded = experiment.config.train, experiment.config.distributed, _sharded(experiment.config)
     return TrainSettings(
         learning_rate=config.learning_rate,
         lr_schedule=config.lr_schedule,
@@ -185,13 +185,14 @@ def train_settings(experiment: Experiment) -> "TrainSettings":
         report_to=list(config.report_to),
         seed=experiment.config.seed,
         accumulation=batching(config).passes // ranks.count(),
-        fsdp=dict(experiment.config.distributed.fsdp) if _sharded(experiment.config) else None,
+        fsdp=dict(distributed.fsdp) if sharded and distributed.strategy is Strategy.fsdp2 else None,
+        zero=dict(distributed.zero) if sharded and distributed.strategy is Strategy.zero3 else None,
     )
 
 
 def _sharded(config: Config) -> bool:
     """Return True if every process has only a part of the model."""
-    return config.distributed.strategy is Strategy.fsdp2 and ranks.count() > 1
+    return config.distributed.strategy.shards and ranks.count() > 1
 
 
 def make_trainer(

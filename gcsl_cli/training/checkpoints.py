@@ -11,10 +11,13 @@ import re
 import shutil
 from pathlib import Path
 
+from gcsl_cli.configs.choices import Strategy
 from gcsl_cli.errors import RunError
 from gcsl_cli.runs.files import checksum, storage_errors, sync, write_json
 
 MARK = "complete.json"
+FILES_OF = {Strategy.fsdp2: "pytorch_model_fsdp*", Strategy.zero3: "global_step*"}
+"""What only a checkpoint of this strategy contains."""
 
 log = logging.getLogger("gcsl")
 
@@ -48,19 +51,25 @@ def keep_newest(folder: Path, count: int) -> None:
         shutil.rmtree(checkpoint)
 
 
-def check_strategy(checkpoint: Path, *, sharded: bool) -> None:
-    """Check that a checkpoint was written with the strategy that resumes it: `sharded` is True for FSDP2.
+def check_strategy(checkpoint: Path, strategy: Strategy) -> None:
+    """Check that a checkpoint was written with the strategy that resumes it.
 
     Raises:
-        RunError: its optimizer state is in the form of the other strategy.
+        RunError: its optimizer state is in the form of another strategy.
     """
-    if any(checkpoint.glob("pytorch_model_fsdp*")) == sharded:
+    found = (which for which, files in FILES_OF.items() if any(checkpoint.glob(files)))
+    written = next(found, Strategy.ddp)
+    if written is strategy:
         return
-    written, here = ("ddp, or in one process,", "fsdp2") if sharded else ("fsdp2", "ddp or in one process")
     raise RunError(
-        f"{checkpoint}: was written with distributed.strategy={written} and cannot be resumed with {here}. Use the "
-        "same strategy, with any number of processes, or force=true to start again."
+        f"{checkpoint}: was written with distributed.strategy={_described(written, ', or in one process,')} and cannot "
+        f"be resumed with {_described(strategy, ' or in one process')}. Use the same strategy, with any number of "
+        "processes (zero3: the same number), or force=true to start again."
     )
+
+
+def _described(strategy: Strategy, alone: str) -> str:
+    return strategy.value if strategy.shards else f"{strategy.value}{alone}"
 
 
 def _all(folder: Path) -> list[Path]:

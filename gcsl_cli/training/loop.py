@@ -15,6 +15,7 @@ import numpy as np
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from gcsl_cli.configs.choices import Strategy
 from gcsl_cli.errors import TrainingError
 from gcsl_cli.models.loading import device
 from gcsl_cli.runs import ranks
@@ -22,6 +23,7 @@ from gcsl_cli.runs.progress import Progress
 from gcsl_cli.training.checkpoints import check_strategy, keep_newest, mark_complete, newest_complete
 from gcsl_cli.training.plan import Plan
 from gcsl_cli.training.trl_internals import head_on_supervised_positions
+from gcsl_cli.training.zero import deepspeed_config, gathered_state
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +54,9 @@ class TrainSettings:
     accumulation: int
     """Micro-batches per optimizer step in each process."""
     fsdp: Mapping[str, Any] | None = None
-    """Options of accelerate's FSDP plugin; `None`: every process has a copy of the model."""
+    """Options of accelerate's FSDP plugin; `None`: FSDP does not shard the model."""
+    zero: Mapping[str, Any] | None = None
+    """Options of DeepSpeed's `zero_optimization`; `None`: ZeRO-3 does not shard the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def train_plan(
     trainer.remove_callback(PrinterCallback)
     checkpoint = ranks.agree(newest_complete(folder) if ranks.leads() else None)
     if checkpoint is not None:
-        check_strategy(checkpoint, sharded=settings.fsdp is not None)
+        check_strategy(checkpoint, _strategy(settings))
         log.info("resuming from %s", checkpoint.name)
     with _stop_at_step_end(watch), head_on_supervised_positions():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -91,15 +95,27 @@ def train_plan(
             trainer.evaluate()
     history = list(trainer.state.log_history)
     model, seconds = trainer.accelerator.unwrap_model(trainer.model), time.monotonic() - started
-    return Trained(model, None if settings.fsdp is None else _gathered(model), history, seconds, settings.bf16)
+    return Trained(model, _gathered(trainer, model, settings), history, seconds, settings.bf16)
 
 
-def _gathered(model: "PreTrainedModel") -> dict[str, Any]:
+def _strategy(settings: TrainSettings) -> Strategy:
+    return (
+        Strategy.fsdp2 if settings.fsdp is not None else Strategy.zero3 if settings.zero is not None else Strategy.ddp
+    )
+
+
+def _gathered(trainer: Trainer, model: "PreTrainedModel", settings: TrainSettings) -> dict[str, Any] | None:
     """Gather the trained weights of a sharded model on the leader's CPU; all processes have to call this."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    strategy = _strategy(settings)
+    if not strategy.shards:
+        return None
+    if strategy is Strategy.zero3:
+        state = gathered_state(trainer) or {}
+    else:
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-    state = get_model_state_dict(model, options=options)
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+        state = get_model_state_dict(model, options=options)
     # Gathered weights no longer show that they are the same; files name tied weights once.
     return {name: weight for name, weight in state.items() if name not in model.all_tied_weights_keys}
 
@@ -139,6 +155,7 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
         "gradient_checkpointing": settings.gradient_checkpointing,
         "fsdp": settings.fsdp is not None,
         "fsdp_config": None if settings.fsdp is None else dict(settings.fsdp),
+        "deepspeed": None if settings.zero is None else deepspeed_config(settings.zero),
         "max_length": None,  # rows are already truncated, and counted
         "remove_unused_columns": False,
         "logging_steps": 1,  # every step is logged, so that a resumed log equals an uninterrupted one

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("remembered_composition")
             "adapter=qlora with distributed.strategy=fsdp2",
         ),
         ("adapter.init=pissa distributed.strategy=fsdp2", "Use adapter=lora with adapter.init=default"),
+        ("adapter=qlora distributed.strategy=zero3", "adapter=qlora with distributed.strategy=zero3: it cannot"),
         ("train.gradient_checkpointing=maybe", "train.gradient_checkpointing=maybe: expected auto, true or false"),
     ],
 )

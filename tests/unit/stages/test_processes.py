@@ -1,9 +1,11 @@
 """How many processes a stage starts, and mistakes in their number."""
 
+import importlib.util
+
 import pytest
 
 from gcsl_cli.configs import load
-from gcsl_cli.errors import ConfigError
+from gcsl_cli.errors import ConfigError, DependencyError
 from gcsl_cli.stages.processes import to_start
 
 FOUR_PASSES = ["train.batch_size=8", "train.micro_batch_size=2"]
@@ -33,6 +35,16 @@ def test_one_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(ConfigError, match=r"no GPU was found. Set a number"):
         to_start("train", config)
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_zero3_without_deepspeed(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """Found before any process starts; stages that do not train need no DeepSpeed."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    config = load([*FOUR_PASSES, "distributed=zero3", "distributed.processes=2"])
+    with pytest.raises(DependencyError, match=r'needs DeepSpeed: pip install "gcsl-cli\[deepspeed\]"'):
+        to_start(stage, config)
+    assert to_start("generate", config) == 1
 
 
 @pytest.mark.parametrize("lines", [[], ["distributed.processes=2"]])

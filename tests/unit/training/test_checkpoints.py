@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gcsl_cli.configs.choices import Strategy
 from gcsl_cli.errors import RunError, StorageError
 from gcsl_cli.training.checkpoints import MARK, check_strategy, keep_newest, mark_complete, newest_complete
 
@@ -127,19 +128,21 @@ def test_full_disk_leaves_the_checkpoint_unmarked(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("files", "sharded", "refused"),
+    ("files", "strategy", "refused"),
     [
-        (["optimizer.pt"], False, None),
-        (["optimizer.bin", "pytorch_model_fsdp.bin"], True, None),
-        (["optimizer.bin", "pytorch_model_fsdp.bin"], False, "written with distributed.strategy=fsdp2 and cannot"),
-        (["optimizer.pt"], True, "cannot be resumed with fsdp2"),
+        (["optimizer.pt"], Strategy.ddp, None),
+        (["optimizer.bin", "pytorch_model_fsdp.bin"], Strategy.fsdp2, None),
+        (["optimizer.bin", "pytorch_model_fsdp.bin"], Strategy.ddp, "strategy=fsdp2 and cannot be resumed with ddp or"),
+        (["optimizer.pt"], Strategy.fsdp2, "strategy=ddp, or in one process, and cannot be resumed with fsdp2"),
+        (["global_step3", "latest"], Strategy.zero3, None),
+        (["global_step3", "latest"], Strategy.fsdp2, "strategy=zero3 and cannot be resumed with fsdp2"),
     ],
 )
 def test_a_checkpoint_is_resumed_by_its_own_strategy(
-    tmp_path: Path, files: list[str], sharded: bool, refused: str | None
+    tmp_path: Path, files: list[str], strategy: Strategy, refused: str | None
 ) -> None:
     for name in files:
         (tmp_path / name).touch()
 
     with pytest.raises(RunError, match=refused) if refused else contextlib.nullcontext():
-        check_strategy(tmp_path, sharded=sharded)
+        check_strategy(tmp_path, strategy)
