@@ -39,6 +39,7 @@ OPTIONAL = (
     ("search (hydra/sweeper=optuna)", "hydra_plugins.hydra_optuna_sweeper", 'pip install "gcsl-cli[optuna]"'),
     ("4-bit training (adapter=qlora)", "bitsandbytes", 'pip install "gcsl-cli[qlora]"'),
     ("DeepSpeed (distributed=zero3)", "deepspeed", 'pip install "gcsl-cli[deepspeed]"'),
+    ("Liger's kernels (train.liger)", "liger_kernel", 'pip install "gcsl-cli[liger]"'),
     ("item-kNN baseline (task=recommendation)", "implicit", 'pip install "gcsl-cli[recommendation]"'),
     (
         "sampling with vLLM (generation.backend=vllm)",

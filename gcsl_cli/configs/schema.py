@@ -100,6 +100,7 @@ class TrainConfig:
     precision: Precision = Precision.auto
     gradient_checkpointing: Any = "auto"
     attention: Attention = Attention.auto
+    liger: bool = False
     checkpoint_every: int = 200
     keep_checkpoints: int = 1
     log_every: int = 10

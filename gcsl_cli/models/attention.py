@@ -13,6 +13,11 @@ def attention_of(config: "PreTrainedConfig") -> str:
     return str(config._attn_implementation)
 
 
+def uses_flash_attention(config: "PreTrainedConfig") -> bool:
+    """Return True if the model uses FlashAttention."""
+    return "flash" in attention_of(config)
+
+
 def supports_flex_attention(model: "PreTrainedModel") -> bool:
     """Return True if the model class supports FlexAttention."""
     return bool(getattr(model, "_supports_flex_attn", False))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HOW_NOT_WHAT = {
     "attention",
     "gradient_checkpointing",
+    "liger",
     "checkpoint_every",
     "keep_checkpoints",
     "log_every",

@@ -19,6 +19,7 @@ from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import control_tokens
 from gcsl_cli.methods.base import TrainerInputs
 from gcsl_cli.models.attention import check_attention
+from gcsl_cli.models.kernels import check_liger
 from gcsl_cli.models.loading import device, load_model, train_in_bf16
 from gcsl_cli.models.quantization import check_bitsandbytes, check_unquantized, nf4
 from gcsl_cli.runs import ranks
@@ -59,6 +60,8 @@ def check_setup(experiment: Experiment) -> None:
     if attention := _attention(experiment):
         bf16 = train_in_bf16(str(config.train.precision))
         check_attention(experiment.model_config, attention, device=device(), bf16=bf16)
+    if config.train.liger:
+        check_liger(experiment.model_config, device=device())
     _check_modules(experiment)
 
 
@@ -178,6 +181,7 @@ def train_settings(experiment: Experiment) -> "TrainSettings":
         max_grad_norm=config.max_grad_norm,
         bf16=train_in_bf16(str(config.precision)),
         gradient_checkpointing=checkpointing(experiment),
+        liger=config.liger,
         checkpoint_every=config.checkpoint_every,
         keep_checkpoints=config.keep_checkpoints,
         log_every=config.log_every,

@@ -53,6 +53,8 @@ class TrainSettings:
     seed: int
     accumulation: int
     """Micro-batches per optimizer step in each process."""
+    liger: bool = False
+    """Use Liger's kernels for layers; the loss stays TRL's, which has the log-probabilities of tokens."""
     fsdp: Mapping[str, Any] | None = None
     """Options of accelerate's FSDP plugin; `None`: FSDP does not shard the model."""
     zero: Mapping[str, Any] | None = None
@@ -153,6 +155,7 @@ def common_arguments(settings: TrainSettings, folder: Path, *, validated: bool) 
         "bf16": settings.bf16,
         "use_cpu": device() == "cpu",
         "gradient_checkpointing": settings.gradient_checkpointing,
+        "use_liger_kernel": settings.liger,
         "fsdp": settings.fsdp is not None,
         "fsdp_config": None if settings.fsdp is None else dict(settings.fsdp),
         "deepspeed": None if settings.zero is None else deepspeed_config(settings.zero),

@@ -110,15 +110,19 @@ class PlanCollator:
     pad_id: int
     packed: bool = False
     """Concatenate all sequences without padding; for attention that skips masked blocks."""
+    padding_free: bool = False
+    """Concatenate sequences without branches, which start where `position_ids` is 0, and leave out the mask; for
+    FlashAttention, which transformers then calls with the lengths of the sequences."""
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, "torch.Tensor"]:
-        """Collate items into a batch; every tensor is `(sequences, longest)`, or `(1, tokens)` if packed.
+        """Collate items into a batch; every tensor is `(sequences, longest)`, or `(1, tokens)` without padding.
 
         Returns:
             `input_ids`, `attention_mask` and `labels` as in transformers; `weights`, one per token, if rows have
             different weights; `pairs`, one per token of a completion, if there are negative rows (0 elsewhere);
             `position_ids` and `branches` (0 for shared tokens, 1 to k for branches, `PADDING` for padding) if a
-            sequence has several branches; `segments`, the sequence of each token, if packed.
+            sequence has several branches; `segments`, the sequence of each token, if packed. Padding-free batches
+            have `position_ids` and no mask.
         """
         import torch
 
@@ -156,6 +160,9 @@ class PlanCollator:
             batch["pairs"] = token_pairs
         if any(len(sequence.rows) > 1 or sequence.shared for sequence in sequences):
             batch |= {"branches": branches, "position_ids": positions}
+        if self.padding_free and "branches" not in batch:
+            tokens = batch.pop("attention_mask").bool()
+            return {key: tensor[tokens][None] for key, tensor in {**batch, "position_ids": positions}.items()}
         return _packed(batch) if self.packed and "branches" in batch else batch
 
 

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from gcsl_cli.models.attention import uses_flash_attention
 from gcsl_cli.training.negatives import NegativeLoss
 from gcsl_cli.training.rows import PlanCollator, PlannedBatches
 from gcsl_cli.training.shared_prefix import branch_masks, uses_flex_attention
 
 if TYPE_CHECKING:
     from peft import PeftConfig
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from gcsl_cli.training.loop import MakeTrainer
 
@@ -110,9 +111,7 @@ def sft_trainer(
             args=sft_arguments(arguments),
             train_dataset=batches.dataset(),
             eval_dataset=None if validation is None else validation.dataset(),
-            data_collator=PlanCollator(
-                tokenizer.pad_token_id, packed=uses_flex_attention(model.config.get_text_config())
-            ),
+            data_collator=collator(model.config.get_text_config(), tokenizer.pad_token_id),
             processing_class=tokenizer,
             peft_config=peft_config,
             callbacks=callbacks,
@@ -123,6 +122,11 @@ def sft_trainer(
         return trainer
 
     return make
+
+
+def collator(config: "PreTrainedConfig", pad_id: int) -> PlanCollator:
+    """Pad on the right, except for attention that computes sequences of different lengths in one."""
+    return PlanCollator(pad_id, packed=uses_flex_attention(config), padding_free=uses_flash_attention(config))
 
 
 def sft_arguments(arguments: dict[str, Any]) -> SFTConfig:

@@ -7,7 +7,7 @@ behind the shared tokens that it continues.
 
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.models.attention import attention_of, supports_flex_attention
+from gcsl_cli.models.attention import attention_of, supports_flex_attention, uses_flash_attention
 from gcsl_cli.training.rows import IGNORED, PlanCollator
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def why_not_shared(model: "PreTrainedModel", batches: "Iterable[dict[str, Any]]"
     row, and compares hidden states at supervised positions. The model is in training mode, so dropout is noticed.
     """
     config = model.config.get_text_config()
-    if "flash" in attention_of(config):
+    if uses_flash_attention(config):
         return f"{attention_of(config)} does not support branch masks"
     if getattr(config, "output_router_logits", False):
         return "its auxiliary loss would count shared tokens only once"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.models.loading import load_model
 from gcsl_cli.models.prompting import Prompter
+from gcsl_cli.training import sft
 from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.negatives import MissedGoalLoss, NegativeLoss, UnlikelihoodLoss
 from gcsl_cli.training.plan import Plan
@@ -180,6 +182,27 @@ def test_copies_that_share_their_prompt_are_trained_alike(
     ]
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], rel=1e-4)
     assert losses[0]["grad_norm"] == pytest.approx(losses[1]["grad_norm"], rel=1e-3)
+
+
+def test_padding_free_batches_are_trained_alike(
+    tiny_model: Path, tokenizer: "PreTrainedTokenizerBase", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row weights, copies and their pairs find their tokens in the long sequence that FlashAttention gets."""
+    planned = contrasted(tokenizer, steps=2, weights=(0.1, 0.5, 2.0))
+    losses = []
+    for attention in ("sdpa", "flash_attention_2"):
+        wanted = sft.collator(SimpleNamespace(_attn_implementation=attention), tokenizer.pad_token_id)
+        monkeypatch.setattr(sft, "collator", lambda *_, wanted=wanted: wanted)
+        model = load_model(tiny_model).to("cpu")
+        losses.append(
+            trained(model, tokenizer, planned, tmp_path / attention, negative_loss=MissedGoalLoss(2, 3)).history[:2]
+        )
+        monkeypatch.undo()
+        assert wanted.padding_free is (attention == "flash_attention_2")
+    for padded, free in zip(*losses, strict=True):
+        assert free["loss"] == pytest.approx(padded["loss"], rel=1e-5)
+        assert free["grad_norm"] == pytest.approx(padded["grad_norm"], rel=1e-4)
+        assert free["num_tokens"] == padded["num_tokens"]
 
 
 def test_batch_with_copies(tokenizer: "PreTrainedTokenizerBase") -> None:

@@ -44,7 +44,7 @@ def rows(count: int = 4, seed: int = 0) -> tuple[list[EncodedRow], Any]:
 
 def loss_of(network: "PreTrainedModel", batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean negative log-likelihood per supervised token, computed with torch."""
-    mask: Any = batch["attention_mask"]
+    mask: Any = batch.get("attention_mask")
     if "branches" in batch:
         mask = branch_masks(network.config, batch["branches"], batch["position_ids"], batch.get("segments"))
     logits = network(
@@ -133,6 +133,23 @@ def test_ignoring_the_window_would_be_detected(name: str) -> None:
 
     assert not torch.allclose(wide_logits, narrow_logits, atol=1e-3)
     assert loss_of(network, shared).item() == pytest.approx(loss_of(network, alone).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_padding_free_batches_match_padded_ones(name: str) -> None:
+    """Positions alone say where a sequence starts; the same goes for FlashAttention, which needs a GPU."""
+    network = model(name)
+    encoded, _ = rows()
+    item = {"sequences": branched(encoded, np.arange(len(encoded)), float("inf")), "weights": [1.0, 2.0] * 3 + [3.0]}
+    padded, free = PlanCollator(0)([item]), PlanCollator(0, padding_free=True)([item])
+
+    (loss, gradient), (free_loss, free_gradient) = gradients(network, padded), gradients(network, free)
+
+    assert sorted(free) == ["input_ids", "labels", "position_ids", "weights"]
+    assert {tensor.shape for tensor in free.values()} == {(1, int(padded["attention_mask"].sum()))}
+    assert torch.equal(free["weights"][0], padded["weights"][padded["attention_mask"].bool()])
+    assert free_loss == pytest.approx(loss, rel=1e-6)
+    assert (free_gradient - gradient).norm() <= 1e-5 * gradient.norm()
 
 
 @pytest.mark.parametrize("name", MODELS)
