@@ -1,7 +1,7 @@
 """Control tokens: added tokens that name a level, with embeddings initialized from the words of the level.
 
-The model reads them in prompts and never produces them: generation suppresses them, and if the output head is untied,
-their rows in it are the mean of all rows, so that they do not take probability from other tokens.
+The model reads them in prompts and never produces them: generation suppresses them, and the output head of a saved
+model is untied from the embeddings and has rows for them that make them improbable.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.wording import control_tokens
 
+PUSH = 50.0
+"""Nats that the logit of a control token loses in an average context."""
+PROBES = 128
+"""Tokens from all over the vocabulary."""
+
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -75,6 +81,47 @@ def extend_model(
         if head is not embeddings:
             head[ids] = head[: min(ids)].float().mean(dim=0).to(head.dtype)
     model.generation_config.suppress_tokens = ids
+
+
+def quiet_head(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], words: Sequence[str]
+) -> None:
+    """Make control tokens improbable in every context, for servers that do not read `suppress_tokens`.
+
+    Most architectures have no bias in the output head, so no weights exclude a token for certain. The mean of all other
+    rows bounds its probability by one over their number in any context (Jensen's inequality). Hidden states of trained
+    models have a direction in common, along which `PUSH` nats are taken off, if states of tokens from all over the
+    vocabulary agree with it.
+
+    Args:
+        model: a whole model, changed in place; its output head no longer shares the embeddings.
+        tokenizer: with the control tokens added.
+        texts: control tokens of each level, as one string per level.
+        words: the words that each level's tokens stand for; the direction is the mean of their hidden states.
+    """
+    import torch
+
+    _untie(model)
+    ids = tokenizer.convert_tokens_to_ids(control_tokens("".join(texts)))
+    head = model.get_output_embeddings().weight
+    with torch.no_grad():
+        others = torch.ones(len(head), dtype=torch.bool, device=head.device)
+        others[ids] = False
+        row = head[others].float().mean(dim=0)
+        spoken = torch.tensor(tokenizer(" ".join(words), add_special_tokens=False)["input_ids"])
+        direction = _states(model, spoken).mean(dim=0)
+        probes = _states(model, torch.linspace(0, min(ids) - 1, PROBES).long())
+        if bool((probes @ direction > 0).all()):
+            row = row - PUSH * direction / direction.square().sum()
+        head[ids] = row.to(head.dtype)
+
+
+def _states(model: "PreTrainedModel", ids: "torch.Tensor") -> "torch.Tensor":
+    """Last hidden states of a text, `(tokens - 1, width)`: the first token's is often unlike all others."""
+    training = model.training
+    states: torch.Tensor = model.eval().base_model(ids[None].to(model.device), use_cache=False).last_hidden_state
+    model.train(training)
+    return states[0, 1:].float()
 
 
 def _split(ids: Sequence[int], count: int) -> list[Sequence[int]]:

@@ -6,6 +6,7 @@ Merging runs on the CPU, so that a second model never has to fit on the GPU.
 from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.data.artifacts.hub import parse_hub_uri
+from gcsl_cli.goals.control_tokens import quiet_head
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.loading import stored_dtype
 from gcsl_cli.stages.experiment import Experiment
@@ -22,13 +23,26 @@ def model_to_save(
 
     `state`: the trained weights, if the model is sharded. If that model is returned, they are to be saved in its place.
     """
-    from gcsl_cli.training.loop import merge_adapter
-
-    adapter = experiment.config.adapter
     if not experiment.config.export.merged:
         trained.peft_config["default"].base_model_name_or_path = _base_name(experiment)
         return trained
-    dtype = stored_dtype(experiment.model_config)
+    model = _whole(experiment, spec, trained, state)
+    if spec.wording != "token":
+        return model
+    if model is trained and state is not None:
+        model = starting_model(experiment, spec, stored_dtype(experiment.model_config), on="cpu")
+        model.load_state_dict(state, strict=False)
+    quiet_head(model, experiment.prompter(spec).tokenizer, spec.texts, spec.words)
+    return model
+
+
+def _whole(
+    experiment: Experiment, spec: GoalSpec, trained: "PreTrainedModel", state: dict[str, Any] | None
+) -> "PreTrainedModel":
+    """The trained model with its adapter merged, on the CPU unless it is sharded."""
+    from gcsl_cli.training.loop import merge_adapter
+
+    adapter, dtype = experiment.config.adapter, stored_dtype(experiment.model_config)
     if adapter.name == "none" and state is not None:
         state.update({name: weight.to(dtype) for name, weight in state.items()})
         return trained

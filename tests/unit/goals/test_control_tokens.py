@@ -1,5 +1,6 @@
 """Control tokens: added, initialized, trained, merged, saved and never generated."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from gcsl_cli.configs.schema import AdapterConfig
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
-from gcsl_cli.goals.control_tokens import add_tokens, extend_model
+from gcsl_cli.goals.control_tokens import add_tokens, extend_model, quiet_head
 from gcsl_cli.goals.wording import goal_texts
 from gcsl_cli.models.loading import export_model, load_model, load_tokenizer
 from gcsl_cli.stages.trainer import peft_config
@@ -186,6 +187,48 @@ def test_embeddings_are_trained_with_bf16_and_gradient_checkpointing(tiny_model:
     whole = merge_adapter(result.model, base)
 
     assert (embeddings(whole) != start).any(dim=1).nonzero().flatten().tolist() == ids
+
+
+def leaning(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Shift all embeddings, so that hidden states have a direction in common, as those of trained models do."""
+    with torch.no_grad():
+        model.get_input_embeddings().weight += 0.1
+    return model
+
+
+@pytest.mark.parametrize("untie", [False, True])
+def test_a_server_without_our_list_draws_none_of_them(folder: Path, tmp_path: Path, *, untie: bool) -> None:
+    """5,000 tokens of a saved model whose logits of all other tokens, and whose goals, are unchanged."""
+    model, tokenizer, ids = extended(folder, untie=untie)
+    leaning(model)
+    prompt = tokenizer("<|goal_2|>I wanted")["input_ids"]
+    start, before = embeddings(model), logits(model, prompt)
+    quiet_head(model, tokenizer, NAMES, WORDS)
+    export_model(model, tokenizer, tmp_path / "model", None)
+    again = load_model(tmp_path / "model").to("cpu")
+    after = logits(again, prompt)
+
+    assert torch.equal(embeddings(again), start)
+    others = [id_ for id_ in range(after.shape[-1]) if id_ not in ids]
+    assert torch.allclose(after[..., others], before[..., others], atol=1e-6)
+    again.generation_config.suppress_tokens = None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        inputs = torch.tensor([prompt] * 100)
+        drawn = again.generate(inputs, do_sample=True, top_k=0, max_new_tokens=50, eos_token_id=None, pad_token_id=0)
+    assert len(drawn[:, len(prompt) :].unique()) > 200
+    assert not torch.isin(drawn[:, len(prompt) :], torch.tensor(ids)).any()
+
+
+def test_in_any_context_they_are_no_more_probable_than_an_average_token(folder: Path) -> None:
+    """Hidden states of a random model have nothing in common; pushing there would make them probable elsewhere."""
+    model, tokenizer, ids = extended(folder, untie=True)
+    quiet_head(model, tokenizer, NAMES, WORDS)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = logits(model, torch.randint(0, min(ids), (500,)).tolist()).log_softmax(-1)[..., ids]
+    assert float(found.max()) <= -math.log(model.config.vocab_size - len(ids))
+    assert model.config.tie_word_embeddings is False
 
 
 def test_control_tokens_are_never_generated(tiny_model: Path, tmp_path: Path) -> None:
