@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in ten minutes on one 80 GB card and without network: scripts/gpu_check.sh WHEELS [OPTION]...
 # WHEELS is the folder that scripts/gpu_wheels.sh has filled; options are those of scripts/gpu_check.py.
-# The machine has Python 3.12 with torch, peft, accelerate, safetensors, scikit-learn, pyarrow and the other dependencies.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 wheels=$(realpath "${1:?usage: scripts/gpu_check.sh WHEELS [OPTION]...}")

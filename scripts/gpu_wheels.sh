@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Collect the wheels that scripts/gpu_check.sh needs beside torch: scripts/gpu_wheels.sh FOLDER [PACKAGE]...
-# For Python 3.12 on Linux x86-64, in the versions of constraints.txt, at most 64 MiB. Further packages may be named.
+# Collect the wheels that scripts/gpu_check.sh needs: scripts/gpu_wheels.sh FOLDER [PACKAGE]...
+# For Python 3.12 on Linux x86-64, in the versions of constraints.txt, at most 64 MiB. Name further packages that the machine
+# lacks; it is expected to have torch, accelerate, peft, huggingface-hub, typer, scikit-learn, pyarrow and pandas.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=${1:?usage: scripts/gpu_wheels.sh FOLDER [PACKAGE]...}
 shift
 python=${PYTHON:-python3}
-packages=(accelerate alt-profanity-check better-profanity datasets filelock gguf huggingface-hub hydra-core omegaconf
-  peft transformers trl typer)
+packages=(alt-profanity-check better-profanity datasets dill filelock gguf hydra-core multiprocess omegaconf transformers
+  trl)
 pinned() { grep -i "^$1==" constraints.txt; }
 names=()
 for package in "${packages[@]}" "$@"; do names+=("$(pinned "$package")"); done
