@@ -1,4 +1,4 @@
-"""Run what only a GPU can show, in about ten minutes: scripts/gpu_check.sh WHEELS, or python -m scripts.gpu_check.
+"""Run what only a GPU can show, in about ten minutes: scripts/gpu_check.sh WHEELS, or python scripts/gpu_check.py.
 
 Trains random models of the shapes of Qwen3-4B and Llama-3.1-8B with LoRA on made-up rows, 20 steps each: a bare TRL
 script and gcsl on the same plan, with gradient checkpointing, with goals after the prompt as separate rows and with
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bench_memory import make_model
 from datasets import Dataset
 from transformers import LlamaConfig, Qwen3Config, TrainerCallback
 from trl import SFTTrainer
@@ -39,7 +40,6 @@ from gcsl_cli.training.loop import common_arguments, train_plan
 from gcsl_cli.training.plan import Budget
 from gcsl_cli.training.rows import IGNORED
 from gcsl_cli.training.sft import sft_arguments
-from scripts.bench_memory import make_model
 
 Result = dict[str, Any]
 WARM_UP = 4
@@ -240,7 +240,7 @@ def in_a_process(given: argparse.Namespace, folder: Path, shape: str, arm: str) 
         return {"skipped": "accelerate offers FSDP2 on GPUs only"}
     ranks = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29511"}
     output, hidden = folder / f"{arm}.json", {"CUDA_VISIBLE_DEVICES": ""}
-    program = [sys.executable, "-m", "scripts.gpu_check", "--steps", str(given.steps), "--output", str(output)]
+    program = [sys.executable, __file__, "--steps", str(given.steps), "--output", str(output)]
     device = "cpu" if arm == "cpu" else given.device
     ended = subprocess.run(
         [*program, "--device", device, "--alone", shape, arm, str(folder)],

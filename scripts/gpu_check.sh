@@ -9,4 +9,4 @@ site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
 export PYTHONPATH="$site:$PWD" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
-python3 -m scripts.gpu_check "$@"
+python3 scripts/gpu_check.py "$@"

@@ -1,16 +1,23 @@
 """The checks for a GPU, tried at a tiny size on the CPU."""
 
+import importlib
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts import gpu_check
+
+@pytest.fixture
+def gpu_check(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as a module; its own folder is on the path when it is run."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    return importlib.import_module("gpu_check")
 
 
-def test_the_checks_run_and_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_run_and_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu_check: Any) -> None:
     """gcsl and bare TRL train the same plan, shared prompts give the losses of separate rows, and an error is kept."""
     arms = ("bare TRL", "gcsl", "separate rows", "shared prompts", "fsdp2")
     chosen = {arm: gpu_check.ARMS[arm] for arm in arms} | {"nf4": ["adapter.name=dora"]}
@@ -37,7 +44,7 @@ def test_the_checks_run_and_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert max(value for one in differences.values() for value in one.values()) < 1e-5
 
 
-def test_no_check_starts_when_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_check_starts_when_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu_check: Any) -> None:
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
     output = tmp_path / "found.json"
     program = ["gpu_check", "--tiny", "--device", "cpu", "--seconds", "-1", "--output", str(output)]
@@ -48,7 +55,7 @@ def test_no_check_starts_when_time_is_up(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads(output.read_text(encoding="utf-8"))["seconds"] == 0
 
 
-def test_differences_are_relative() -> None:
+def test_differences_are_relative(gpu_check: Any) -> None:
     """Losses 2 and 3 against 1 and 3 differ by all of the 1; gradient norms 4 and 5 by a fifth."""
     one = {"losses": [2.0, 3.0], "gradient_norms": [4.0, 1.0]}
     other = {"losses": [1.0, 3.0], "gradient_norms": [5.0, 1.0]}
