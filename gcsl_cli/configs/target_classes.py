@@ -14,6 +14,8 @@ from gcsl_cli.errors import ConfigError, DependencyError, did_you_mean, first_li
 ALLOW = "allow_custom_code"
 PROGRAM = "generation.vllm.python"
 """The key that names a program to run."""
+ENGINE = "generation.vllm.engine"
+REMOTE_CODE = "trust_remote_code"
 OURS = ("gcsl_cli.",)
 # Hydra's own node names code too, in launchers and in logging configs; these packages are known.
 HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.", "optuna.samplers.")
@@ -21,6 +23,8 @@ HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.", "optuna.samplers.
 
 def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
     """Raise `ConfigError` for code from outside gcsl anywhere in a config, unless the command line allows it."""
+    if REMOTE_CODE in _engine(config):
+        raise ConfigError(f"{ENGINE}.{REMOTE_CODE}: gcsl never runs code that comes with a model. Leave it out.")
     # The command line itself has to say so; a YAML file cannot.
     values = [line.lstrip("+").partition("=")[2] for line in lines if line.lstrip("+").startswith(f"{ALLOW}=")]
     if values and values[-1].strip().lower() in {"true", "yes", "on"}:
@@ -43,6 +47,23 @@ def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
             f"{PROGRAM}={program}: a config file names a program to run. If you trust it, add {ALLOW}=true to the "
             f"command line, or give {PROGRAM} there."
         )
+    _check_engine(config, lines)
+
+
+def _check_engine(config: DictConfig, lines: Sequence[str]) -> None:
+    """A number switches something of vLLM on; a text, list or mapping may name code for it to import."""
+    for name, value in _engine(config).items():
+        key = f"{ENGINE}.{name}"
+        if not isinstance(value, bool | int | float) and not any(line.lstrip("+").startswith(key) for line in lines):
+            raise ConfigError(
+                f"{key}={value}: in a config file, only numbers and true or false can be given. If you trust it, give "
+                f"it on the command line, or add {ALLOW}=true there."
+            )
+
+
+def _engine(config: DictConfig) -> dict[str, Any]:
+    options = OmegaConf.select(config, ENGINE, throw_on_resolution_failure=False)
+    return {str(name): value for name, value in options.items()} if isinstance(options, DictConfig) else {}
 
 
 def _program(config: DictConfig, lines: Sequence[str]) -> str | None:

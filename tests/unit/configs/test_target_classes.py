@@ -45,3 +45,24 @@ def test_callable_entries_of_hydras_logging_are_foreign_code_too(folder: Path) -
     handlers = "{handlers: {x: {class: subprocess.Popen, args: [id]}}}"
     write(folder, "experiment/sly.yaml", f"# @package _global_\nhydra:\n  job_logging: {handlers}\n")
     assert "hydra.job_logging.handlers.x.class=subprocess.Popen" in refused(folder, "experiment=sly")
+
+
+@pytest.mark.parametrize("options", ["{worker_cls: os.system}", "{hf_overrides: {a: b}}"])
+def test_options_of_vllms_engine_that_may_name_code_need_the_command_line(folder: Path, options: str) -> None:
+    write(folder, "experiment/sly.yaml", f"# @package _global_\ngeneration:\n  vllm:\n    engine: {options}\n")
+    assert "in a config file, only numbers and true or false can be given" in refused(folder, "experiment=sly")
+
+
+def test_numbers_for_vllms_engine_may_come_from_anywhere(folder: Path) -> None:
+    text = "# @package _global_\ngeneration:\n  vllm:\n    engine: {gpu_memory_utilization: 0.5, enforce_eager: true}\n"
+    write(folder, "experiment/mine.yaml", text)
+    config = configs.load(["task=probe", "experiment=mine", "+generation.vllm.engine.kv_cache_dtype=fp8"], folder)
+
+    engine = {"gpu_memory_utilization": 0.5, "enforce_eager": True, "kv_cache_dtype": "fp8"}
+    assert config.generation.vllm.engine == engine
+
+
+@pytest.mark.parametrize("more", [[], ["allow_custom_code=true"]])
+def test_code_that_comes_with_a_model_is_never_run(folder: Path, more: list[str]) -> None:
+    said = refused(folder, "+generation.vllm.engine.trust_remote_code=true", *more)
+    assert "generation.vllm.engine.trust_remote_code: gcsl never runs code that comes with a model" in said
