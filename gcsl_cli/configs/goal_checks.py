@@ -94,7 +94,7 @@ def _combinations(goal: GoalConfig) -> Iterator[str]:
 
 def _sentences(goal: GoalConfig) -> Iterator[str]:
     if goal.tokens > MOST_TOKENS:
-        yield f"goal.tokens={goal.tokens}: must be at most {MOST_TOKENS} per level. Leave it out for one."
+        yield f"goal.tokens={goal.tokens}: must be at most {MOST_TOKENS} per level. The default is one token per level."
     sentences = goal.sentences
     if sentences is None:
         return

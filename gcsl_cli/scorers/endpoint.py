@@ -80,8 +80,8 @@ class Endpoint:
                 problem, asked = "a response that is not JSON", None
         raise EndpointError(
             f"{self.url}: no usable response after {self.retries + 1} attempts ({problem}). Is the server up? "
-            "Grades so far are kept, and the same command goes on with the rest. More patience: scorer.retries, "
-            "scorer.timeout."
+            "Grades so far are saved, and the same command continues with the rest. For a slow server, raise "
+            "scorer.retries or scorer.timeout."
         )
 
     def _send(self, data: bytes) -> Any:

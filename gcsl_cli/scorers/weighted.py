@@ -44,7 +44,7 @@ class WeightedScorer(Scorer):
         return total / weights
 
     def keys(self) -> dict[str, Any]:
-        """The keys of the parts, as they count."""
+        """The keys of each part, without settings that change no grade."""
         return super().keys() | {"parts": {name: scorer.keys() for name, scorer in self._scorers.items()}}
 
     def check(self) -> None:

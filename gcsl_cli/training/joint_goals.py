@@ -46,7 +46,7 @@ class JointGoals:
 
     @property
     def goals_of_rows(self) -> Ints:
-        """How often a row counts besides the first time: not at all, since it has one goal at a time, `(rows,)`."""
+        """Additional goals of each row, `(rows,)`: none, since a row is drawn with one goal at a time."""
         return np.zeros(len(self.highest), dtype=np.int64)
 
     def passes(self, epochs: float, generator: np.random.Generator) -> Iterator[tuple[Ints, Ints]]:

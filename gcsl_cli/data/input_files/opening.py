@@ -65,7 +65,7 @@ class OpenedFile:
     head: bytes
     encoding: str
     decisions: list[str] = field(default_factory=list)
-    """How the file is read where that is not a matter of course, for people."""
+    """Choices made while reading that a user should know about, as sentences."""
     counts: dict[str, int] = field(default_factory=dict)
     """What was passed over while reading, and how often."""
     decimal: str = "."

@@ -62,7 +62,7 @@ class GradedFile:
     kinds: list[str] = field(default_factory=list)
     """Kind, compression and encoding of the files."""
     decisions: list[str] = field(default_factory=list)
-    """How the files were read where that is not a matter of course."""
+    """Choices made while reading that a user should know about, as sentences."""
     notes: Counter[str] = field(default_factory=Counter)
     """What was changed or passed over, and how often."""
     words: Counter[str] = field(default_factory=Counter)

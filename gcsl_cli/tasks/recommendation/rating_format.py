@@ -59,7 +59,7 @@ class RatingFormat:
             yield cast("IO[bytes]", _SingleDelimiter(stream)) if self.delimiter == DOUBLE_COLON else stream
 
     def decisions(self) -> Iterator[str]:
-        """How the file is read where that is not a matter of course, for people."""
+        """Choices made while reading that a user should know about, as sentences."""
         if self.member is not None:
             yield f"{self.path.name}: {self.member}"
         if self.delimiter != DELIMITERS.get(_suffix(self.path, self.member), ","):

@@ -246,7 +246,7 @@ class RecommendationTask(Task):
         return read_log(files, columns, titles, (self.scale[0], self.scale[1]), fewest=self._held_out().fewest)
 
     def _matched(self, path: Path, role: str, configured: ColumnNames, defaults: ColumnNames) -> ColumnNames:
-        """The columns of a file that are meant by the configured names; notes what is not a matter of course."""
+        """The columns of a file that are meant by the configured names; notes each that was guessed."""
         columns, decisions = columns_of(path, role)
         self._decisions += decisions
         names: dict[str, Any] = {}
