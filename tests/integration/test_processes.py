@@ -39,6 +39,7 @@ VARIANTS = {
     "dpo": [*LORA, "method=dpo", "goal=none"],
     "sharded full": ["adapter=none", SHARDED],
     "sharded control tokens": [*LORA, "goal.wording=token", SHARDED],
+    "sharded full control tokens": ["adapter=none", "goal.wording=token", SHARDED],
 }
 
 
