@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ class Shards:
     seed: int
     """Each shard derives its own seed from this one, so it does not matter which process samples it, or when."""
 
+    @cached_property
     def places(self) -> list[list[int]]:
         """The places of each shard's prompts in `prompts`."""
         order = sorted(range(len(self.prompts)), key=lambda index: (self.lengths[index], index))
@@ -32,11 +34,11 @@ class Shards:
 
     def missing(self) -> list[int]:
         """The numbers of the shards that have not been sampled."""
-        return [number for number, chosen in enumerate(self.places()) if self._read(number, chosen) is None]
+        return [number for number, chosen in enumerate(self.places) if self._read(number, chosen) is None]
 
     def rows(self, number: int, sample: SampleShard) -> list[list[Generation]]:
         """The completions of each prompt of a shard, sampled unless it is finished."""
-        chosen = self.places()[number]
+        chosen = self.places[number]
         prompts = [self.prompts[index] for index in chosen]
         rows = self._read(number, chosen)
         if rows is None:
@@ -65,7 +67,7 @@ def sample_in_shards(shards: Shards, sample: SampleShard, advance: Callable[[int
     `advance` is called after each shard with its number of completions.
     """
     by_prompt: dict[int, list[Generation]] = {}
-    for number, chosen in enumerate(shards.places()):
+    for number, chosen in enumerate(shards.places):
         rows = shards.rows(number, sample)
         by_prompt |= dict(zip(chosen, rows, strict=True))
         advance(sum(len(generations) for generations in rows))

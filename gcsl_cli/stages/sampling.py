@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import cast
 
@@ -36,10 +36,13 @@ class Request:
 
     def sampled_by(self, sampler: Sampler, chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
         """Completions of the prompts of a shard."""
-        place = {prompt.prompt_id: index for index, prompt in enumerate(self.shards.prompts)}
-        places = [place[prompt.prompt_id] for prompt in chosen]
+        places = [self._place[prompt.prompt_id] for prompt in chosen]
         against = None if self.against is None else [self.against[index] for index in places]
         return sampler.sample([self.ids[index] for index in places], against, self.ends, self.sampling, seed)
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {prompt.prompt_id: index for index, prompt in enumerate(self.shards.prompts)}
 
 
 @dataclass(frozen=True)
