@@ -55,6 +55,11 @@ def advice(train: FeedbackRows, spec: GoalSpec, levels: Levels, plan: Plan) -> I
             yield f"Level {label} is reached by {reach} of {rows} rows, too few to learn it from. Try a lower one."
         elif index and reach > COMMON * rows:
             yield f"Level {label} is reached by {reach} of {rows} rows, so it hardly differs from the lowest."
+    if spec.levels and not spec.weights_of(np.array([spec.goal()])).any():
+        yield (
+            f"The goal {spec.display(spec.goal())}, which generation asks for, has a loss weight of 0 and is never "
+            "learned: change goal.weights or goal.target."
+        )
     repeats = np.bincount(plan.row).max() if len(plan.row) else 0
     if spec.balance == "levels" and repeats > REPEATS:
         yield (

@@ -1,5 +1,6 @@
 """What the dry run says of scores, on numbers that can be counted."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,3 +88,16 @@ def test_rows_that_are_repeated_often() -> None:
 
     assert "repeats some rows 21 times" in told(train, "quantile", plan(21))[0]
     assert told(train, "quantile", plan(20)) == []
+
+
+def test_a_goal_that_is_asked_for_but_never_learned() -> None:
+    train = rows([0.0, 1.0] * 10)
+    levels = made(train, "distinct")
+    weighted = replace(spec_of(levels), weights=(1.0, 0.0))
+
+    (line,) = advice(train, weighted, levels, plan())
+    assert line == (
+        "The goal 1, which generation asks for, has a loss weight of 0 and is never learned: change goal.weights or "
+        "goal.target."
+    )
+    assert list(advice(train, replace(weighted, target="worst"), levels, plan())) == []
