@@ -37,14 +37,14 @@ def test_one_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         to_start("train", config)
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
+@pytest.mark.parametrize("stage", ["train", "generate", "evaluate"])
 def test_zero3_without_deepspeed(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     """Found before any process starts; stages that do not train need no DeepSpeed."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     config = load([*FOUR_PASSES, "distributed=zero3", "distributed.processes=2"])
     with pytest.raises(DependencyError, match=r'needs DeepSpeed: pip install "gcsl-cli\[deepspeed\]"'):
         to_start(stage, config)
-    assert to_start("generate", config) == 1
+    assert to_start("prepare", config) == 1
 
 
 @pytest.mark.parametrize("lines", [[], ["distributed.processes=2"]])
