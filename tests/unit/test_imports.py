@@ -29,6 +29,7 @@ PURE = [
     "reports.comparison.report",
     "reports.comparison.runs",
     "reports.evaluation",
+    "reports.held_out",
     "reports.rounds",
     "reports.saved",
     "runs.files",

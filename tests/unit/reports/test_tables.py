@@ -8,12 +8,11 @@ from rich.console import Console
 
 from gcsl_cli.reports.evaluation import (
     differences_table,
-    discrimination_table,
-    likelihood_table,
     results_table,
     terminal_tables,
     values_table,
 )
+from gcsl_cli.reports.held_out import discrimination_table, likelihood_table
 from gcsl_cli.reports.tables import Cell, Column, Table, sweep_table
 
 
