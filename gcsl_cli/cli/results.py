@@ -1,12 +1,12 @@
 """Print the result of a command on stdout: tables for people or, with `--json`, one JSON document."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from gcsl_cli.cli import console
 from gcsl_cli.cli.jobs import Outcome, plain
+from gcsl_cli.runs.files import json_value
 
 
 def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
@@ -45,17 +45,9 @@ def document(outcome: Outcome) -> dict[str, Any]:
 
 def write_json(value: Any, stream: TextIO) -> None:
     """Write one JSON document; numbers that are not finite become null."""
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
+    text = json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
     stream.write(text + "\n")
     stream.flush()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _write_result(result: dict[str, Any], stream: TextIO) -> None:

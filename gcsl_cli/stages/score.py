@@ -19,7 +19,7 @@ from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.input_files import Row
 from gcsl_cli.data.records import write_table
 from gcsl_cli.errors import ConfigError, DataError, first_line, listed
-from gcsl_cli.runs.files import whole_file
+from gcsl_cli.runs.files import json_value, whole_file
 from gcsl_cli.scorers.base import Example
 from gcsl_cli.tasks.prompts.task import PromptsTask
 
@@ -141,9 +141,9 @@ def _write(path: Path, rows: Sequence[Row], column: str, grades: Floats) -> None
     graded = [row | {column: grade} for row, grade in zip(rows, grades.tolist(), strict=True)]
     names = list(dict.fromkeys(name for row in graded for name in row))
     if path.suffix.lower() == ".parquet":
-        write_table(path, pa.Table.from_pylist([row | {column: _finite(row[column])} for row in graded]))
+        write_table(path, pa.Table.from_pylist([row | {column: json_value(row[column])} for row in graded]))
         return
-    graded = [{name: _finite(value) for name, value in row.items()} for row in graded]
+    graded = [json_value(row) for row in graded]
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         if path.suffix.lower() in (".csv", ".tsv"):
             writer = csv.DictWriter(stream, names, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
@@ -153,15 +153,6 @@ def _write(path: Path, rows: Sequence[Row], column: str, grades: Floats) -> None
             json.dump(graded, stream, ensure_ascii=False, indent=1, default=str)
         else:
             stream.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in graded)
-
-
-def _finite(value: Any) -> Any:
-    """The value with null in place of NaN and infinity, which JSON does not have; null is no grade, too."""
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value
 
 
 def _field(value: Any) -> Any:
