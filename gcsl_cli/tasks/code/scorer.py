@@ -21,6 +21,8 @@ from gcsl_cli.tasks.code.problem_files import TEST_COLUMNS, problem_of, stub
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program
 from gcsl_cli.tasks.code.unit_tests import SHARD, SandboxConfig, UnitTestGrader
 
+VERSION = 1
+"""Part of the identity of kept grades; increment it when a program may get another grade than before."""
 UNUSABLE = ("tests", "no tests")
 """Errors of a verdict that are the fault of the tests."""
 
@@ -58,7 +60,7 @@ class UnitTestsScorer(CachedScorer):
 
     def keys(self) -> dict[str, Any]:
         """Without the number of workers, which changes no grade."""
-        return super().keys() | {"sandbox": self.sandbox.keys()}
+        return super().keys() | {"version": VERSION, "sandbox": self.sandbox.keys()}
 
     def check(self) -> None:
         """Raise `ConfigError` if a limit is too low or the kind of sandbox is unknown."""

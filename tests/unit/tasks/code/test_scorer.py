@@ -9,6 +9,7 @@ import pytest
 
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.scorers.base import Example
+from gcsl_cli.tasks.code import scorer as scorer_module
 from gcsl_cli.tasks.code import unit_tests
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program, Verdict
 from gcsl_cli.tasks.code.scorer import UnitTestsScorer
@@ -101,6 +102,13 @@ def test_a_conversation_is_answered_to_its_last_message() -> None:
     asked = Example(prompt, "    return 1\n", columns={"tests": ["assert one() == 1"]}, format="messages")
 
     assert UnitTestsScorer()([asked]).tolist() == [1.0]
+
+
+def test_a_new_version_grades_programs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = UnitTestsScorer().keys()
+    monkeypatch.setattr(scorer_module, "VERSION", 2)
+
+    assert UnitTestsScorer().keys() != before
 
 
 @pytest.mark.parametrize(("key", "value"), [("workers", 0), ("kind", "jail")])
