@@ -114,10 +114,6 @@ class JointSpec(GoalSpec):
             if level >= 0
         }
 
-    def template_argument(self, goal: float) -> Any:
-        """The grade that is asked for of each part by name."""
-        return self.asked(goal)
-
     def goal(self, target: Target = None) -> float:
         """Resolve a target: `best`, `worst`, `reachable`, or the target of each part by name; others are left open.
 

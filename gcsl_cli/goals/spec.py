@@ -160,10 +160,6 @@ class GoalSpec:
         """Describe the goal for readers: the words behind a control token, otherwise its text."""
         return self.words[self._index(goal)] if self.words else self.text(goal)
 
-    def template_argument(self, goal: float) -> Any:
-        """What the exported chat template takes as its `goal` for this one."""
-        return self.grade(goal)
-
     def named_goals(self) -> list[tuple[str, str]]:
         """Label and meaning of the goals that can be asked for, worst first; of raw scores, the two ends."""
         goals = self.levels or ((self.worst, self.best) if self.has_goal else ())

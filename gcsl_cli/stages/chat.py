@@ -88,7 +88,7 @@ class Chat:
         target: Any = goal
         if isinstance(goal, str) and "=" in goal:  # several scores: helpfulness=best,verbosity=1
             target = dict(part.strip().split("=", 1) for part in goal.split(",") if "=" in part)
-        return self.spec.template_argument(self.spec.goal(target))
+        return self.spec.asked(self.spec.goal(target))
 
     def ask(self, text: str, settings: ChatSettings, write: Write) -> str:
         """Answer, or continue a plain text; pass the answer on piece by piece as it is sampled, and return it whole.
