@@ -17,14 +17,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from gcsl_cli.cli import console
 from gcsl_cli.cli.failures import explain
+from gcsl_cli.cli.in_process import run_here
+from gcsl_cli.cli.processes import run_in_processes
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import GcslError, StorageError, first_line
-from gcsl_cli.runs import ranks
-from gcsl_cli.runs.files import make_folder, read_json, storage_errors, write_text
+from gcsl_cli.runs.files import make_folder, plain_value, read_json, storage_errors, write_text
 
 FOLDER = "GCSL_OUTCOMES"
 FAILED = "failed"
@@ -163,29 +164,7 @@ def job(config: Any) -> float | None:
 def run_stage(stage: str, config: Config, folder: Path) -> dict[str, Any]:
     """Run a stage, in several processes if the config asks for them; `folder` is for their files."""
     processes = importlib.import_module("gcsl_cli.stages.processes").to_start(stage, config)
-    if processes == 1:
-        return run_here(stage, config)
-    launcher = importlib.import_module("gcsl_cli.cli.processes")
-    return cast("dict[str, Any]", launcher.run_in_processes(stage, config, processes, folder))
-
-
-def run_here(stage: str, config: Config) -> dict[str, Any]:
-    """Run a stage in this process, the only one or the leader; any other follows the leader and has no result."""
-    if not ranks.leads():
-        importlib.import_module("gcsl_cli.stages.processes").follow(stage, config)
-        return {}
-    try:
-        return _run(stage, config)
-    finally:
-        ranks.dismiss()
-
-
-def _run(stage: str, config: Config) -> dict[str, Any]:
-    """Run a stage or its dry run. Stages are imported only here because they may import torch."""
-    if config.dry_run:
-        preview = importlib.import_module("gcsl_cli.stages.preview")
-        return cast("dict[str, Any]", preview.run(config, stage))
-    return cast("dict[str, Any]", importlib.import_module(f"gcsl_cli.stages.{stage}").run(config))
+    return run_here(stage, config) if processes == 1 else run_in_processes(stage, config, processes, folder)
 
 
 def _failure(number: int, lines: Sequence[str], stage: str, code: int, message: str) -> Outcome:
@@ -194,13 +173,8 @@ def _failure(number: int, lines: Sequence[str], stage: str, code: int, message: 
 
 def _write(folder: Path, outcome: Outcome) -> None:
     try:
-        write_text(folder / f"job-{outcome.job}.json", json.dumps(asdict(outcome), default=plain))
+        write_text(folder / f"job-{outcome.job}.json", json.dumps(asdict(outcome), default=plain_value))
     except (GcslError, OSError) as error:
         code, message = explain(error)
         stage = str(outcome.result.get("stage", ""))
         _unwritten.append(outcome if outcome.code else _failure(outcome.job, outcome.overrides, stage, code, message))
-
-
-def plain(value: Any) -> Any:
-    """Convert a value that JSON cannot represent: NumPy and torch scalars to numbers, everything else to text."""
-    return value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else str(value)

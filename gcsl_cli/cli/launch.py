@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gcsl_cli.cli import console
-from gcsl_cli.cli.jobs import run_here, run_hydra, run_jobs
+from gcsl_cli.cli.in_process import run_here
+from gcsl_cli.cli.jobs import run_hydra, run_jobs
 from gcsl_cli.cli.options import Options
 from gcsl_cli.cli.results import write_single, write_sweep
 from gcsl_cli.configs import Composer, finish, gathered, without_hydra

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gcsl_cli.cli import console, stopping
 from gcsl_cli.cli.failures import LOST_CONNECTION, explain
+from gcsl_cli.cli.in_process import run_here
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import TrainingError, text_of
 from gcsl_cli.runs import ranks
-from gcsl_cli.runs.files import read_json, write_text
+from gcsl_cli.runs.files import plain_value, read_json, write_text
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -147,8 +148,6 @@ def _raise_failure(failed: "ChildFailedError", outcome: Path, processes: int) ->
 
 def main(folder: Path) -> int:
     """Run the request in `folder` as one of its ranks, and return the exit code."""
-    from gcsl_cli.cli.jobs import plain, run_here
-
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if gcsl runs in the background of a shell
     request: Request = pickle.loads((folder / REQUEST).read_bytes())
     console.setup()
@@ -163,7 +162,7 @@ def main(folder: Path) -> int:
         if not ranks.leads() and not any(sign in text_of(error) for sign in LOST_CONNECTION):
             log.error("process %d: %s", ranks.rank(), outcome["message"])
     if ranks.leads():
-        write_text(folder / OUTCOME, json.dumps(outcome, default=plain))
+        write_text(folder / OUTCOME, json.dumps(outcome, default=plain_value))
     return int(outcome["code"])
 
 

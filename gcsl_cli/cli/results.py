@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from gcsl_cli.cli import console
-from gcsl_cli.cli.jobs import Outcome, plain
-from gcsl_cli.runs.files import json_value
+from gcsl_cli.cli.jobs import Outcome
+from gcsl_cli.runs.files import json_value, plain_value
 
 
 def write_single(outcome: Outcome, stream: TextIO, *, as_json: bool) -> None:
@@ -45,7 +45,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
 
 def write_json(value: Any, stream: TextIO) -> None:
     """Write one JSON document; numbers that are not finite become null."""
-    text = json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain)
+    text = json.dumps(json_value(value), indent=2, ensure_ascii=False, allow_nan=False, default=plain_value)
     stream.write(text + "\n")
     stream.flush()
 

@@ -154,6 +154,11 @@ def json_value(value: Any) -> Any:
     return [json_value(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+def plain_value(value: Any) -> Any:
+    """Convert a value that JSON cannot represent: NumPy and torch scalars to numbers, everything else to text."""
+    return value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else str(value)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that gcsl wrote.
 
