@@ -8,6 +8,7 @@ Rows with several scores have a further column for each, `scores.helpfulness`, w
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -69,6 +70,8 @@ class Prompt:
     prompt_id: str
     text: str
     split: str
+    source: str = field(default="", compare=False)
+    """File and line, if known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,12 @@ class FeedbackRow:
     source: str = ""
     scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     """The scores by name, where there are several; those that are not known are missing."""
+
+
+def named_place(item: Prompt | FeedbackRow) -> str:
+    """How an error names a prompt: by file and line if they are known, else by its beginning."""
+    text = item.text if isinstance(item, Prompt) else item.prompt
+    return item.source if re.search(r":\d+$", item.source) else repr(text[:40])
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,10 @@ class FeedbackRows(Sequence[FeedbackRow]):
         """The same rows with other scores, `(rows,)`."""
         place = FEEDBACK.get_field_index("score")
         return FeedbackRows(self.table.set_column(place, FEEDBACK.field(place), pa.array(scores, NUMBER)))
+
+    def with_column(self, name: str, values: Any) -> "FeedbackRows":
+        """The same rows with other values `(rows,)` in one of their columns."""
+        return FeedbackRows(self.table.set_column(self.table.schema.get_field_index(name), name, values))
 
     def take(self, indices: Ints) -> "FeedbackRows":
         """Select rows by index, in the given order."""

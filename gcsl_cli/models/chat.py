@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gcsl_cli.errors import first_line
 from gcsl_cli.goals.template import ChatTraits
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ MARK = "␟content␟"
 USER = ("user", "User", "USER", "human", "Human")
 ASSISTANT = ("assistant", "Assistant", "ASSISTANT", "model", "Model", "gpt", "GPT")
 Message = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """A chat template cannot render a conversation; the message says why, after "the model's chat template"."""
+
+
 BETWEEN = "\n\n"
 """Stands between texts that are joined into one turn."""
 
@@ -78,13 +85,37 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase") -> int | None:
     return None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
 
 
-def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], *, prompt: bool) -> str | None:
-    """Render the messages; `None` if the template rejects them."""
+def render(
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: Sequence[Message],
+    tools: list[Any] | None = None,
+    *,
+    prompt: bool = True,
+    **arguments: Any,
+) -> str:
+    """Render the messages, with the beginning of the assistant's turn if they are a `prompt`.
+
+    Raises:
+        RefusedError: the template refuses them.
+    """
     from jinja2 import TemplateError
 
     try:
-        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt))
-    except TemplateError:
+        return str(
+            tokenizer.apply_chat_template(
+                list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt, **arguments
+            )
+        )
+    except (TemplateError, TypeError, KeyError, ValueError) as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise RefusedError(f"cannot render this conversation ({roles}): {first_line(error).rstrip('.')}") from error
+
+
+def _rendered(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], *, prompt: bool) -> str | None:
+    """Render the messages; `None` if the template refuses them."""
+    try:
+        return render(tokenizer, messages, prompt=prompt)
+    except RefusedError:
         return None
 
 

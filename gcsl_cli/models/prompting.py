@@ -6,16 +6,21 @@ The prompt "I wanted to" under the best goal, plain format: "The following text 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.data.records import FeedbackRow
-from gcsl_cli.errors import ConfigError, DataError, first_line
+from gcsl_cli.data.calls import unpacked
+from gcsl_cli.data.records import FeedbackRow, Prompt, named_place
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.template import ChatTraits, goal_template
-from gcsl_cli.models.chat import adapted, chat_traits, conversation, turn_end
+from gcsl_cli.models.chat import Message, RefusedError, adapted, chat_traits, conversation, render, turn_end
+from gcsl_cli.models.tool_calls import check_calls, text_of_calls
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+NAMED = 3
+"""Prompts that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,33 +117,50 @@ class Prompter:
         Raises:
             DataError: the model's chat template refuses the conversation.
         """
-        from jinja2 import TemplateError
-
         if self.spec.prompt_format == "plain":
             return self.start + self.spec.render(prompt, goal)
-        template = self.template
-        turns, tools = conversation(prompt, self.spec.prompt_format)
+        asked = "none" if goal is None else self.spec.asked(goal)
+        turns, tools = self._conversation(prompt)
         try:
-            rendered = self.tokenizer.apply_chat_template(
-                adapted(turns, self.traits),
-                tools=tools,
-                chat_template=template,
-                tokenize=False,
-                add_generation_prompt=True,
-                goal="none" if goal is None else self.spec.asked(goal),
-            )
-        except (TemplateError, TypeError, KeyError, ValueError) as error:
-            roles = ", ".join(turn["role"] for turn in turns)
+            return render(self.tokenizer, turns, tools, chat_template=self.template, goal=asked)
+        except RefusedError as error:
             raise DataError(
-                f"{place or repr(prompt[:60])}: the model's chat template cannot render this conversation ({roles}): "
-                f"{first_line(error)}. Change the conversation, or use another model."
+                f"{place or repr(prompt[:60])}: the model's chat template {error}. Change the conversation, or use "
+                "another model."
             ) from error
-        return str(rendered)
+
+    def check(self, prompt: str) -> None:
+        """Check that the chat template renders a conversation and all tool calls in it.
+
+        Raises:
+            RefusedError: it does not.
+        """
+        turns, tools = self._conversation(prompt)
+        render(self.tokenizer, turns, tools, chat_template=self.template, goal="none")
+        check_calls(self.tokenizer, turns)
+
+    def completion(self, prompt: str, completion: str) -> str:
+        """The text of a completion; one that calls tools is rendered by the chat template, without the end token.
+
+        Raises:
+            RefusedError: the template cannot render it.
+        """
+        message = unpacked(completion)
+        if message is None:
+            return completion
+        if self.spec.prompt_format == "plain":
+            raise RefusedError("is not used (task.format=plain), but tool calls need it")
+        turns, tools = self._conversation(prompt)
+        return self._without_end(text_of_calls(self.tokenizer, turns, tools, message))
+
+    def _conversation(self, prompt: str) -> tuple[list[Message], list[Any] | None]:
+        """The messages of a prompt as the template can render them, and the tools that they may call."""
+        turns, tools = conversation(prompt, self.spec.prompt_format)
+        return adapted(turns, self.traits), tools
 
     def changes(self, prompt: str) -> bool:
         """Whether a conversation is changed to suit the model's chat template."""
-        turns, _ = conversation(prompt, self.spec.prompt_format)
-        return adapted(turns, self.traits) != turns
+        return self._conversation(prompt)[0] != conversation(prompt, self.spec.prompt_format)[0]
 
     def lengths(self, rows: Sequence[FeedbackRow], goal: float | None) -> list[int]:
         """Tokens of each row's prompt, however long it is."""
@@ -150,17 +172,17 @@ class Prompter:
         Raises:
             DataError: the prompt and `room` more tokens exceed the model's context.
         """
-        return self.all_prompt_ids([prompt], goal, room)[0]
+        return self.all_prompt_ids([Prompt("", prompt, "")], goal, room)[0]
 
-    def all_prompt_ids(self, prompts: Sequence[str], goal: float | None, room: int = 0) -> list[list[int]]:
+    def all_prompt_ids(self, prompts: Sequence[Prompt], goal: float | None, room: int = 0) -> list[list[int]]:
         """Tokenize many prompts under one goal.
 
         Raises:
-            DataError: one of the prompts and `room` more tokens exceed the model's context.
+            DataError: prompts and `room` more tokens exceed the model's context; they are counted, the first named.
         """
-        all_ids = self._ids([self.text(prompt, goal) for prompt in prompts])
-        for prompt, ids in zip(prompts, all_ids, strict=True):
-            self._check_fits(prompt, ids, room)
+        all_ids = self._ids([self.text(prompt.text, goal, prompt.source) for prompt in prompts])
+        sizes = zip(prompts, map(len, all_ids), strict=True)
+        self._check_fit([(named_place(prompt), size) for prompt, size in sizes], room)
         return all_ids
 
     def row(
@@ -199,7 +221,7 @@ class Prompter:
         return str(self.tokenizer.decode(self.end)) if self.end else ""
 
     def _row(self, row: FeedbackRow, ids: list[int], whole: list[int], max_length: int | None) -> EncodedRow:
-        self._check_fits(row.prompt, ids, 0)
+        self._check_fit([(named_place(row), len(ids))], 0)
         retokenized = whole[: len(ids)] != ids
         completion = self._ids([row.completion])[0] if retokenized else whole[len(ids) :]
         if row.finished:
@@ -209,12 +231,16 @@ class Prompter:
         kept = tokens[:limit]
         return EncodedRow(kept, min(len(ids), len(kept)), len(kept) < len(tokens), retokenized)
 
-    def _check_fits(self, prompt: str, ids: list[int], room: int) -> None:
-        if self.context is not None and len(ids) + room > self.context:
+    def _check_fit(self, sizes: Sequence[tuple[str, int]], room: int) -> None:
+        """Check places and numbers of tokens of prompts."""
+        long = [f"{place} ({size} tokens)" for place, size in sizes if self.context and size + room > self.context]
+        if long:
+            named = ", ".join(long[:NAMED]) + (" and others" if len(long) > NAMED else "")
+            verb = "is" if len(long) == 1 else "are"
             raise DataError(
-                f"The prompt {prompt[:40]!r}... has {len(ids)} tokens with its goal; with {room} more for the "
-                f"completion it exceeds the model's context of {self.context} tokens. Shorten the prompt or the "
-                "completion, or use train.too_long=skip or train.too_long=cut_prompt."
+                f"{len(long)} of {len(sizes)} prompts {verb} too long: {named}. With the goal and {room} "
+                f"more tokens for the completion, each exceeds the model's context of {self.context}. Shorten prompts "
+                "or completions, or use train.too_long=skip or train.too_long=cut_prompt."
             )
 
     def _ids(self, texts: list[str]) -> list[list[int]]:

@@ -80,7 +80,6 @@ def sample_arm(
     label: str = "generating",
 ) -> list[Generation]:
     """Sample completions of `prompts` from an arm, in shards below `folder`."""
-    texts = [prompt.text for prompt in prompts]
     prompter = experiment.prompter(experiment.spec)
     sampling = Sampling(
         config.samples,
@@ -97,8 +96,8 @@ def sample_arm(
         arm.trained,
         prompter,
         prompts,
-        prompter.all_prompt_ids(texts, arm.goal, config.max_new_tokens),
-        prompter.all_prompt_ids(texts, arm.against, config.max_new_tokens) if arm.guidance else None,
+        prompter.all_prompt_ids(prompts, arm.goal, config.max_new_tokens),
+        prompter.all_prompt_ids(prompts, arm.against, config.max_new_tokens) if arm.guidance else None,
         sampling,
         folder,
         shard_prompts=config.shard_prompts,

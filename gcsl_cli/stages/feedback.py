@@ -63,7 +63,7 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
         False,
         prompter,
         prompts,
-        prompter.all_prompt_ids([prompt.text for prompt in prompts], None, settings.max_new_tokens),
+        prompter.all_prompt_ids(prompts, None, settings.max_new_tokens),
         None,
         Sampling(**values, guidance=0.0),
         experiment.feedback.path / SHARDS,

@@ -1,13 +1,13 @@
-"""Rows that do not fit the model: prompts that leave no room for a completion, and texts of special tokens.
+"""Rows that do not fit the model: what its chat template cannot render, too long prompts, and special tokens.
 
 Prompts are measured only if they have at least as many bytes as the limit has tokens, since a token has at least one
 byte. So files of short prompts cost nothing.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 
 from gcsl_cli.configs.choices import TooLong
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt, named_place
 from gcsl_cli.errors import DataError
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.chat import cut_conversation, cut_text
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.stages.experiment import Experiment
+from gcsl_cli.stages.rendering import rendered
 
 NAMED = 3
 """Rows that an error names."""
@@ -29,6 +30,8 @@ GOAL_ROOM = 128
 ADAPTED = "neighbours of one role joined, the system's text put first in the user's turn"
 PROBE = FeedbackRow("x", "", 0.0, "", "")
 PROBES = {"messages": '[{"role": "user", "content": "x"}]'}
+
+log = logging.getLogger("gcsl")
 
 
 @dataclass
@@ -43,30 +46,31 @@ class Fitted:
 def fitted(
     experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validation: FeedbackRows, max_length: int | None
 ) -> Fitted:
-    """Make rows fit, as configured: those whose prompts leave no room, and completions with special tokens.
+    """Make rows fit, as configured: prompts that leave no room, completions with special tokens or tool calls.
 
     `max_length` limits a row in tokens, beside the model's context.
 
     Raises:
-        DataError: there are prompts that leave no room, and `train.too_long` is `error`; or no training row is left.
+        DataError: there are prompts that leave no room, and `train.too_long` is `error`; rows that cannot be rendered,
+            and `task.on_error` is `fail`; or no training row is left.
     """
     config, prompter = experiment.config, experiment.prompter(spec)
-    both, notes = [train, validation], _adapted(prompter, [train, validation])
     strip = bool(getattr(experiment.task, "strip_special_tokens", False))
-    both, specials = _without_specials(prompter, both, strip=strip)
-    notes += specials
+    # First, because calls may be rendered with special tokens.
+    both, specials = _without_specials(prompter, [train, validation], strip=strip)
+    both, left_out = rendered(experiment.task, prompter, both)
+    notes = [*left_out, *_adapted(prompter, both), *specials]
     limits = [length for length in (max_length, prompter.context) if length is not None]
     if not limits:
         return Fitted(both[0], both[1], notes)
-    fit = _Fit(prompter, _longest_goal(prompter, spec), min(limits), config.train.too_long)
+    fit = _Fit(prompter, longest_first(prompter, _goals(spec))[0], min(limits), config.train.too_long)
     long = [fit.too_long(rows) for rows in both]
     count, total = sum(map(len, long)), sum(map(len, both))
     if count and fit.rule is TooLong.error:
         named = [(rows[index], tokens) for rows, found in zip(both, long, strict=True) for index, tokens in found]
         raise _refusal(config, prompter, named, total, fit.limit)
     if count:
-        done = "with prompts cut from the left" if fit.rule is TooLong.cut_prompt else "with long prompts left out"
-        notes.append(f"{count} of {total} rows {done}: the limit is {fit.limit} tokens (train.too_long)")
+        notes.append(fit.note(count, total))
         both = [fit.applied(rows, found) for rows, found in zip(both, long, strict=True)]
     if len(train) and not len(both[0]):
         raise DataError(f"All {len(train)} training rows have prompts of {fit.limit} tokens or more. Raise the limit.")
@@ -77,15 +81,24 @@ def fitting_prompts(experiment: Experiment, prompts: Sequence[Prompt]) -> list[P
     """The evaluation prompts that leave room for a goal and a completion, or their ends, as `train.too_long` says.
 
     Under `error` all stay; the stages refuse those that do not fit.
+
+    Raises:
+        DataError: the chat template cannot render a prompt, and `task.on_error` is `fail`.
     """
     config, prompter = experiment.config, experiment.plain_prompter
-    if config.train.too_long is TooLong.error or prompter.context is None or not prompts:
-        return list(prompts)
-    limit = max(prompter.context - config.generation.max_new_tokens - GOAL_ROOM, 1)
-    fit = _Fit(prompter, None, limit, config.train.too_long)
-    rows = FeedbackRows.of(FeedbackRow(prompt.text, "", 0.0, prompt.prompt_id, prompt.split) for prompt in prompts)
-    kept = fit.applied(rows, fit.too_long(rows))
-    return [Prompt(row.prompt_id, row.prompt, row.split) for row in kept]
+    rows = FeedbackRows.of(
+        FeedbackRow(prompt.text, "", 0.0, prompt.prompt_id, prompt.split, source=prompt.source) for prompt in prompts
+    )
+    (rows,), notes = rendered(experiment.task, prompter, [rows])
+    if config.train.too_long is not TooLong.error and prompter.context is not None:
+        limit = max(prompter.context - config.generation.max_new_tokens - GOAL_ROOM, 1)
+        fit = _Fit(prompter, None, limit, config.train.too_long)
+        long = fit.too_long(rows)
+        notes += [fit.note(len(long), len(rows))] if long else []
+        rows = fit.applied(rows, long)
+    for note in notes:
+        log.info("evaluation prompts: %s", note)
+    return [Prompt(row.prompt_id, row.prompt, row.split, row.source) for row in rows]
 
 
 def _adapted(prompter: Prompter, both: Sequence[FeedbackRows]) -> list[str]:
@@ -119,21 +132,19 @@ def _without_specials(
         return both, [f"{count} completions contain special tokens of the model; {advice}"]
     pattern = "|".join(specials)
     stripped = [
-        _with_column(rows, "completion", pc.replace_substring_regex(rows.table["completion"], pattern, ""))
+        rows.with_column("completion", pc.replace_substring_regex(rows.table["completion"], pattern, ""))
         for rows in both
     ]
     return stripped, [f"special tokens removed from {count} completions (task.strip_special_tokens)"]
 
 
-def _with_column(rows: FeedbackRows, name: str, values: Any) -> FeedbackRows:
-    return FeedbackRows(rows.table.set_column(rows.table.schema.get_field_index(name), name, values))
+def _goals(spec: GoalSpec) -> list[float | None]:
+    return [*spec.long_goals] if spec.has_goal else [None]
 
 
-def _longest_goal(prompter: Prompter, spec: GoalSpec) -> float | None:
-    goals: list[float | None] = [None]
-    if spec.has_goal:
-        goals = [*spec.long_goals]
-    return max(goals, key=lambda goal: prompter.lengths([_probe(spec)], goal)[0])
+def longest_first(prompter: Prompter, goals: Sequence[float | None]) -> list[float | None]:
+    """The goals by their numbers of tokens."""
+    return sorted(goals, key=lambda goal: -prompter.lengths([_probe(prompter.spec)], goal)[0])
 
 
 def _probe(spec: GoalSpec) -> FeedbackRow:
@@ -160,6 +171,11 @@ class _Fit:
             (index, tokens) for index, tokens in zip(suspects.tolist(), lengths, strict=True) if tokens >= self.limit
         ]
 
+    def note(self, count: int, total: int) -> str:
+        """What is said of rows that are too long."""
+        done = "with prompts cut from the left" if self.rule is TooLong.cut_prompt else "with long prompts left out"
+        return f"{count} of {total} rows {done}: the limit is {self.limit} tokens (train.too_long)"
+
     def applied(self, rows: FeedbackRows, found: Sequence[tuple[int, int]]) -> FeedbackRows:
         """The rows without those found, or with their prompts cut."""
         places = np.array([index for index, _ in found], dtype=np.int64)
@@ -170,7 +186,7 @@ class _Fit:
         prompts = rows.table["prompt"].to_pylist()
         for index in places.tolist():
             prompts[index] = self.cut(rows[index])
-        return _with_column(rows, "prompt", pa.array(prompts, pa.string()))
+        return rows.with_column("prompt", pa.array(prompts, pa.string()))
 
     def cut(self, row: FeedbackRow) -> str:
         """The end of a row's prompt that leaves room for its completion, of which half the limit is enough.
@@ -190,7 +206,7 @@ class _Fit:
             cut = cut_text(row.prompt, fits)
         if not fits(cut):
             raise DataError(
-                f"{_place(row)}: the goal and the chat template alone leave no room for a prompt in {self.limit} "
+                f"{named_place(row)}: the goal and the chat template alone leave no room for a prompt in {self.limit} "
                 "tokens. Raise train.max_length, or shorten the goal."
             )
         return cut
@@ -201,7 +217,7 @@ def _refusal(
 ) -> DataError:
     longest = max(tokens for _, tokens in found)
     of = "train.max_length" if limit == config.train.max_length else "the model's context"
-    places = ", ".join(f"{_place(row)} ({tokens})" for row, tokens in found[:NAMED])
+    places = ", ".join(f"{named_place(row)} ({tokens})" for row, tokens in found[:NAMED])
     fits = prompter.context is None or longest < prompter.context
     longer = f"raise train.max_length above {longest}, or " if fits else ""
     return DataError(
@@ -209,7 +225,3 @@ def _refusal(
         f"{places}{' and others' if len(found) > NAMED else ''}. To go on, {longer}use "
         "train.too_long=skip, which leaves them out, or train.too_long=cut_prompt, which cuts their beginning."
     )
-
-
-def _place(row: FeedbackRow) -> str:
-    return row.source if re.search(r":\d+$", row.source) else repr(row.prompt[:40])

@@ -13,6 +13,7 @@ from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
 from gcsl_cli.methods.base import Method
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
+from gcsl_cli.stages.fitting import longest_first
 from gcsl_cli.stages.joint_goal import make_joint_goal
 from gcsl_cli.stages.score_goal import score_goal
 
@@ -65,7 +66,7 @@ def check_targets(experiment: Experiment, spec: GoalSpec) -> None:
 
     Raises:
         ConfigError: one of them is not among the levels.
-        DataError: an evaluation prompt exceeds the model's context.
+        DataError: evaluation prompts exceed the model's context.
     """
     config = experiment.config
     levels = config.evaluation.levels
@@ -79,5 +80,5 @@ def check_targets(experiment: Experiment, spec: GoalSpec) -> None:
         goals = [*sorted(named)]
     prompter = experiment.prompter(spec)
     prompts = evaluation_prompts(experiment)
-    for goal in goals:
-        prompter.all_prompt_ids([prompt.text for prompt in prompts], goal, config.generation.max_new_tokens)
+    for goal in longest_first(prompter, goals):
+        prompter.all_prompt_ids(prompts, goal, config.generation.max_new_tokens)

@@ -27,6 +27,7 @@ from gcsl_cli.stages.fitting import special_token_notes
 from gcsl_cli.stages.goal import make_goal
 from gcsl_cli.stages.outputs import check_output
 from gcsl_cli.stages.preview import marked
+from gcsl_cli.stages.rendering import rendered
 from gcsl_cli.stages.trl_files import check_json_lines, write_pairs, write_rows
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
@@ -119,6 +120,9 @@ def _found(config: Config, task: FeedbackTask, rows: FeedbackRows) -> dict[str, 
 
 def _goal_lines(experiment: Experiment, rows: FeedbackRows, found: dict[str, Any]) -> Iterator[list[str]]:
     """Levels, lengths in tokens and examples; a file that no goal can be learned from says why instead."""
+    special_tokens = special_token_notes(experiment.plain_prompter, rows)
+    (rows,), left_out = rendered(experiment.task, experiment.plain_prompter, [rows])
+    yield from (["left out", line] for line in left_out)
     try:
         spec, levels = make_goal(experiment.config, rows, rows)
     except GcslError as error:
@@ -132,7 +136,7 @@ def _goal_lines(experiment: Experiment, rows: FeedbackRows, found: dict[str, Any
     if spec.levels:
         yield ["levels chosen by", f"{spec.level_rule} (goal.levels.by, goal.levels.values)"]
     yield from _lengths(experiment, spec, rows, found)
-    yield from (["note", note] for note in special_token_notes(experiment.prompter(spec), rows))
+    yield from (["note", note] for note in special_tokens)
     order = np.argsort(rows.scores, kind="stable")
     for index in dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()):
         yield ["example", _example(experiment, spec, rows[index], float(goals[index]))]

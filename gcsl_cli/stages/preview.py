@@ -62,7 +62,8 @@ def run(config: Config, stage: str) -> dict[str, Any]:
     if stage == "evaluate" and len(rows):
         check_cut(experiment)
     tests = evaluation_prompts(experiment)
-    experiment.plain_prompter.all_prompt_ids([prompt.text for prompt in tests], None, config.generation.max_new_tokens)
+    if not len(rows):  # otherwise prompts are checked with their goals
+        experiment.plain_prompter.all_prompt_ids(tests, None, config.generation.max_new_tokens)
     summary = [
         ["run folder", f"{experiment.training.path}{' (done)' if experiment.training.done() else ''}"],
         *experiment.task.overview(),

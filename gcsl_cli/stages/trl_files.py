@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gcsl_cli.data.calls import unpacked
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.methods.dpo import PairRule, preference_pairs
@@ -66,7 +67,10 @@ def _prompt(row: FeedbackRow, form: str) -> dict[str, Any]:
 
 
 def _completion(row: FeedbackRow, form: str) -> Any:
-    return [{"role": "assistant", "content": row.completion}] if form == "messages" else row.completion
+    calling = unpacked(row.completion)
+    if calling is None and form != "messages":
+        return row.completion
+    return [calling or {"role": "assistant", "content": row.completion}]
 
 
 def _write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from gcsl_cli.data.calls import packed
 from gcsl_cli.data.input_files import Fault
 from gcsl_cli.errors import listed
 
@@ -51,15 +52,9 @@ def turns(value: Any, column: str, notes: Counter[str]) -> list[Turn]:
     return [turn for turn in found if turn is not None]
 
 
-def completion_text(turn: Turn, column: str) -> str:
-    """The text of an assistant message.
-
-    Raises:
-        Fault: the message calls tools, which its text alone would not teach.
-    """
-    if "tool_calls" in turn:
-        raise Fault("completion calls tools, and only texts can be trained", column, turn["tool_calls"])
-    return str(turn["content"])
+def completion_of(turn: Turn) -> str:
+    """An assistant message as a completion: its text, or all of it if it calls tools."""
+    return packed(turn) if "tool_calls" in turn else str(turn["content"])
 
 
 def with_tools(conversation: list[Turn], tools: Any) -> str:

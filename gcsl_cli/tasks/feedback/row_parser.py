@@ -10,7 +10,7 @@ from typing import Any
 from gcsl_cli.data.input_files import Fault, Row
 from gcsl_cli.errors import listed
 from gcsl_cli.tasks.feedback.columns import Columns, is_message, value_of
-from gcsl_cli.tasks.feedback.conversations import completion_text, turns, unicode, with_tools
+from gcsl_cli.tasks.feedback.conversations import completion_of, turns, unicode, with_tools
 from gcsl_cli.tasks.feedback.grades import GradeRules
 from gcsl_cli.tasks.feedback.scores import KEY
 
@@ -132,7 +132,7 @@ class RowParser:
         if columns.completion is None:
             if not conversation or conversation[-1]["role"] != "assistant":
                 raise Fault("conversation does not end with the assistant", columns.prompt, conversation[-1:])
-            text, conversation = completion_text(conversation[-1], columns.prompt), conversation[:-1]
+            text, conversation = completion_of(conversation[-1]), conversation[:-1]
         else:
             text = answer_text(completion, columns.completion, self.notes)
         if not conversation or conversation[-1]["role"] not in ("user", "tool"):
@@ -169,7 +169,7 @@ def answer_text(value: Any, column: str, notes: Counter[str]) -> str:
     found = turns([value] if isinstance(value, dict) else value, column, notes)
     if len(found) != 1 or found[0]["role"] != "assistant":
         raise Fault(f"{column} is not a single assistant message", column, value)
-    return completion_text(found[0], column)
+    return completion_of(found[0])
 
 
 def first_lists(row: Row, columns: Columns) -> Sequence[Any]:

@@ -151,7 +151,9 @@ class FeedbackTask(Task):
         ids = tests["prompt_id"].to_pylist()
         first = {id_: index for index, id_ in reversed(list(enumerate(ids)))}
         chosen = sorted(first)[: self.test_prompts]
-        return [Prompt(id_, tests["prompt"][first[id_]].as_py(), split) for id_ in chosen]
+        places = [first[id_] for id_ in chosen]
+        texts, sources = (tests[name].take(places).to_pylist() for name in ("prompt", "source"))
+        return [Prompt(id_, text, split, place) for id_, text, place in zip(chosen, texts, sources, strict=True)]
 
     def rollouts_planned(self) -> int:
         """Check the settings; nothing is sampled."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gcsl_cli.data.calls import unpacked
 from gcsl_cli.data.input_files import (
     Fault,
     Faults,
@@ -37,7 +38,7 @@ from gcsl_cli.tasks.feedback.columns import (
     named,
     value_of,
 )
-from gcsl_cli.tasks.feedback.conversations import completion_text, turns, with_tools
+from gcsl_cli.tasks.feedback.conversations import completion_of, turns, with_tools
 from gcsl_cli.tasks.feedback.graded_file import SAMPLE, merge
 from gcsl_cli.tasks.feedback.row_parser import TOOLS, answer_text, prompt_text
 
@@ -66,6 +67,8 @@ class PromptRow:
     """The other columns."""
     row: Row
     """The whole row, as read."""
+    place: str
+    """File and line."""
 
 
 @dataclass
@@ -124,7 +127,7 @@ def read_prompts(
         try:
             if isinstance(row, Fault):
                 raise row
-            found.rows.append(_parsed(found, row, completions=completions))
+            found.rows.append(_parsed(found, row, place, completions=completions))
         except Fault as fault:
             found.faults.add(fault, place)
     return found
@@ -193,7 +196,7 @@ def _is_answer(value: Any) -> bool:
     return isinstance(value, str | int | float) or is_message(value)
 
 
-def _parsed(file: PromptFile, row: Row, *, completions: bool) -> PromptRow:
+def _parsed(file: PromptFile, row: Row, place: Place, *, completions: bool) -> PromptRow:
     joined = tuple(file.prompt.split(JOIN)) if file.prompt not in row and JOIN in file.prompt else ()
     last: str | None = None
     if file.conversations:
@@ -210,10 +213,11 @@ def _parsed(file: PromptFile, row: Row, *, completions: bool) -> PromptRow:
         completion = None
     elif completion is None:
         raise Fault("conversation does not end with the assistant", file.prompt, row.get(file.prompt))
+    if any(text is not None and unpacked(text) for text in (completion, reference)):
+        raise Fault("answer calls tools, and only texts can be graded")
     known = {file.prompt, *joined, file.completion, file.reference}
-    return PromptRow(
-        prompt, completion, reference, {name: value for name, value in row.items() if name not in known}, row
-    )
+    columns = {name: value for name, value in row.items() if name not in known}
+    return PromptRow(prompt, completion, reference, columns, row, str(place))
 
 
 def _conversation(file: PromptFile, row: Row) -> tuple[str, str | None]:
@@ -221,7 +225,7 @@ def _conversation(file: PromptFile, row: Row) -> tuple[str, str | None]:
     found = turns(value_of(row, file.prompt), file.prompt, file.notes)
     last = None
     if file.completion is None and found and found[-1]["role"] == "assistant":
-        last = completion_text(found.pop(), file.prompt)
+        last = completion_of(found.pop())
     if not found or found[-1]["role"] not in ("user", "tool"):
         raise Fault("prompt does not end with the user", file.prompt, found[-1:])
     return with_tools(found, row.get(TOOLS)), last

@@ -8,7 +8,7 @@ The score is the scorer's grade, negated if lower grades are better.
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,8 @@ class PromptsTask(Task):
 
     def prompts(self) -> list[Prompt]:
         """The distinct prompts with their splits."""
-        return split_prompts([row.prompt for row in self.file.rows], self.split)
+        found = split_prompts([row.prompt for row in self.file.rows], self.split)
+        return [replace(prompt, source=self._known[prompt.prompt_id].place) for prompt in found]
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:  # noqa: ARG002
         """The first `test_prompts` of the split."""

@@ -156,7 +156,9 @@ def test_empty_unfinished_completion_has_nothing_supervised(prompter: Prompter) 
 
 def test_prompt_longer_than_the_context_is_rejected(prompter: Prompter) -> None:
     """20 tokens plus the 11 of the goal are 31."""
-    with pytest.raises(DataError, match=r"'xxxx+'\.\.\. has 31 tokens with its goal;.*context of 30"):
+    with pytest.raises(
+        DataError, match=r"1 of 1 prompts is too long: 'xxxx+' \(31 tokens\)\. With the goal.*context of 30"
+    ):
         prompter.prompt_ids("x" * 20, 0.9)
     with pytest.raises(DataError, match="31 tokens"):
         prompter.row("x" * 20, 0.9, " go", finished=True, max_length=None)
@@ -164,7 +166,7 @@ def test_prompt_longer_than_the_context_is_rejected(prompter: Prompter) -> None:
 
 def test_completion_needs_room_in_the_context(prompter: Prompter) -> None:
     assert len(prompter.prompt_ids("I wanted to", 0.9, room=8)) == 22
-    with pytest.raises(DataError, match="22 tokens with its goal; with 9 more"):
+    with pytest.raises(DataError, match=r"\(22 tokens\)\. With the goal and 9 more tokens"):
         prompter.prompt_ids("I wanted to", 0.9, room=9)
 
 

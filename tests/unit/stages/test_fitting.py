@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gcsl_cli.configs.choices import TooLong
+from gcsl_cli.data.calls import packed
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows, Prompt
 from gcsl_cli.errors import DataError
 from gcsl_cli.models.prompting import Prompter
@@ -136,6 +137,111 @@ def test_conversations_suit_templates_with_alternating_roles(tokenizer: "PreTrai
 
     assert "S\n\na\n\nb" in prompter.text(json.dumps(turns), None)
     assert fits.notes[0].startswith("1 conversations changed to suit the model's chat template: neighbours of one role")
+
+
+CALLS = [{"id": "1", "type": "function", "function": {"name": "find", "arguments": {"q": "x"}}}]
+CALLING = {"role": "assistant", "content": "", "tool_calls": CALLS}
+
+
+def test_every_conversation_that_a_template_cannot_render_is_named(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Of the validation rows as well; those with other roles apart from those with calls that are left out."""
+    tokenizer.chat_template = TEMPLATES["gemma"]
+    prompter = Prompter(tokenizer, toy_spec(prompt_format="messages", instruction="{prompt}"))
+    first = json.dumps([{"role": "assistant", "content": "a"}, *json.loads(chat("b"))])
+    calling = json.dumps([*json.loads(chat("a")), CALLING, *json.loads(chat("b"))])
+    train, validation = rows(chat("a"), first, calling, chat("b")), rows(first, split="validation")
+    lines = (
+        "2 x {}cannot render this conversation (assistant, user): Conversation roles must alternate "
+        "user/assistant/user/assistant/: my.jsonl:2, my.jsonl:1",
+        "1 x {}leaves out tool calls: my.jsonl:3",
+    )
+
+    with pytest.raises(DataError) as error:
+        fitted(experiment(prompter, "error", None), prompter.spec, train, validation, None)
+    assert str(error.value) == (
+        f"3 of 5 rows do not suit the model's chat template, which\n  {lines[0].format('')}\n  {lines[1].format('')}\n"
+        "Use another model."
+    )
+    skipping = fitted(experiment(prompter, "error", None, on_error="skip"), prompter.spec, train, validation, None)
+    assert skipping.train.table["prompt"].to_pylist() == [chat("a"), chat("b")]
+    assert not len(skipping.validation)
+    assert skipping.notes == [line.format("the model's chat template ") for line in lines]
+
+
+def test_evaluation_prompts_that_cannot_be_rendered_are_named(tokenizer: "PreTrainedTokenizerBase") -> None:
+    tokenizer.chat_template = TEMPLATES["gemma"]
+    prompter = Prompter(tokenizer, toy_spec(prompt_format="messages", instruction="{prompt}"))
+    first = json.dumps([{"role": "assistant", "content": "a"}, *json.loads(chat("b"))])
+    prompts = [Prompt("1", chat("a"), "test", "my.jsonl:1"), Prompt("2", first, "test", "my.jsonl:2")]
+
+    with pytest.raises(DataError, match=r"1 of 2 rows do not suit .*\n.* \(assistant, user\).*: my\.jsonl:2"):
+        fitting_prompts(experiment(prompter, "error", None), prompts)
+    assert fitting_prompts(experiment(prompter, "error", None, on_error="skip"), prompts) == prompts[:1]
+
+
+def test_evaluation_prompts_beyond_the_context_are_counted_and_named(prompter: Prompter) -> None:
+    """Of a context of 100 tokens, the goal takes 11 and the completion 12."""
+    found = [Prompt(str(number), "a" * number, "test", f"my.jsonl:{number}") for number in (77, 78, 79, 80, 81)]
+
+    assert len(prompter.all_prompt_ids(found[:1], 0.9, 12)) == 1
+    with pytest.raises(
+        DataError, match=r"4 of 5 prompts are too long: my\.jsonl:78 \(89 tokens\), my\.jsonl:79 .*, my"
+    ) as e:
+        prompter.all_prompt_ids(found, 0.9, 12)
+    assert "my.jsonl:80 (91 tokens) and others. With the goal and 12 more tokens for the completion" in str(e.value)
+
+
+CALL_TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for call in m.tool_calls or [] %}<call>"
+    "{{ call.function | tojson }}</call>{% endfor %}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("content", ["", "Let me look."])
+@pytest.mark.parametrize("form", ["messages", "chat"])
+def test_completions_that_call_tools_are_rendered_and_trained_on(
+    tokenizer: "PreTrainedTokenizerBase", content: str, form: str
+) -> None:
+    """With a text beside the calls, and one end token."""
+    tokenizer.chat_template = CALL_TEMPLATE
+    prompter = Prompter(tokenizer, toy_spec(prompt_format=form, instruction="{prompt}"))
+    prompt = chat("a") if form == "messages" else "a"
+    train = rows(prompt, completion=packed(CALLING | {"content": content}))
+    fits = fit(prompter, train, max_length=None)
+    (row,) = prompter.rows(list(fits.train), [0.9], None)
+
+    assert tokenizer.decode(row.prompt_ids) == "<|user|>Good text.\na<|end|>\n<|assistant|>"
+    assert tokenizer.decode(row.completion_ids) == (
+        content + '<call>{"name": "find", "arguments": {"q": "x"}}</call><|end|>'
+    )
+    assert fits.notes == []
+
+
+@pytest.mark.parametrize(
+    ("template", "message", "reason"),
+    [
+        (TEMPLATES["tiny"], CALLING, "leaves out tool calls"),
+        (
+            CALL_TEMPLATE.replace("{{ m.content }}", "{% if not m.tool_calls %}{{ m.content }}{% endif %}"),
+            CALLING | {"content": "Let me look."},
+            "leaves out the text beside tool calls",
+        ),
+        (CALL_TEMPLATE.replace("%}<|assistant|>{", "%}<|bot|>{"), CALLING, "does not begin an answer with tool calls"),
+        (CALL_TEMPLATE, CALLING | {"tool_calls": [{"id": "1"}]}, "cannot render"),
+    ],
+)
+def test_completions_whose_calls_cannot_be_rendered_are_named(
+    tokenizer: "PreTrainedTokenizerBase", template: str, message: dict[str, Any], reason: str
+) -> None:
+    tokenizer.chat_template = template
+    prompter = Prompter(tokenizer, toy_spec(prompt_format="messages", instruction="{prompt}"))
+    train = rows(chat("a"), completion=packed(message))
+
+    with pytest.raises(DataError, match=rf"1 of 2 rows do not suit .*\n  1 x {reason}.*: my\.jsonl:1"):
+        fit(prompter, train, max_length=None)
+    with pytest.raises(DataError, match=r"1 x is not used \(task\.format=plain\), but tool calls need it"):
+        fit(Prompter(tokenizer, toy_spec()), rows("a", completion=packed(message)), max_length=None)
 
 
 def test_what_a_template_cannot_render_has_its_line(tokenizer: "PreTrainedTokenizerBase") -> None:

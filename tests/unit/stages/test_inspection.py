@@ -179,6 +179,19 @@ def test_conversations_are_written_as_messages(inspect: Inspect, tmp_path: Path)
     assert [lines_of(pairs)[0][key][0]["content"] for key in ("chosen", "rejected")] == ["Hello!", "What."]
 
 
+def test_completions_that_call_tools_are_written_as_messages(inspect: Inspect, tmp_path: Path) -> None:
+    """The template of the tiny model does not render them, which is told."""
+    call = {"function": {"name": "find", "arguments": {"q": "x"}}}
+    answers = [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "assistant", "content": "No."}]
+    rows = [{"messages": [{"role": "user", "content": "Hi"}, answer], "score": n} for n, answer in enumerate(answers)]
+    path, target = written(tmp_path, rows), tmp_path / "rows.jsonl"
+
+    found = inspect(path, output=target)
+
+    assert [row["completion"] for row in lines_of(target)] == [[answer] for answer in answers]
+    assert summary(found, "left out") == ["1 x the model's chat template leaves out tool calls: my.jsonl:1"]
+
+
 def test_the_name_of_a_written_file_tells_its_format(inspect: Inspect, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"rows\.csv: the file is written as JSON lines"):
         inspect(written(tmp_path, ROWS), output=tmp_path / "rows.csv")
@@ -208,7 +221,7 @@ def test_a_row_that_is_too_long_is_no_example(inspect: Inspect, tmp_path: Path) 
     found = inspect(written(tmp_path, [ROWS[0] | {"question": "a" * 600, "rating": 6}, *ROWS]))
 
     assert found["prompts_too_long"] == 1
-    assert summary(found, "example")[-1].startswith("left out: The prompt 'aaa")
+    assert summary(found, "example")[-1].startswith("left out: 1 of 1 prompts is too long: my.jsonl:1 ")
 
 
 def test_the_file_is_the_argument_alone(inspect: Inspect, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.configs import Composer, finish, without_hydra
+from gcsl_cli.data.calls import unpacked
 from gcsl_cli.data.input_files import CsvConfig
 from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import ConfigError, DataError
@@ -251,6 +252,10 @@ def chat(*turns: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"messages": [*turns, {"role": "assistant", "content": "Yes."}], "score": 1, **more}
 
 
+def chat_with(text: str, answer: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}, answer], "score": 1}
+
+
 USER = {"role": "user", "content": "Hi"}
 
 
@@ -323,11 +328,19 @@ def test_tool_calls_in_a_prompt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "Let me look."])
-def test_completions_that_call_tools_are_refused_by_name(tmp_path: Path, content: str | None) -> None:
-    row = {"messages": [USER, CALLING | {"content": content}], "score": 1}
+@pytest.mark.parametrize("apart", [False, True])
+def test_completions_that_call_tools_keep_their_calls(tmp_path: Path, content: str | None, apart: bool) -> None:
+    """For the chat template, with a text beside them; also in a column of their own, after a prompt that is text."""
+    answer, hi = CALLING | {"content": content}, USER["content"]
+    rows = [
+        {"prompt": text, "completion": answer, "score": 1} if apart else chat_with(text, answer)
+        for text in (hi, "other 1", "other 2")
+    ]
+    found = unpacked(read(made(jsonl(tmp_path, rows)))[0][1])
 
-    with pytest.raises(DataError, match=r"1 x completion calls tools, and only texts can be trained: my\.jsonl:1"):
-        prompts(tmp_path, row)
+    assert found is not None
+    assert found["content"] == (content or "")
+    assert found["tool_calls"][0]["function"] == {"name": "find", "arguments": {"q": "x"}}
 
 
 # Grades and completions
