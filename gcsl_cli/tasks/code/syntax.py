@@ -7,7 +7,7 @@ import ast
 import builtins
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, pairwise
 
 # Longer text is not parsed, and completions are read only up to this length.
@@ -15,9 +15,9 @@ MAX_CHARACTERS = 100_000
 # Maximum number of blocks after a solution to examine for helpers.
 MAX_HELPERS = 32
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
-_HELPERS = (*_DEFINITIONS, *_IMPORTS, ast.Assign, ast.AnnAssign)
+_HELPERS = (*DEFINITIONS, *_IMPORTS, ast.Assign, ast.AnnAssign)
 _TOKENS = re.compile(
     r'''
       (?P<line> ^\f*(?=[^\s\#]) )
@@ -93,9 +93,31 @@ def with_helpers(tree: ast.Module, text: str, end: int, ends: Iterator[int]) -> 
     return end
 
 
+def needed(text: str, others: Sequence[str]) -> list[int]:
+    """Which of other texts a program needs because they define names that it reads; the first that defines one."""
+    tree = parsed(text)
+    if tree is None:
+        return []
+    read, bound = _names(tree)
+    trees = {index: found for index, other in enumerate(others) if (found := parsed(other))}
+    chosen: list[int] = []
+    while True:
+        missing = read - bound
+        for index, other in trees.items():
+            if index not in chosen and any(
+                _defined(node) & missing for node in other.body if isinstance(node, _HELPERS)
+            ):
+                break
+        else:
+            return chosen
+        chosen.append(index)
+        other_read, other_bound = _names(other)
+        read, bound = read | other_read, bound | other_bound
+
+
 def _defined(node: ast.stmt) -> set[str]:
     """Names that a top-level statement binds."""
-    if isinstance(node, _DEFINITIONS):
+    if isinstance(node, DEFINITIONS):
         return {node.name}
     if isinstance(node, _IMPORTS):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
@@ -110,7 +132,7 @@ def _names(tree: ast.Module) -> tuple[set[str], set[str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             bound.add(node.arg)
-        elif isinstance(node, (*_DEFINITIONS, *_IMPORTS)):
+        elif isinstance(node, (*DEFINITIONS, *_IMPORTS)):
             bound |= _defined(node)
     return read, bound
 

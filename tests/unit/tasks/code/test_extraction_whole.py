@@ -100,6 +100,28 @@ def test_the_block_that_defines_the_function(completion: str, expected: str) -> 
     assert body(completion) == Extracted(expected, IMPORTS + expected, ended)
 
 
+PI = "import math\npi = math.pi\n"
+SQUARE = "def square(r):\n    return pi * r * r\n"
+USING = "def area(r):\n    return square(r)\n"
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        (f"```\n{SQUARE.replace('pi', '3')}```\nThen:\n```\n{USING}```\n", SQUARE.replace("pi", "3") + "\n" + USING),
+        (f"```\n{USING}```\nwhere\n```\n{SQUARE.replace('pi', '3')}```\n", USING + "\n" + SQUARE.replace("pi", "3")),
+        (f"```\n{PI}```\n```\n{SQUARE}```\n```\n{USING}```\n", PI + "\n" + SQUARE + "\n" + USING),
+        (f"```\ndef two():\n    return 2\n```\n```\n{USING}```\n```bash\nsquare 3\n```\n", USING),
+        (f"```\nsquare = 1\n```\n```\nsquare = 3\n```\n```\n{USING}```\n", "square = 3\n\n" + USING),
+        (f"```\ndef square(r): return 1\n```\n```\n{WHOLE}```\n", WHOLE),
+    ],
+)
+def test_helpers_in_other_blocks_are_kept_where_they_are_needed(completion: str, expected: str) -> None:
+    """Also those that the helpers need; of several definitions the nearest before the function."""
+    assert program(completion) == Extracted(expected, TASK + expected, ended=True)
+    assert body(completion) == Extracted(expected, IMPORTS + expected, ended=True)
+
+
 @pytest.mark.parametrize(
     ("completion", "expected"),
     [
