@@ -1,6 +1,7 @@
 """Code generation through the real command line on a tiny model: graded feedback, pass@k, what cannot be used."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from gcsl_cli.data.records import read_feedback
 from gcsl_cli.tasks.code.sandbox.process import Backend
-from tests.commands import gcsl
+from tests.commands import Ended, gcsl
 
 PROBLEMS = 12
 RIGHT, WRONG, HALF = "    return n + {0}\n", "    return n\n", "    return n + {0} if n else 17\n"
@@ -158,6 +159,35 @@ def test_what_cannot_be_used_is_said_before_anything_is_made(
 
     assert ended.code == 2
     assert message in ended.err
+
+
+def prepared(lines: list[str], folder: Path, prompt: str, test: str, solution: str) -> Ended:
+    """Prepare problems whose texts have a number for `#`, with their solutions alone."""
+    rows = [{"task_id": f"S/{n}", "prompt": prompt, "tests": [test], "solution": solution} for n in range(PROBLEMS)]
+    texts = [json.dumps(row).replace("#", str(number)) for number, row in enumerate(rows)]
+    (folder / "problems.jsonl").write_text("\n".join(texts), encoding="utf-8")
+    kept = [line for line in lines if not line.startswith(("task.problems", "task.feedback", "runs_dir"))]
+    own = ["task.feedback.samples=0", f"task.problems={folder / 'problems.jsonl'}", f"runs_dir={folder}"]
+    return gcsl("prepare", *kept, *own)
+
+
+def test_problems_graded_in_one_process_are_counted_with_the_reason(
+    lines: list[str], tmp_path: Path, bubblewrap: None
+) -> None:
+    """Their solutions change the argument in place."""
+    ended = prepared(lines, tmp_path, "def put#(a):\n", "a = []\nput#(a)\nassert a == [#]", "    a.append(#)\n")
+
+    because = "graded in one process: 12 x a problem, because its reference fails apart from them (wrong answer): S/"
+    assert because in ended.err
+    assert re.search(r"(\d+) distinct programs, \1 solve their problem; \1 of these have verdicts", ended.err)
+
+
+def test_without_a_usable_program_the_reasons_are_told(lines: list[str], tmp_path: Path, bubblewrap: None) -> None:
+    ended = prepared(lines, tmp_path, "def one#():\n", "assert one#() == #", "    return -1\n")
+
+    assert ended.code == 2
+    assert "No program is left to grade" in ended.err
+    assert re.search(r"\n  \d+ x a problem whose reference fails its tests \(wrong answer\): S/", ended.err)
 
 
 def test_problems_that_are_both_are_refused(lines: list[str], files: tuple[Path, Path], tmp_path: Path) -> None:

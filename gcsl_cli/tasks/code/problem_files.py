@@ -18,6 +18,7 @@ from gcsl_cli.data.input_files import Fault, Faults, Row
 from gcsl_cli.errors import DataError, listed
 from gcsl_cli.tasks.code.problems import CodeProblem, Scaling
 from gcsl_cli.tasks.code.row_reader import read_rows
+from gcsl_cli.tasks.code.syntax import DEFINITIONS
 
 TEST_COLUMNS = ("test_list", "base_input", "tests", "test")
 """The columns of tests, which tell the formats apart."""
@@ -140,7 +141,7 @@ def _evalplus(row: Row, line: int) -> CodeProblem:  # noqa: ARG001
 def _other(row: Row, line: int) -> CodeProblem:
     prompt, tests = _text(row, "prompt"), _tests(row, "tests")
     solution = _text(row, "solution", required=False)
-    entry = _entry_point(row, tests, prompt if _defined(prompt + "    pass\n") else solution)
+    entry = _entry_point(row, tests, stub(prompt) or solution)
     setup = _text(row, "setup", required=False) or (stub(prompt) if entry in _defined(stub(prompt)) else "")
     identity = _identity(row) if "task_id" in row else f"line {line}"
     return CodeProblem(identity, prompt, entry, tests, setup, solution, split=_text(row, "split", required=False))
@@ -188,7 +189,7 @@ def _entry_point(row: Row, tests: tuple[str, ...], code: str) -> str:
 
 def _defined(code: str) -> set[str]:
     try:
-        return {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+        return {node.name for node in ast.parse(code).body if isinstance(node, DEFINITIONS)}
     except (SyntaxError, ValueError, RecursionError):
         return set()
 

@@ -21,7 +21,7 @@ from gcsl_cli.tasks.code.problem_files import TEST_COLUMNS, problem_of, stub
 from gcsl_cli.tasks.code.sandbox.grader import Problem, Program
 from gcsl_cli.tasks.code.unit_tests import SHARD, SandboxConfig, UnitTestGrader
 
-VERSION = 1
+VERSION = 2
 """Part of the identity of kept grades; increment it when a program may get another grade than before."""
 UNUSABLE = ("tests", "no tests")
 """Errors of a verdict that are the fault of the tests."""

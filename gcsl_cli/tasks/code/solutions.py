@@ -20,7 +20,7 @@ from gcsl_cli.tasks.code.sandbox.grader import Program
 from gcsl_cli.tasks.code.syntax import MAX_CHARACTERS
 
 _TEXTS = ("completion", "solution", "samples")
-_FUNCTION = re.compile(r"^def\s+(\w+)", re.MULTILINE)
+_FUNCTION = re.compile(r"^(?:(?:async\s+)?def|class)\s+(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

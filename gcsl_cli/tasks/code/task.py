@@ -80,9 +80,13 @@ class CodeTask(Task):
         return Scale("share of tests passed, and of solutions outrun", 0.0, 2.0, closed=True)
 
     def overview(self) -> list[list[str]]:
-        """Number of problems per split, and what was left out."""
+        """Number of problems per split, what was left out, and what is graded in one process with its tests."""
         lines = [*self._problems.faults.lines(), *self._left_out.lines()]
-        return [["problems", self._problems.split_sizes()], *[["left out", line] for line in lines]]
+        return [
+            ["problems", self._problems.split_sizes()],
+            *[["left out", line] for line in lines],
+            *[["graded in one process", line] for line in self._together.lines()],
+        ]
 
     def feedback_name(self) -> str:
         """The sources as a short name."""
@@ -218,7 +222,8 @@ class CodeTask(Task):
             prompts = [prompt for prompt in self._rollout_prompts() if prompt.prompt_id in by_id]
             found += from_rollouts(rollouts(prompts, RolloutSettings.of(feedback)), by_id, self._left_out)
         if not found:
-            raise DataError("No program is left to grade. Give other sources (task.feedback).")
+            listing = "".join(f"\n  {line}" for line in self._left_out.lines())
+            raise DataError(f"No program is left to grade. Give other sources (task.feedback).{listing}")
         return found
 
     def _valid_problems(self, folder: Path | None) -> list[CodeProblem]:
@@ -227,6 +232,9 @@ class CodeTask(Task):
         verdicts = self._grader.verdicts([one.program for one in references], folder)
         pairs = zip(references, verdicts, strict=True)
         failing = {one.problem.identity: verdict.label for one, verdict in pairs if not verdict.solved}
+        for one, verdict in zip(references, verdicts, strict=True):
+            if verdict.together:
+                self._together.add(Fault(f"a problem, because {verdict.why}"), one.problem.identity)
         evaluated = {problem.identity for problem in self._problems.of_split("test")}
         for identity, error in failing.items():
             kept = ", kept because it is evaluated" if identity in evaluated else ""
@@ -262,6 +270,11 @@ class CodeTask(Task):
 
     @cached_property
     def _left_out(self) -> Faults:
+        return Faults()
+
+    @cached_property
+    def _together(self) -> Faults:
+        """Problems whose programs share a process with their tests, by the reason."""
         return Faults()
 
     @cached_property

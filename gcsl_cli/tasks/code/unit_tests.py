@@ -2,7 +2,7 @@
 
 A row of a shard (`verdicts/9f2c0a1b7d3e4f56.parquet`):
     {"passed": 5, "tests": 7, "error": "wrong answer", "message": "", "test": 2, "cpu_seconds": 0.03,
-     "wall_seconds": 0.05, "together": false, "exception": ""}
+     "wall_seconds": 0.05, "together": false, "exception": "", "why": ""}
 A shard's name is a hash of everything that its verdicts depend on: programs, tests, limits and kind of sandbox.
 """
 
@@ -36,6 +36,7 @@ VERDICTS = pa.schema(
         "wall_seconds": pa.float64(),
         "together": pa.bool_(),
         "exception": pa.string(),
+        "why": pa.string(),
     }
 )
 

@@ -47,8 +47,8 @@ class Problem:
     together: bool = False
     """Whether tests and candidate have to share a process because they exchange values that are not plain."""
     reference: str = ""
-    """A correct program. If it exchanges values with the tests that are not plain, all programs share a process with
-    them; without one, the values that the tests pass to the function decide."""
+    """A correct program. If it passes more tests in one process with them than apart, all programs share a process with
+    the tests; without one, the values that the tests pass to the function decide."""
 
     def key(self) -> str:
         """A hash of everything that the tests consist of."""
@@ -82,6 +82,8 @@ class Verdict:
     exception: str = ""
     """Name of the exception's type if the error is an exception or a limit that was noticed as one. The program chooses
     it; it is shortened and printable."""
+    why: str = ""
+    """Why the candidate could have forged the verdict; empty if it could not."""
 
     @property
     def solved(self) -> bool:

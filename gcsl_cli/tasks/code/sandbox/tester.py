@@ -4,11 +4,12 @@ Each run has a forked process of its own, which decodes the candidate's values u
 because candidates choose what tests work on (`range(solve(1))`). Nothing that happens there can reach a later run: the
 main process only compiles tests and moves bytes, and what the run leaves behind is killed.
 
-Frames in begin with a letter (see `codec` for the rest): P (key, setup, tests, entry point, reference) compiles a
-problem, T key tries its tests on the reference, R key runs them, and A is followed by an answer for the run.
-Frames out: P (tests, together, error), O and output of the run, E (its exit status as a shell reports it, whether it
-left nothing behind). A run's output consists of frames as well: C and a call, M if the tests execute answers, and at
-the end D (passed, kind, message, test, exception) about the first failed test or, after T, D together.
+Frames in begin with a letter (see `codec` for the rest): P (key, setup, tests, entry point) compiles a problem, T key
+tries its tests without a program, R key runs them, and A is followed by an answer for the run.
+Frames out: P (tests, why they need one process with programs, error), O and output of the run, E (its exit status as a
+shell reports it, whether it left nothing behind). A run's output consists of frames as well: C and a call, M if the
+tests execute answers, and at the end D (passed, kind, message, test, exception) about the first failed test or, after
+T, D and the reason for one process.
 """
 
 import os
@@ -24,7 +25,6 @@ from gcsl_cli.tasks.code.sandbox.candidate import (
     MESSAGE_CHARACTERS,
     apply_limits,
     described,
-    load,
     take_channel,
 )
 from gcsl_cli.tasks.code.sandbox.codec import OutsideError, decode, encode, read_frame, write_frame
@@ -32,6 +32,7 @@ from gcsl_cli.tasks.code.sandbox.session import CandidateError, Session, failure
 from gcsl_cli.tasks.code.sandbox.suite import Suite
 
 CHUNK = 2**16
+UNKNOWN = "its tests use names that only a program defines"
 
 
 Result = tuple[int, str, str, int, str]
@@ -68,18 +69,13 @@ def summary(outcomes: list[BaseException | None]) -> Result:
     return passed, "", "", -1, ""
 
 
-def needs_one_process(suite: Suite, reference: str) -> bool:
-    """Whether tests and reference exchange values that are not plain; without a reference, every answer is None."""
+def needs_one_process(suite: Suite) -> str:
+    """Why tests need one process with programs: they pass values that are not plain. Every answer is None."""
     outside: list[OutsideError] = []
-    function: Callable[..., Any] = load(reference, "program").get(suite.entry, stand_in("", lambda *_: None))
 
-    def call(args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    def call(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         try:
             encode((args, kwargs))
-            value = function(*args, **kwargs)
-            plain = encode(value, iterators=True)
-            # Encoding has consumed an iterator. Other values need not be copied, which takes time.
-            return decode(plain) if hasattr(value, "__next__") else value
         except OutsideError as error:
             outside.append(error)
             raise
@@ -93,7 +89,7 @@ def needs_one_process(suite: Suite, reference: str) -> bool:
     except BaseException:  # noqa: BLE001
         # Runs report what is wrong with the tests.
         pass
-    return bool(outside)
+    return f"its tests pass a value of type {outside[0]}" if outside else ""
 
 
 def run_apart(work: Callable[[int, int], bytes], requests: int, answers: int) -> None:
@@ -156,20 +152,18 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limits = decode(read_frame(requests) or os._exit(0))
     suites: dict[str, Suite] = {}
-    references: dict[str, str] = {}
     while (frame := read_frame(requests)) is not None:
         kind = frame[:1]
         if kind == b"P":
-            key, setup, tests, entry, references[key] = decode(frame[1:])
+            key, setup, tests, entry = decode(frame[1:])
             try:
                 suites[key] = suite = Suite(setup, tests, entry)
-                reply: tuple[object, ...] = (suite.count, bool(suite.unknown), "")
+                reply: tuple[object, ...] = (suite.count, UNKNOWN if suite.unknown else "", "")
             except (SyntaxError, ValueError, RecursionError) as error:
-                reply = (0, False, str(error)[:MESSAGE_CHARACTERS] or type(error).__name__)
+                reply = (0, "", str(error)[:MESSAGE_CHARACTERS] or type(error).__name__)
             write_frame(answers, b"P" + encode(reply))
         elif kind in {b"T", b"R"}:
-            key = decode(frame[1:])
-            suite, reference = suites[key], references[key]
+            suite = suites[decode(frame[1:])]
 
             def run(ins: int, outs: int, suite: Suite = suite) -> bytes:
                 session = Session(ins, outs)
@@ -177,9 +171,9 @@ def main() -> None:
                 sys.addaudithook(session.watch)
                 return encode(graded(suite, session))
 
-            def trial(_: int, __: int, suite: Suite = suite, reference: str = reference) -> bytes:
+            def trial(_: int, __: int, suite: Suite = suite) -> bytes:
                 apply_limits(limits)
-                return encode(needs_one_process(suite, reference))
+                return encode(needs_one_process(suite))
 
             run_apart(run if kind == b"R" else trial, requests, answers)
     os._exit(0)

@@ -33,18 +33,18 @@ class Tester:
         """Whether its last task is not known to have ended; also true of a tester that is gone."""
         self._send(limits, deadline)
 
-    def prepare(self, problem: tuple[object, ...], deadline: float) -> tuple[int, bool, str]:
-        """Compile a problem: number of tests, whether they need the candidate in their process, what is wrong."""
+    def prepare(self, problem: tuple[object, ...], deadline: float) -> tuple[int, str, str]:
+        """Compile a problem: number of tests, why they need the candidate in their process (or ""), what is wrong."""
         self._send(b"P" + encode(problem), deadline)
         self.running = True
         while (frame := self._frame()) is None:
             self._wait(deadline)
         self.running = False
-        count, together, error = decode(frame[1:])
-        return count, together, error
+        count, why, error = decode(frame[1:])
+        return count, why, error
 
     def start(self, kind: bytes, key: str, deadline: float) -> None:
-        """Start a run: "R" for a candidate, "T" to try the tests on the reference."""
+        """Start a run: "R" for a candidate, "T" to try the tests without one."""
         self._send(kind + encode(key), deadline)
         self.running = True
 
@@ -80,17 +80,18 @@ class Tester:
             message = self._take()
         return message
 
-    def tried(self, key: str, deadline: float) -> bool:
-        """Whether the tests and the reference have to share a process."""
+    def tried(self, key: str, deadline: float) -> str:
+        """Why the tests have to share a process with candidates; empty if they do not."""
         self.start(b"T", key, deadline)
         while True:
             message = self.poll()
             if message is None:
                 self._wait(deadline)
             elif message.kind == b"D":
-                return decode(message.content) is True
+                why = decode(message.content)
+                return why if isinstance(why, str) else ""
             elif message.kind == b"E":
-                return False
+                return ""
 
     def _ended(self, frame: bytes) -> bytes:
         status, self.clean = decode(frame[1:])

@@ -59,6 +59,40 @@ def guarded(function: Callable[..., Any], check: Callable[[object], None]) -> Ca
     return candidate
 
 
+class PipeEnd:
+    """What an event loop needs of a socket that it wakes itself with."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self.descriptor
+
+    def setblocking(self, flag: bool) -> None:
+        """As of a socket."""
+        os.set_blocking(self.descriptor, flag)
+
+    def recv(self, size: int) -> bytes:
+        """As of a socket."""
+        return os.read(self.descriptor, size)
+
+    def send(self, data: bytes) -> int:
+        """As of a socket."""
+        return os.write(self.descriptor, data)
+
+    def close(self) -> None:
+        """As of a socket."""
+        os.close(self.descriptor)
+
+
+def let_event_loops_start() -> None:
+    """Give event loops pipes for the socket pairs that the sandbox refuses, so that coroutines can be run."""
+    import socket
+
+    socket.socketpair = lambda *_: tuple(map(PipeEnd, os.pipe()))
+
+
 def main() -> None:
     """Serve one program with its tests."""
     requests, answers = take_channel()
@@ -70,6 +104,7 @@ def main() -> None:
     tools = (read_frame, write_frame, encode, decode, *checks)
     pristine = dict(vars(builtins))
     apply_limits(limits)
+    let_event_loops_start()
     names, report = loaded(code, entry)
     write_frame(answers, encode(report))
     finish(requests, answers, names, entry, pristine, tools)

@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass
 from types import FrameType
 from typing import Any
 
-from gcsl_cli.tasks.code.sandbox.candidate import MESSAGE_CHARACTERS, NAME_CHARACTERS, REPORTED, shown
+from gcsl_cli.tasks.code.sandbox.candidate import MESSAGE_CHARACTERS, NAME_CHARACTERS, shown
 from gcsl_cli.tasks.code.sandbox.codec import (
     BrokenFrameError,
     CodecError,
@@ -31,14 +31,18 @@ from gcsl_cli.tasks.code.sandbox.codec import (
 from gcsl_cli.tasks.code.sandbox.payload import BOOT, MODULES, payload, sources
 from gcsl_cli.tasks.code.sandbox.privileges import drop_root
 from gcsl_cli.tasks.code.sandbox.process import ALIVE, Backend, GoneError, Process
-from gcsl_cli.tasks.code.sandbox.relay import GRACE_SECONDS, KILLED, RESULT_BYTES, Relay
-from gcsl_cli.tasks.code.sandbox.tester_client import Tester, TestsError, readable
-from gcsl_cli.tasks.code.sandbox.usage import INTERVAL, Watch
+from gcsl_cli.tasks.code.sandbox.relay import GRACE_SECONDS, KILLED, Relay
+from gcsl_cli.tasks.code.sandbox.tester_client import Tester, TestsError
+from gcsl_cli.tasks.code.sandbox.together_client import StoppedError, next_frame, reported
+from gcsl_cli.tasks.code.sandbox.usage import Watch
 
 # A program that used less than this share of its CPU time until the wall limit may just have had to wait.
 BUSY_SHARE = 0.5
 # Sandboxes started in advance, because starting one takes longer than running most programs.
 SPARES = 2
+EXECUTED = "its tests execute answers"
+# Failures of a reference apart from its tests that may be due to being apart.
+SUSPECT = ("outside", "wrong answer", "exception")
 SIZES = ("memory_bytes", "file_bytes", "open_files", "processes")
 TOTALS = ("cpu_seconds", "memory_bytes", "file_bytes")
 
@@ -56,6 +60,7 @@ class Outcome:
     wall_seconds: float = 0.0
     together: bool = False
     exception: str = ""
+    why: str = ""
 
 
 class Worker:
@@ -73,7 +78,7 @@ class Worker:
         self.tester: Tester | None = None
         self.spares: deque[Process] = deque()
         self.compiled: set[str] = set()
-        self.known: dict[str, tuple[int, bool, str]] = {}
+        self.known: dict[str, tuple[int, str, str]] = {}
 
     def grade(self, request: tuple[Any, ...]) -> tuple[Outcome, bool]:
         """Grade one program; also returns whether to run it again because the machine was busy."""
@@ -82,10 +87,11 @@ class Worker:
         outcome = Outcome(together=together)
         slow_tests = False
         try:
-            tester, (outcome.tests, unknown, error) = self._prepared((key, setup, tests, entry, reference), together)
+            problem = (key, setup, tests, entry)
+            tester, (outcome.tests, outcome.why, error) = self._prepared(problem, reference, together)
             if error or not outcome.tests:
                 outcome.error, outcome.message = ("tests", error) if error else ("no tests", "")
-            elif together or unknown:
+            elif outcome.why:
                 outcome.together = True
                 self._together(outcome, setup, tests, entry, code)
             else:
@@ -94,6 +100,7 @@ class Worker:
             outcome.passed, outcome.error = 0, str(error)
         outcome.message = shown(outcome.message, MESSAGE_CHARACTERS)
         outcome.exception = shown(outcome.exception, NAME_CHARACTERS)
+        outcome.why = shown(outcome.why, MESSAGE_CHARACTERS)
         outcome.wall_seconds = time.monotonic() - begin
         busy = outcome.cpu_seconds < self.limits["cpu_seconds"] * BUSY_SHARE
         return outcome, outcome.error == "timeout" and busy and not slow_tests
@@ -131,8 +138,10 @@ class Worker:
             self.tester = Tester(self._start("tester"), encode(limits), most, now + self.limits["wall_seconds"])
         return self.tester
 
-    def _prepared(self, problem: tuple[Any, ...], together: bool) -> tuple[Tester, tuple[int, bool, str]]:
-        """A tester that knows the problem; number of tests, whether they need one process, what is wrong with them."""
+    def _prepared(
+        self, problem: tuple[Any, ...], reference: str, together: bool
+    ) -> tuple[Tester, tuple[int, str, str]]:
+        """A tester that knows the problem; number of tests, why they need one process, what is wrong with them."""
         key = problem[0]
         tester = self._ready_tester()
         if key not in self.compiled:
@@ -140,20 +149,34 @@ class Worker:
             found = tester.prepare(problem, deadline)
             self.compiled.add(key)
             if key not in self.known:
-                count, unknown, error = found
+                count, why, error = found
                 # Decided once, by the tests and the reference, so that no candidate can choose.
-                self.known[key] = found
-                if count and not (unknown or together or error):
-                    self.known[key] = (count, self._tried(tester, key), error)
-                return self._prepared(problem, together)
+                if together:
+                    why = "the problem asks for it"
+                elif count and not (why or error):
+                    why = self._compared(tester, problem, reference, count) if reference else self._tried(tester, key)
+                self.known[key] = count, why, error
+                return self._prepared(problem, reference, together)
         return tester, self.known[key]
 
-    def _tried(self, tester: Tester, key: str) -> bool:
+    def _tried(self, tester: Tester, key: str) -> str:
+        """Why tests without a reference need one process with programs; empty if they do not."""
         try:
             return tester.tried(key, time.monotonic() + self.limits["wall_seconds"])
         except TestsError:
             self._drop_tester()
-            return False
+            return ""
+
+    def _compared(self, tester: Tester, problem: tuple[Any, ...], reference: str, count: int) -> str:
+        """Why programs need one process with their tests: the reference does; empty if it does not."""
+        key, setup, tests, entry = problem
+        apart, together = Outcome(tests=count), Outcome(tests=count)
+        self._apart(apart, tester, key, entry, reference)
+        if apart.error not in SUSPECT:
+            return ""
+        self._together(together, setup, tests, entry, reference)
+        reason = apart.message if apart.error == "outside" else f"{apart.error} {apart.exception}".rstrip()
+        return f"its reference fails apart from them ({reason})" if together.passed > apart.passed else ""
 
     def _apart(self, outcome: Outcome, tester: Tester, key: str, entry: str, code: str) -> bool:
         """Run candidate and tests in separate sandboxes; returns whether it was the tests that took too long."""
@@ -177,6 +200,7 @@ class Worker:
         end = candidate.kill()
         outcome.cpu_seconds = end.cpu_seconds
         outcome.together = relay.executes_answers
+        outcome.why = EXECUTED if relay.executes_answers else ""
         if outcome.error == "gone":
             outcome.error = relay.limit or self._cause(end.cpu_seconds, end.status)
         elif relay.limit == "forbidden":
@@ -201,18 +225,18 @@ class Worker:
         limit = ""
         try:
             process.send(self._load_frame(code, entry), deadline)
-            _, kind, message, name = _next(process, watch, deadline)
+            _, kind, message, name = next_frame(process, watch, deadline)
             if kind != "loaded":
-                outcome.error, outcome.message, outcome.exception = _reported(kind, message, name)
+                outcome.error, outcome.message, outcome.exception = reported(kind, message, name)
             else:
                 if process.pending():
                     raise BrokenFrameError("an answer before the request")
                 process.send(encode((token, setup, tests)), deadline)
                 for number in range(outcome.tests):
-                    signed, test, kind, message, name = _next(process, watch, deadline)
+                    signed, test, kind, message, name = next_frame(process, watch, deadline)
                     if type(signed) is not bytes or signed != token or test != number:
                         raise BrokenFrameError("not the token")
-                    results.append(_reported(kind, message, name))
+                    results.append(reported(kind, message, name))
         except StoppedError as stopped:
             limit = str(stopped)
         except TooLargeError:
@@ -232,31 +256,6 @@ class Worker:
                 outcome.error, outcome.message, outcome.exception = result
                 outcome.test = number
                 break
-
-
-class StoppedError(Exception):
-    """A program has to be stopped; the message is the limit."""
-
-
-def _next(process: Process, watch: Watch, deadline: float) -> Any:
-    """The next frame of a program that shares a process with its tests."""
-    process.received = 0
-    while (frame := process.receive(RESULT_BYTES)) is None:
-        if limit := watch.exceeded():
-            raise StoppedError(limit)
-        ready = readable([process.stdout], min(deadline, time.monotonic() + INTERVAL))
-        if not ready and time.monotonic() >= deadline:
-            raise StoppedError("timeout")
-    return decode(frame)
-
-
-def _reported(kind: object, message: object, name: object) -> tuple[str, str, str]:
-    """Check what such a program reports."""
-    if type(kind) is not str or type(message) is not str or type(name) is not str:
-        raise BrokenFrameError("not texts")
-    if kind not in REPORTED | {"", "wrong answer", "forbidden"}:
-        raise BrokenFrameError("an unknown kind of error")
-    return kind, message, name
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -68,6 +68,11 @@ def test_references_pass_and_wrong_programs_fail(form: str, tests: int, tmp_path
     assert verdicts(problem, problem.prompt + problem.reference, wrong) == [(tests, tests), (0, tests)]
 
 
+@pytest.mark.parametrize("solution", ["class Add:\n    pass\n", "async def Add():\n    pass\n"])
+def test_the_entry_point_may_be_a_class_or_a_coroutine(tmp_path: Path, solution: str) -> None:
+    assert one(tmp_path, MBPP | {"test_list": ["assert Add()"], "code": solution}).entry_point == "Add"
+
+
 def test_mbpp_prompts_are_docstrings(tmp_path: Path) -> None:
     problem = one(tmp_path, MBPP)
 

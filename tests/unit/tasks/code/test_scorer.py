@@ -106,7 +106,7 @@ def test_a_conversation_is_answered_to_its_last_message() -> None:
 
 def test_a_new_version_grades_programs_again(monkeypatch: pytest.MonkeyPatch) -> None:
     before = UnitTestsScorer().keys()
-    monkeypatch.setattr(scorer_module, "VERSION", 2)
+    monkeypatch.setattr(scorer_module, "VERSION", 3)
 
     assert UnitTestsScorer().keys() != before
 

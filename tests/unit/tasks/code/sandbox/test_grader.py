@@ -168,6 +168,64 @@ def test_tests_and_reference_decide_about_a_shared_process(
         assert together or (found.passed, found.error in {"outside", "wrong answer"}) == (0, True)
 
 
+IN_ONE_PROCESS = [
+    ("put", "a = [2, 1]\nput(a)\nassert a == [1, 2]", "def put(a): a.sort()", "def put(a): a.clear()", "wrong answer"),
+    (
+        "Stack",
+        "s = Stack()\ns.push(1)\nassert s.pop() == 1",
+        "class Stack:\n    a = []\n    def push(self, n): self.a.append(n)\n    def pop(self): return self.a.pop()",
+        "class Stack:\n    def push(self, n): pass\n    def pop(self): return 2",
+        "a value of type Stack",
+    ),
+    (
+        "twice",
+        "import asyncio\nassert asyncio.run(twice(2)) == 4",
+        "import asyncio\nasync def twice(n):\n    await asyncio.to_thread(int)\n    return 2 * n",
+        "async def twice(n): return n",
+        "a value of type coroutine",
+    ),
+    (
+        "ask",
+        "import io, sys\nsys.stdin = io.StringIO('5')\nassert ask() == 5",
+        "def ask(): return int(input())",
+        "def ask(): return input()",
+        "exception EOFError",
+    ),
+]
+
+
+@pytest.mark.parametrize(("entry", "test", "good", "bad", "apart"), IN_ONE_PROCESS)
+def test_a_reference_that_fails_apart_from_its_tests_says_why(
+    entry: str, test: str, good: str, bad: str, apart: str, bubblewrap: None
+) -> None:
+    """An argument changed in place, a class, a coroutine, and input that the tests give.
+
+    All programs are then judged in one process with the tests. Without a reference, they fail.
+    """
+    problem = Problem("p", (test,), entry, reference=good)
+    right, wrong = grade([Program("p", good), Program("p", bad)], {"p": problem}, limits=ROOMY)
+
+    assert (right.solved, wrong.solved, right.together, wrong.together) == (True, False, True, True)
+    assert right.why == wrong.why == f"its reference fails apart from them ({apart})"
+    assert not verdict(good, Problem("p", (test,), entry)).solved
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [
+        (Problem("p", ("assert apply(lambda n: n, 2) == 2",), "apply"), "its tests pass a value of type function"),
+        (Problem("p", ("assert apply(Own(), 2) == 2",), "apply"), "its tests use names that only a program defines"),
+        (Problem("p", ("assert apply(1, 2) == 2",), "apply", together=True), "the problem asks for it"),
+        (Problem("p", ("assert eval(apply(0, '2')) == 2",), "apply"), "its tests execute answers"),
+        (Problem("p", ("assert apply(1, 2) == 2",), "apply"), ""),
+    ],
+)
+def test_verdicts_that_could_be_forged_say_why(problem: Problem, why: str, bubblewrap: None) -> None:
+    found = verdict("class Own: pass\ndef apply(f, n): return n", problem)
+
+    assert (found.solved, found.together, found.why) == (True, bool(why), why)
+
+
 @pytest.mark.parametrize(
     ("test", "marked"),
     [
