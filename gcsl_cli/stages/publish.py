@@ -51,7 +51,8 @@ def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
             place = upload_model(Path(temporary) / "model", name, private=private)
     else:
         place = to
-        _write_atomically(folder, Path(to), card)
+        # A link to an empty folder stays, and the model appears where it leads.
+        _write_atomically(folder, Path(to).resolve(), card)
     return {
         "stage": "export",
         "status": "done",
@@ -74,16 +75,16 @@ def _repository(to: str) -> str:
 
 def _write_atomically(folder: Path, target: Path, card: Card) -> None:
     """Write to a folder that appears only once it is complete."""
-    if folder.resolve() in target.resolve().parents:
+    if folder.resolve() in target.parents:
         raise ConfigError(f"--to {target}: inside the run that is exported. Name a folder elsewhere.")
-    make_folder(target.absolute().parent)
+    make_folder(target.parent)
     with storage_errors(target):
         taken = target.exists()
     if taken and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"--to {target}: exists and is not an empty folder. Choose another name, or remove it.")
     with (
         storage_errors(target),
-        tempfile.TemporaryDirectory(prefix=".gcsl-", dir=target.absolute().parent) as temporary,
+        tempfile.TemporaryDirectory(prefix=".gcsl-", dir=target.parent) as temporary,
     ):
         _fill(folder, Path(temporary) / "model", card)
         if target.exists():

@@ -112,6 +112,20 @@ def test_a_baseline_has_no_goals(
     assert card.data.base_model is None
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed(trained: Path, tmp_path: Path, there: bool) -> None:
+    """To an empty folder, or to where a folder is to be made."""
+    (tmp_path / "disk").mkdir()
+    if there:
+        (tmp_path / "disk/polite").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk/polite")
+    publish.run(trained, str(tmp_path / "link"), private=False)
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk/polite/model.safetensors").is_file()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["polite"]
+
+
 @pytest.mark.parametrize("made", ["file", "folder"])
 def test_nothing_is_overwritten(trained: Path, tmp_path: Path, made: str) -> None:
     target = tmp_path / "taken"
