@@ -168,7 +168,7 @@ def preference_pairs(
         at_least: fewer pairs in total are an error.
 
     Raises:
-        DataError: there are fewer than `at_least` pairs; says how many prompts have several grades.
+        DataError: there are fewer than `at_least` pairs; says how many prompts have several grades, and what helps.
     """
     generator = np.random.default_rng(seed)
     chosen: list[Ints] = []
@@ -184,7 +184,7 @@ def preference_pairs(
     none = np.empty(0, dtype=np.int64)
     found = Pairs(np.concatenate([none, *chosen]), np.concatenate([none, *rejected]))
     if len(found) < at_least:
-        raise DataError(_too_few(found, scores, prompts, margin, at_least))
+        raise DataError(_too_few(found, scores, prompts, pairs, margin, at_least))
     return found
 
 
@@ -206,13 +206,16 @@ def _positions(count: int, pairs: PairRule) -> tuple[Ints, Ints]:
     return np.tril_indices(count, -1)
 
 
-def _too_few(found: Pairs, scores: Floats, prompts: Ints, margin: float, at_least: int) -> str:
+def _too_few(found: Pairs, scores: Floats, prompts: Ints, pairs: PairRule, margin: float, at_least: int) -> str:
     grades = np.unique(np.stack([prompts.astype(np.float64), scores]), axis=1)[0]
     several = int((np.unique(grades, return_counts=True)[1] > 1).sum())
     apart = f", and only differences of at least method.margin={margin:g} count" if margin else ""
+    step = f", but one optimizer step takes {at_least}" if at_least > 1 else ""
+    help_ = ["more graded completions per prompt"]
+    help_ += ["a smaller method.margin"] if margin else []
+    help_ += ["method.pairs=all"] if several and pairs is not PairRule.all else []
+    help_ += ["a smaller train.batch_size"] if at_least > 1 else []
     return (
-        f"{len(found)} preference pairs, but one optimizer step takes {at_least}: {several} of "
-        f"{len(np.unique(prompts))} prompts have completions with different grades{apart}. More graded completions per "
-        "prompt, a smaller method.margin, method.pairs=all or a smaller train.batch_size help. Methods that need no "
-        "pairs: gcsl, sft, kto."
+        f"{len(found)} preference pairs{step}: {several} of {len(np.unique(prompts))} prompts have completions with "
+        f"different grades{apart}. What helps: {', '.join(help_)}. Methods that need no pairs: gcsl, sft, kto."
     )

@@ -14,7 +14,7 @@ from typing import Any
 from gcsl_cli.data.calls import unpacked
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.methods.dpo import PairRule, preference_pairs
+from gcsl_cli.methods.dpo import DPO, preference_pairs
 from gcsl_cli.models.chat import conversation
 from gcsl_cli.runs.files import whole_file
 from gcsl_cli.stages.experiment import Experiment
@@ -38,13 +38,19 @@ def write_rows(path: Path, rows: FeedbackRows, experiment: Experiment) -> int:
 
 
 def write_pairs(path: Path, rows: FeedbackRows, experiment: Experiment) -> int:
-    """Write the best and the worst completion of each prompt whose grades differ; return the number of pairs.
+    """Write pairs of completions of a prompt whose grades differ, as `method=dpo` makes them; return their number.
+
+    With another method, these are the best and the worst completion of each prompt.
 
     Raises:
-        DataError: no prompt has completions with different grades.
+        DataError: there are none.
     """
     scale, form = experiment.task.grade_scale(rows), experiment.task.prompt_format()
-    pairs = preference_pairs(rows.scores, rows.prompts, pairs=PairRule.best_worst, margin=0.0, most=None, seed=0)
+    rule = experiment.method if isinstance(experiment.method, DPO) else DPO()
+    seed = experiment.config.seed
+    pairs = preference_pairs(
+        rows.scores, rows.prompts, pairs=rule.pairs, margin=rule.margin, most=rule.max_pairs, seed=seed
+    )
 
     def records() -> Iterator[Mapping[str, Any]]:
         for chosen, rejected in zip(rows.take(pairs.chosen), rows.take(pairs.rejected), strict=True):

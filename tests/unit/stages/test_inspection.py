@@ -165,6 +165,30 @@ def test_written_pairs_are_the_best_and_the_worst_of_a_prompt(inspect: Inspect, 
     }
 
 
+def test_pairs_are_made_as_for_dpo(inspect: Inspect, tmp_path: Path) -> None:
+    """Grades 1, 3 and 5 of each of six prompts: all three pairs, of which one is 4 apart."""
+    path, target = written(tmp_path, ROWS), tmp_path / "pairs.jsonl"
+
+    inspect(path, "method=dpo", "method.pairs=all", pairs=target)
+    assert len(lines_of(target)) == 18
+    inspect(path, "method=dpo", "method.pairs=all", "method.margin=4", pairs=target)
+    assert [(line["score_chosen"], line["score_rejected"]) for line in lines_of(target)] == [(5, 1)] * 6
+
+
+def test_without_pairs_only_what_helps_is_advised(inspect: Inspect, tmp_path: Path) -> None:
+    path, alike = written(tmp_path, ROWS), written(tmp_path, [{**row, "rating": 1} for row in ROWS[::3]], "alike.jsonl")
+
+    with pytest.raises(DataError) as error:
+        inspect(path, "method=dpo", "method.margin=5", pairs=tmp_path / "pairs.jsonl")
+    assert str(error.value) == (
+        "0 preference pairs: 6 of 6 prompts have completions with different grades, and only differences of at least "
+        "method.margin=5 count. What helps: more graded completions per prompt, a smaller method.margin, "
+        "method.pairs=all. Methods that need no pairs: gcsl, sft, kto."
+    )
+    with pytest.raises(DataError, match=r"grades\. What helps: more graded completions per prompt\. Methods"):
+        inspect(alike, pairs=tmp_path / "pairs.jsonl")
+
+
 def test_conversations_are_written_as_messages(inspect: Inspect, tmp_path: Path) -> None:
     turn, tools = {"role": "user", "content": "Hi"}, [{"type": "function", "function": {"name": "f"}}]
     answers = [({"role": "assistant", "content": text}, score) for text, score in (("Hello!", 1), ("What.", 0))]
