@@ -19,9 +19,24 @@ pytestmark = pytest.mark.usefixtures("remembered_composition")
 ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}.", "score": n % 5} for n in range(30)]
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}
 CHATS = [{"messages": [{"role": "user", "content": f"Hi {n}"}, ANSWER], "score": n % 5} for n in range(30)]
-NO_TEXTS = [None, "", " \n", {}, {"a": 1}, [], [[]], ["a", 1], True, "\ud800", [{"role": "robot"}]]
-NO_GRADES = [None, "", "fine", "1,5", "--1", "nan", "inf", "1e999", 10**400, {}, {"a": 1}, [], [1, 2], "\ud800"]
-NO_CONTENTS = [
+NO_TEXTS: list[Any] = [None, "", " \n", {}, {"a": 1}, [], [[]], ["a", 1], True, "\ud800", [{"role": "robot"}]]
+NO_GRADES: list[Any] = [
+    None,
+    "",
+    "fine",
+    "1,5",
+    "--1",
+    "nan",
+    "inf",
+    "1e999",
+    10**400,
+    {},
+    {"a": 1},
+    [],
+    [1, 2],
+    "\ud800",
+]
+NO_CONTENTS: list[Any] = [
     None,
     "",
     " ",
@@ -35,8 +50,23 @@ NO_CONTENTS = [
     [{"type": "text"}],
     "\ud800",
 ]
-NO_CHATS = [None, "", "Hi", 3, {}, [], [[]], ["Hi"], [None], [{}], [USER], [ANSWER], [ANSWER, ANSWER], [USER, USER]]
-NO_ROLES = [None, "", "robot", 3, [], {"user": 1}]
+NO_CHATS: list[Any] = [
+    None,
+    "",
+    "Hi",
+    3,
+    {},
+    [],
+    [[]],
+    ["Hi"],
+    [None],
+    [{}],
+    [USER],
+    [ANSWER],
+    [ANSWER, ANSWER],
+    [USER, USER],
+]
+NO_ROLES: list[Any] = [None, "", "robot", 3, [], {"user": 1}]
 NO_LINES = ["{", '{"prompt": "a"', "null", "3", '"a"', "[1]", "{'prompt': 'a'}", "a,b,c", "\x00", '{"a": 1} {"b": 2}']
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
