@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gcsl_cli.generation.guidance import GoalGuidance
-from gcsl_cli.generation.nucleus import Nucleus
-
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -86,6 +83,9 @@ def _sample_batch(
 ) -> "torch.Tensor":
     """Sample token ids `(prompts * samples, new tokens)`, padded with the pad token after the end."""
     from transformers import GenerationConfig, LogitsProcessorList
+
+    from gcsl_cli.generation.guidance import GoalGuidance
+    from gcsl_cli.generation.nucleus import Nucleus
 
     ids, mask = _left_padded(prompts, tokenizer, model)
     processors = LogitsProcessorList()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
         PreTrainedTokenizerBase,
     )
 
+CONTEXT = "max_position_embeddings"
+GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Names of the class of tokenizers that are all in `tokenizer.json`."""
+
 
 def model_folder(uri: str, sha256: str | None, revision: str | None) -> Path:
     """Return the local folder of a pretrained model, fetching or converting it if necessary.
@@ -60,10 +64,13 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     Raises:
         ArtifactError: the folder has no usable tokenizer.
     """
-    from transformers import AutoTokenizer
+    import transformers
 
+    # The generic class needs no torch, whose import takes seconds.
+    generic = _json(folder / "tokenizer_config.json").get("tokenizer_class") in GENERIC
+    kind = transformers.PreTrainedTokenizerFast if generic else transformers.AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = kind.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{folder}: the tokenizer cannot be loaded ({first_line(error)}).") from error
     tokenizer.padding_side = "left"
@@ -201,8 +208,24 @@ def train_in_bf16(precision: str) -> bool:
 
 def context_length(config: Any) -> int | None:
     """Return the model's context length in tokens, `None` if its config sets no limit."""
-    length = getattr(config, "max_position_embeddings", None)
+    length = getattr(config, CONTEXT, None)
     return int(length) if length else None
+
+
+def saved_context_length(folder: Path) -> int | None:
+    """Return what `context_length` returns for the model in `folder`."""
+    stated = _json(folder / "config.json").get(CONTEXT)
+    # Without torch if the file states it; otherwise the architecture may have a default.
+    return stated if isinstance(stated, int) and stated > 0 else context_length(load_config(folder))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> list[int]:

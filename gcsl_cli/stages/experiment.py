@@ -18,13 +18,13 @@ from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, 
 from gcsl_cli.goals.wording import check_template
 from gcsl_cli.methods.base import Method
 from gcsl_cli.models.loading import (
-    context_length,
     inference_dtype,
     load_config,
     load_for_sampling,
     load_model,
     load_tokenizer,
     model_folder,
+    saved_context_length,
 )
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import make_folder
@@ -199,7 +199,7 @@ class Experiment:
     @cached_property
     def context(self) -> int | None:
         """Context length of the model in tokens; `None` where its config sets no limit."""
-        return context_length(self.model_config)
+        return saved_context_length(self.base_path)
 
     @cached_property
     def skeleton(self) -> "PreTrainedModel":

@@ -80,7 +80,7 @@ def run(
         ["prompt format", f"{task.prompt_format()} (task.format, task.instruction)"],
         ["rows per prompt", _spread(found["rows_per_prompt"])],
         ["splits", _splits_text(task, rows)],
-        ["grades", histogram([config.task.grade_scale(rows).grade(score) for score in rows.scores])],
+        ["grades", histogram([*map(task.grade_scale(rows).grade, rows.scores.tolist())])],
         ["better grades", f"{task.score_direction} (task.score_direction=higher|lower)"],
         *([["duplicates", _duplicates_text(found)]] if found["duplicates"] else []),
         *_goal_lines(experiment, rows, found),

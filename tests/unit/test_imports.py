@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 PURE = [
     "data.arrays",
@@ -78,6 +79,22 @@ def test_pure_modules_import_no_torch() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout) == {}
+
+
+def test_looking_at_a_file_needs_no_torch(tiny_model: Path, tmp_path: Path) -> None:
+    """Torch takes longer to import than a look at the first rows."""
+    rows = [{"prompt": f"p{n}", "completion": f"c{n}", "score": n % 3} for n in range(30)]
+    (tmp_path / "my.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    program = f"""
+import sys
+from gcsl_cli.stages.inspection import run
+lines = ["model=local", "model.uri={tiny_model}"]
+found = run({str(tmp_path / "my.jsonl")!r}, lines, first=None, output=None, pairs=None, config_dir=None)
+print(found["rows"], "prompt_tokens" in found, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "30 True False"
 
 
 def test_scoring_and_planning_need_no_torch() -> None:

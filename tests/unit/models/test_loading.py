@@ -20,6 +20,7 @@ from gcsl_cli.models.loading import (
     load_model,
     load_tokenizer,
     model_folder,
+    saved_context_length,
     saved_end_tokens,
     train_in_bf16,
 )
@@ -172,6 +173,15 @@ def test_absent_truncated_or_pickled_weights_are_rejected(tiny_model: Path, tmp_
 def test_context_length(tmp_path: Path) -> None:
     assert context_length(load_model(make_tiny_model(tmp_path, context=64)).config) == 64
     assert context_length(SimpleNamespace()) is None
+
+
+@pytest.mark.parametrize(("stated", "length"), [(64, 64), (None, 2048)])
+def test_saved_context_length(tmp_path: Path, stated: int | None, length: int) -> None:
+    """What the file does not state is the default of Llama."""
+    config = {"model_type": "llama"} | ({"max_position_embeddings": stated} if stated else {})
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    assert saved_context_length(tmp_path) == length
 
 
 @pytest.mark.parametrize(("own", "ends"), [(None, [1]), (3, [1, 3]), ([4, 1, 2], [1, 2, 4])])
