@@ -60,6 +60,8 @@ def _write_result(result: dict[str, Any], stream: TextIO) -> None:
     stream.write(f"{message}\n")
     if result.get("summary"):
         table = Table.grid(padding=(0, 2))
+        table.add_column()
+        table.add_column(overflow="fold")  # a path is never cut
         for label, value in result["summary"]:
             table.add_row(Text(str(label)), Text(str(value)))
         console.show(table, stream)
