@@ -62,7 +62,8 @@ def _too_few(prompts: int, splits: int, split: SplitConfig) -> DataError:
     return DataError(
         f"There {'is 1 distinct prompt' if prompts == 1 else f'are {prompts} distinct prompts'}; {splits} splits of at "
         f"least {split.minimum} need {splits * split.minimum}. Supply more prompts; {smaller}"
-        "task.split.test=0 task.split.validation=0 trains on all of them, without evaluation."
+        "task.split.test=0 task.split.validation=0 trains on all of them, without evaluation. Few rows may also need a "
+        "smaller train.batch_size."
     )
 
 

@@ -202,9 +202,10 @@ def draw_plan(source: GoalSource, measure: Measure, budget: Budget, batching: Ba
     if not parts:
         count = passed_pairs(source.pairs, budget.epochs)
         key = "batches_per_step" if batching.tokens_per_batch else "batch_size"
+        smaller = f"train.batch_size={int(count)} or less" if key == "batch_size" and count >= 1 else "a smaller step"
         raise DataError(
             f"Training pairs: {count:g}, fewer than one step needs (train.{key}={getattr(batching, key)}). "
-            "Use a smaller step, more epochs (train.budget.epochs) or more feedback."
+            f"Use {smaller}, more epochs (train.budget.epochs) or more feedback."
         )
     sequence, row, goal, misses, token, supervised, more = (np.concatenate(part) for part in zip(*parts, strict=True))
     size = np.concatenate(sizes)

@@ -151,7 +151,7 @@ class FeedbackTask(Task):
         ids = tests["prompt_id"].to_pylist()
         first = {id_: index for index, id_ in reversed(list(enumerate(ids)))}
         chosen = sorted(first)[: self.test_prompts]
-        places = [first[id_] for id_ in chosen]
+        places = np.array([first[id_] for id_ in chosen], dtype=np.int64)
         texts, sources = (tests[name].take(places).to_pylist() for name in ("prompt", "source"))
         return [Prompt(id_, text, split, place) for id_, text, place in zip(chosen, texts, sources, strict=True)]
 

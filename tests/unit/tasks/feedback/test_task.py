@@ -249,6 +249,11 @@ def test_evaluation_prompts_come_from_the_test_split(tmp_path: Path) -> None:
     assert made.evaluation_prompts(read(made)) == [prompt for prompt in prompts if prompt.split == "test"][:2]
     held_out = [prompt for prompt in prompts if prompt.split == "validation"]
     assert made.evaluation_prompts(read(made), "validation") == held_out[:2]
+    assert [prompt.source for prompt in made.evaluation_prompts(read(made))] == [
+        f"my.jsonl:{PROMPTS.index(prompt.text) + 1}" for prompt in prompts if prompt.split == "test"
+    ][:2]
+    unsplit = FeedbackTask(path=made.path, split=SplitConfig(test=0, validation=0))
+    assert unsplit.evaluation_prompts(read(unsplit)) == []
 
 
 def test_a_scorer_grades_on_the_scale_of_the_file(tmp_path: Path) -> None:
