@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -56,8 +57,14 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
         )
     return (
         f"{line!r} is not a valid key=value pair. Put values with spaces, commas, colons, braces or equals signs "
-        f"in quotes: '{key.strip()}=\"{value}\"'."
+        f"in quotes: {text_override(key.strip(), value)}."
     )
+
+
+def text_override(key: str, text: str) -> str:
+    """The override that sets a key to a text with any characters, ready to be pasted into a shell."""
+    inner = text.replace('"', '\\"')
+    return shlex.quote(f'{key}="{inner}"')
 
 
 def check_runs(parsed: Sequence[Any]) -> None:
@@ -103,7 +110,7 @@ def check_sweeps(parsed: Sequence[Any]) -> None:
             key, value = override.get_key_element(), override.get_value_string()
             raise ConfigError(
                 f"{override.input_line}: several values need a multirun; add -m for one run per value "
-                f"(or write a list as '{key}=[{value}]')."
+                f"(or write a list as {shlex.quote(f'{key}=[{value}]')}, a text as {text_override(key, value)})."
             )
 
 

@@ -93,6 +93,16 @@ def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: s
     assert said in refused(folder, override)
 
 
+@pytest.mark.parametrize("text", ["a,b.jsonl", "o'brien.jsonl", 'say "so", please', "a b: {c}=d", 'it\'s "a", b'])
+def test_texts_can_be_pasted_as_advised(folder: Path, text: str) -> None:
+    """Into a shell: the last of the advised overrides sets the key to the text."""
+    said = refused(folder, f"model.uri={text}")
+    advised = re.findall(r"""(?:quotes:|text as) ('model.+?')(?:\.$|\)\.$)""", said)
+    (line,) = shlex.split(advised[0])
+
+    assert configs.Composer(folder).compose([line]).model.uri == text
+
+
 @pytest.mark.parametrize(("option", "extra"), PLUGINS.items())
 def test_a_plugin_that_is_not_installed_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, option: tuple[str, str], extra: str
