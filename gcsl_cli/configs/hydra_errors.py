@@ -15,9 +15,8 @@ from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 @contextmanager
 def config_errors(*others: type[Exception], config: DictConfig | None = None) -> Iterator[None]:
-    """Turn what Hydra, OmegaConf and the YAML reader raise for a faulty config, and `others`, into a `ConfigError`."""
+    """Turn what Hydra and OmegaConf raise for a faulty config, and `others`, into a `ConfigError`."""
     from hydra.errors import HydraException
-    from yaml import YAMLError
 
     try:
         yield
@@ -26,7 +25,7 @@ def config_errors(*others: type[Exception], config: DictConfig | None = None) ->
             "A config file includes itself (in its defaults, by an anchor or by an interpolation), or is nested too "
             "deeply. Check the files of --config-dir."
         ) from error
-    except (HydraException, errors.OmegaConfBaseException, YAMLError, *others) as error:
+    except (HydraException, errors.OmegaConfBaseException, *others) as error:
         raise ConfigError(message_for(error, config)) from error
 
 
@@ -48,8 +47,6 @@ def message_for(error: BaseException, config: DictConfig | None, override: Any =
     if cause is not None:
         file = re.match(r"In '([^']+)'", str(error))  # if Hydra says which file the error is in
         return (f"In {file.group(1)}.yaml: " if file else "") + _omegaconf(cause, config, prefix)
-    if any(sign in str(error) for sign in ("while scanning", "while parsing", "could not find expected")):
-        return "A YAML file is not valid: " + " ".join(str(error).split())
     text = _first_line(error)
     return text if text.endswith(".") else f"{text}."
 

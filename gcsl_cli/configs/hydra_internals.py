@@ -10,6 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
+from gcsl_cli.configs.yaml_files import check_size, file_errors
+
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 """The `_target_` of Hydra's default sweeper."""
 
@@ -30,7 +32,27 @@ def loader(folder: Path, extra: Path | None = None) -> Any:
     if extra is not None:
         before = SearchPathQuery(provider="schema")
         search_path.prepend(provider="command-line", path=f"file://{extra.absolute()}", anchor=before)
-    return loader_class()(search_path)
+    made = loader_class()(search_path)
+    made.repository = _repository(search_path)
+    return made
+
+
+def _repository(search_path: Any) -> Any:
+    """Return a repository of config files that names the file in its errors."""
+    from hydra._internal.config_repository import ConfigRepository
+    from hydra.core.object_type import ObjectType
+
+    class Repository(ConfigRepository):
+        def load_config(self, config_path: str) -> Any:
+            source = self._find_object_source(config_path, ObjectType.CONFIG)
+            if source is None or source.scheme() != "file":
+                return super().load_config(config_path)
+            file = Path(source.path, f"{config_path.removesuffix('.yaml')}.yaml")
+            with file_errors(file):
+                check_size(file)
+                return super().load_config(config_path)
+
+    return Repository(config_search_path=search_path)
 
 
 def apply_override(override: Any, config: DictConfig) -> None:

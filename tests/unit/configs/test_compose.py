@@ -29,6 +29,9 @@ MANDATORY = {
     "reward_model": ["scorer.uri=somewhere"],
 }
 
+LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9))
+"""A thousand million values in ten lines."""
+
 pytestmark = pytest.mark.usefixtures("remembered_composition")
 
 
@@ -200,20 +203,35 @@ def test_a_module_that_cannot_be_imported_says_why(folder: Path, monkeypatch: py
             "trainer/mine.yaml",
             "# @package train\nbudget:\n  epochs: [1\n",
             ["trainer=mine"],
-            "A YAML file is not valid",
+            "trainer/mine.yaml:4: not valid YAML: expected ',' or ']', but got '<stream end>'.",
         ),
+        ("trainer/mine.yaml", "x: 1\nx: 2\n", ["trainer=mine"], "mine.yaml:2: not valid YAML: found duplicate key x."),
+        (
+            "trainer/mine.yaml",
+            "x: !!python/name:os.system\n",
+            ["trainer=mine"],
+            "mine.yaml:1: not valid YAML: could not",
+        ),
+        ("trainer/mine.yaml", "x: \0\n", ["trainer=mine"], "trainer/mine.yaml: cannot be read: unacceptable character"),
+        ("trainer/mine.yaml", LAUGHS, ["trainer=mine"], "mine.yaml: its anchors (&name, *name) stand for more than"),
         ("trainer/mine.yaml", "defaults: [nowhere]\n", ["trainer=mine"], "trainer/nowhere"),
         ("trainer/mine.yaml", "defaults: [mine]\n", ["trainer=mine"], "A config file includes itself"),
         ("trainer/mine.yaml", "# @package train\nbudget: &a {epochs: *a}\n", ["trainer=mine"], "includes itself"),
         ("trainer/mine.yaml", "# @package _global_\ntask: ${task}\n", ["trainer=mine"], "ecursive interpolation"),
         ("trainer/mine.yaml", "x: " + "{a: " * 3000 + "}" * 3000, ["trainer=mine"], "nested too deeply"),
-        ("trainer/mine.yaml", "5\n", ["trainer=mine"], "Invalid loaded object type: int."),
+        ("trainer/mine.yaml", "5\n", ["trainer=mine"], "trainer/mine.yaml: cannot be read: Invalid loaded"),
         ("trainer/mine.yaml/inner", "", ["trainer=mine"], "trainer=mine: no such option."),
     ],
 )
 def test_mistakes_in_a_users_file(folder: Path, name: str, text: str, overrides: list[str], said: str) -> None:
     write(folder, name, text)
     assert said in refused(folder, *overrides)
+
+
+def test_a_users_file_in_another_encoding(folder: Path) -> None:
+    write(folder, "trainer/mine.yaml", "")
+    (folder / "trainer/mine.yaml").write_bytes("# für mich\n".encode("latin-1"))
+    assert refused(folder, "trainer=mine").endswith("trainer/mine.yaml: not UTF-8 (byte 4). Save the file as UTF-8.")
 
 
 def test_a_users_experiment_sets_every_key_of_the_root(folder: Path) -> None:
