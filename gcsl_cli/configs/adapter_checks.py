@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.configs.choices import Wording
 from gcsl_cli.configs.goal_checks import shown
 from gcsl_cli.configs.schema import AdapterConfig, Config
 from gcsl_cli.errors import did_you_mean, listed
 
 ADAPTERS = ("none", "lora", "qlora")
+HIGHEST_RANK = 2**16
+"""No weight matrix of a language model has a higher one, and memory for it would be in vain."""
 INITS = ("default", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_N")
 """PEFT's initializations that need nothing but the base's weights."""
 
@@ -20,6 +23,7 @@ def adapter_problems(config: Config) -> Iterator[str]:
         yield f"adapter.name={adapter.name}: no such adapter. Allowed: {listed(ADAPTERS)}."
     if not 0 <= adapter.dropout < 1:
         yield f"adapter.dropout={adapter.dropout}: must be at least 0 and below 1. 0 disables dropout."
+    yield from ranges.between("adapter.r", adapter.r, 1, HIGHEST_RANK)
     yield from _target_modules(adapter)
     yield from _initialization(config)
     strategy = config.distributed.strategy

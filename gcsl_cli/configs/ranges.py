@@ -15,6 +15,8 @@ MOST_GUIDANCE = 1000
 LONGEST_NAME = 100
 LONGEST_PATH_PART = 255
 """File systems take no more bytes for the name of a folder, into which the names of task, model and method go."""
+LONGEST_PATH = 3000
+"""Linux takes 4095 bytes; a run's own folders and files need some of them."""
 
 
 def count(path: str, value: float | None) -> Iterator[str]:
@@ -97,6 +99,8 @@ def folder(path: str, value: str | None) -> Iterator[str]:
             f"{path}={value[:LONGEST_NAME]}...: a part of a path is at most {LONGEST_PATH_PART} printable characters. "
             "Choose a shorter one."
         )
+    elif _size(value) > LONGEST_PATH:
+        yield f"{path}={value[:LONGEST_NAME]}...: a path is at most {LONGEST_PATH} bytes long. Choose a shorter one."
 
 
 def sha256(path: str, value: str | None) -> Iterator[str]:

@@ -45,6 +45,7 @@ pytestmark = pytest.mark.usefixtures("remembered_composition")
         ("runs_dir=' '", "runs_dir is empty: give the path of a folder"),
         (f"run={'x' * 256}", "a part of a path is at most 255 printable characters"),
         (f"run='a/{'ü' * 128}/b'", "a part of a path is at most 255 printable characters"),
+        (f"run={'a/' * 1500}b", "a path is at most 3000 bytes long"),
         ("task.name=../x", "task.name=../x: it becomes part of a folder's name"),
         ("task.name=..", "task.name=..: it becomes part of a folder's name"),
         ("model.name=a/b", "model.name=a/b: it becomes part of a folder's name"),
@@ -63,6 +64,7 @@ pytestmark = pytest.mark.usefixtures("remembered_composition")
         ("goal.levels.values=[0.5,0.5]", "without duplicates"),
         ("evaluation.levels=[wurst]", "evaluation.levels=[wurst]: expected all"),
         ("adapter.dropout=1", "below 1"),
+        ("adapter.r=100000000", "adapter.r=100000000: must be a number from 1 to 65536"),
     ],
 )
 def test_values_out_of_range_are_refused(folder: Path, override: str, said: str) -> None:
