@@ -7,9 +7,10 @@
 The functions are loaded from `gcsl_cli.stages.api` on first use, so `import gcsl_cli` imports nothing heavy.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing `typing` takes longer than all else that happens before Ctrl-C is handled
 if TYPE_CHECKING:
+    from typing import Any
+
     from gcsl_cli.stages.api import (
         EvaluateResult,
         GenerateResult,
@@ -31,7 +32,7 @@ COMMAND = "GCSL_COMMAND"
 """Environment variable with the command line, for manifests and reports."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

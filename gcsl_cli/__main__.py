@@ -1,12 +1,11 @@
 """`python -m gcsl_cli` is `gcsl`."""
 
 import sys
-from typing import NoReturn
 
 from gcsl_cli.cli import stopping
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line of this process; a signal may arrive while it is still being imported."""
     with stopping.sigterm_as_ctrl_c():
         try:

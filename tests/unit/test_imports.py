@@ -97,6 +97,16 @@ print(found["rows"], "prompt_tokens" in found, "torch" in sys.modules)
     assert done.stdout.strip() == "30 True False"
 
 
+def test_the_start_of_a_command_imports_little() -> None:
+    """Until `main` is reached, Ctrl-C ends in Python's own traceback; importing typing takes longer than all else."""
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import gcsl_cli.__main__; print(sorted(sys.modules))"
+    command = [sys.executable, "-I", "-S", "-c", program, str(Path(__file__).parents[2])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert "'gcsl_cli.cli.stopping'" in done.stdout
+    assert not any(f"'{slow}'" in done.stdout for slow in ("typing", "re", "json", "logging", "pathlib"))
+
+
 def test_scoring_and_planning_need_no_torch() -> None:
     """Not at import and not when they are called either."""
     program = """
