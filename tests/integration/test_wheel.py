@@ -6,9 +6,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib import metadata
+from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gcsl_cli import __version__
 
@@ -28,13 +32,52 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """The folder of commands of an environment that has the wheel and what it depends on, in the tested versions."""
+    """The folder of commands of an environment that has the wheel and what it depends on, in the tested versions.
+
+    Its dependencies are links to those of this environment, which `make setup` has installed in these versions:
+    installing them again takes minutes. What the wheel does not depend on, directly or indirectly, is not there.
+    """
     folder = tmp_path_factory.mktemp("environment")
-    run(folder, sys.executable, "-m", "venv", str(folder))
-    index = ["--extra-index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
-    install = ["install", "--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), *index, str(wheel)]
-    run(folder, str(folder / "bin/python"), "-m", "pip", *install)
+    run(folder, sys.executable, "-m", "venv", "--without-pip", str(folder))
+    packages = Path(
+        run(folder, str(folder / "bin/python"), "-c", "import site; print(*site.getsitepackages())").strip()
+    )
+    needed: dict[str, Distribution] = {}
+    collect(PathDistribution(zipfile.Path(wheel, f"gcsl_cli-{__version__}.dist-info/")), "", needed)
+    for distribution in needed.values():
+        link(distribution, packages)
+    run(folder, str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
     return folder / "bin"
+
+
+def collect(distribution: Distribution, extra: str, needed: dict[str, Distribution]) -> None:
+    """Add what a distribution with an extra requires, and all that is required by that, by name and extra."""
+    for line in distribution.requires or []:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        found = metadata.distribution(requirement.name)
+        assert requirement.specifier.contains(found.version, prereleases=True), (line, found.version)
+        for one in ("", *requirement.extras):
+            if (key := f"{canonicalize_name(requirement.name)}[{one}]") not in needed:
+                needed[key] = found
+                collect(found, one, needed)
+
+
+def link(distribution: Distribution, packages: Path) -> None:
+    """Link the modules and packages of an installed distribution; those of a namespace package one by one."""
+    installed = Path(str(distribution.locate_file("")))
+    for file in distribution.files or []:
+        for depth in range(1, len(file.parts) + 1):
+            part = Path(*file.parts[:depth])
+            source, target = installed / part, packages / part
+            whole = source.is_file() or (source / "__init__.py").exists() or part.suffix in {".dist-info", ".libs"}
+            if ".." in part.parts or target.is_symlink():
+                break
+            if whole:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source)
+                break
 
 
 def run(folder: Path, *command: str) -> str:
