@@ -86,4 +86,8 @@ def _local_path(text: str) -> Path:
         raise ArtifactError(f"{path}: no such file or folder. Correct the path.") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise ArtifactError(f"{text}: cannot be read ({error}). Correct the path or its permissions.") from error
+    if not (path.is_file() or path.is_dir()):
+        raise ArtifactError(
+            f"{path}: neither a file nor a folder. What a pipe or a device yields has to be saved first."
+        )
     return path

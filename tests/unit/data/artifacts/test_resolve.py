@@ -1,5 +1,6 @@
 """Location of the cache, checksums, and resolving URIs by scheme."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,15 @@ def test_missing_path_is_shown_absolute(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ArtifactError, match="no such file or folder") as caught:
         resolve("nowhere/rows.jsonl")
     assert str(tmp_path / "nowhere" / "rows.jsonl") in str(caught.value)
+
+
+def test_a_pipe_or_a_device_is_an_artifact_error(tmp_path: Path) -> None:
+    """Reading them might never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        for read in (resolve, content):
+            with pytest.raises(ArtifactError, match=f"{path}: neither a file nor a folder"):
+                read(path)
 
 
 def test_path_through_a_file_is_an_artifact_error(tmp_path: Path) -> None:
