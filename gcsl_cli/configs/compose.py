@@ -15,7 +15,7 @@ from gcsl_cli.configs.part_overrides import gathered
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.configs.target_classes import check_targets, dataclass_of, typed
 from gcsl_cli.configs.validate import validate
-from gcsl_cli.errors import ConfigError, DependencyError
+from gcsl_cli.errors import ConfigError, DependencyError, listed
 
 
 class Composer:
@@ -65,6 +65,8 @@ class Composer:
         choices, _ = self._sorted(parsed)
         fixed = [choice.input_line for choice in choices if not choice.is_sweep_override()]
         sweeper = self._load(fixed, multirun=True).hydra.sweeper
+        if not isinstance(sweeper, DictConfig):
+            raise ConfigError(f"hydra.sweeper={sweeper}: expected a group of keys. Choose one with hydra/sweeper=NAME.")
         if sweeper._target_ != hydra_internals.BASIC_SWEEPER:
             overrides.check_direction(sweeper)
             return [[override.input_line for override in parsed if not override.is_sweep_override()]]
@@ -110,10 +112,17 @@ class Composer:
         from hydra.types import RunMode
 
         mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-        with config_errors(ValueError, OSError):
-            loaded = self.loader.load_configuration(
-                search_path.ROOT_CONFIG, lines, mode, validate_sweep_overrides=False
-            )
+        try:
+            with config_errors(ValueError, OSError):
+                loaded = self.loader.load_configuration(
+                    search_path.ROOT_CONFIG, lines, mode, validate_sweep_overrides=False
+                )
+        except (AttributeError, AssertionError) as error:  # OmegaConf replaces a null by a mapping, or the reverse
+            named = listed(line for line in lines if "hydra." in line)
+            raise ConfigError(
+                f"{named}: does not fit the node of Hydra's config that it is set in. Set hydra's mappings in a config "
+                "file instead. To sweep, write -m KEY=a,b."
+            ) from error
         return cast(DictConfig, loaded)
 
     def _apply(self, override: Any, config: DictConfig) -> None:

@@ -270,6 +270,9 @@ def test_debug_does_not_hide_a_mistake(folder: Path) -> None:
         ("seed=range(0,1,0)", "must not be zero"),
         ("seed=range(0,1.5,0)", "Invalid range values"),
         ("goal=glob(*)", "glob(...) is not supported"),
+        ("hydra.sweeper=5", "hydra.sweeper=5: expected a group of keys"),
+        ("hydra.sweeper.params={seed: '0,1'}", "hydra.sweeper.params={seed: '0,1'}: does not fit"),
+        ("+hydra.sweeper.params.seed='0,1'", "+hydra.sweeper.params.seed='0,1': does not fit the node"),
     ],
 )
 def test_sweeps_without_an_end_or_a_beginning(folder: Path, override: str, said: str) -> None:
