@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from gcsl_cli.configs import ranges
-from gcsl_cli.configs.choices import LevelRule, LevelScope, Pairing
+from gcsl_cli.configs.choices import LevelRule, LevelScope, Pairing, SamplingBackend
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import did_you_mean, listed
 
@@ -85,6 +85,29 @@ def _combinations(config: Config) -> Iterator[str]:
         yield (
             "goal.pairing=all: with several scores, the combinations that a row reaches multiply, so they are sampled. "
             "Use goal.pairing=sample."
+        )
+
+
+def guidance_problems(config: Config) -> Iterator[str]:
+    """Yield one message per problem with the weights of guidance: a number, or one for each of several scores."""
+    path, given = "generation.guidance", config.generation.guidance
+    weights = (
+        {f"{path}.{name}": weight for name, weight in given.items()} if isinstance(given, Mapping) else {path: given}
+    )
+    for key, weight in weights.items():
+        if _is_number(weight):
+            yield from ranges.guidance(key, weight)
+        else:
+            yield f"{key}={weight}: must be a number from 0 to {ranges.MOST_GUIDANCE:g}. 0 is no guidance."
+    if not isinstance(given, Mapping) or not config.method.uses_goals:
+        return
+    if not config.part_names:
+        yield f"{path}={dict(given)}: the goal of this run has one score. Give a single weight."
+    yield from _unknown(path, given, config.part_names)
+    if len(config.generation.weights) > 1 and config.generation.backend is SamplingBackend.vllm:
+        yield (
+            f"{path}={dict(given)} with generation.backend=vllm: there, guidance contrasts with one goal. Use "
+            "generation.backend=hf, or a weight for one score."
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import product
 
 PARTS = ("goal.parts.levels", "goal.parts.templates", "goal.parts.sentences")
-KEYS = ("goal.target", "generation.target", "generation.against", *PARTS)
+KEYS = ("goal.target", "generation.target", "generation.guidance", "generation.against", *PARTS)
 _LINE = re.compile(rf"\+{{0,2}}({'|'.join(map(re.escape, KEYS))})\.([A-Za-z_][\w-]*)=(.+)")
 
 _ALTERNATIVE = re.compile(r"""(?:\[[^\]]*\]|\{[^}]*\}|"[^"]*"|'[^']*'|[^,])+""")

@@ -4,6 +4,7 @@ The nodes `task`, `method` and `scorer` are missing here: each is a dataclass in
 schema (see `tasks/base.py`, `methods/base.py` and `scorers/base.py`). The keys are explained in `conf/`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,7 +177,7 @@ class GenerationConfig:
     """Sampling: the goal to ask for, guidance and decoding."""
 
     target: Any = None
-    guidance: float = 0.0
+    guidance: Any = 0.0
     against: Any = "worst"
     samples: int = 4
     split: EvaluationSplit = EvaluationSplit.test
@@ -189,6 +190,12 @@ class GenerationConfig:
     seed: int = 0
     backend: SamplingBackend = SamplingBackend.hf
     vllm: VllmConfig = field(default_factory=VllmConfig)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of guidance other than 0: of all parts of the goal together, named "", or of single parts."""
+        given = self.guidance if isinstance(self.guidance, Mapping) else {"": self.guidance}
+        return {str(name): float(weight) for name, weight in given.items() if weight}
 
     @property
     def backend_keys(self) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.configs.adapter_checks import adapter_problems
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
 from gcsl_cli.configs.goal_checks import goal_problems, shown
-from gcsl_cli.configs.part_checks import REACHABLE, WHOLE, part_problems, target_problems, unnamed_target
+from gcsl_cli.configs.part_checks import (
+    REACHABLE,
+    WHOLE,
+    guidance_problems,
+    part_problems,
+    target_problems,
+    unnamed_target,
+)
 from gcsl_cli.configs.round_checks import round_problems
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
@@ -100,7 +107,6 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"train.lr_schedule={train.lr_schedule}: no such schedule.{near} Allowed: {listed(SCHEDULES)}."
     yield from ranges.top_p("generation.top_p", generation.top_p)
     yield from ranges.temperature("generation.temperature", generation.temperature)
-    yield from ranges.between("generation.guidance", generation.guidance, 0, ranges.MOST_GUIDANCE, "0 is no guidance.")
     yield from goal_problems(config.goal)
     yield from part_problems(config)
     yield from _token_rate(config)
@@ -115,6 +121,7 @@ def _problems(config: Config) -> Iterator[str]:
             "launcher has started)."
         )
     yield from _method(config)
+    yield from guidance_problems(config)
     if not config.method.uses_goals and (config.generation.guidance or config.generation.target is not None):
         key = "target" if config.generation.target is not None else "guidance"
         yield (

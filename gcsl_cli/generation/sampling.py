@@ -26,6 +26,8 @@ class Sampling:
     batch_size: int
     suppress: tuple[int, ...] = ()
     """Tokens that are never sampled, such as control tokens."""
+    shares: tuple[float, ...] = (1.0,)
+    """How the weight of guidance is divided among the goals that it contrasts with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ def sample_prompts(
 ) -> list[list[Sampled]]:
     """Sample `sampling.samples` completions of each prompt (its token ids), in the order of `prompts`.
 
-    `against` are the same prompts under the goal that guidance contrasts with, `None` without guidance. `end_ids` are
-    tokens that end a completion; the tokenizer's pad token pads shorter prompts on the left. The call has its own seed,
+    `against` are the same prompts under the goal that guidance contrasts with, `None` without guidance; for several
+    `sampling.shares`, all prompts under the goal of the first, then under that of the next. `end_ids` are tokens that
+    end a completion; the tokenizer's pad token pads shorter prompts on the left. The call has its own seed,
     and the global random state is restored afterwards.
     A `streamer` receives the tokens of a single completion as they are drawn.
     """
@@ -65,11 +68,16 @@ def sample_prompts(
         for start in range(0, len(order), batch_prompts):
             chosen = order[start : start + batch_prompts]
             batch = [prompts[index] for index in chosen]
-            batch_against = None if against is None else [against[index] for index in chosen]
+            batch_against = None if against is None else of_prompts(against, chosen, len(prompts))
             tokens = _sample_batch(model, tokenizer, batch, batch_against, end_ids, sampling, streamer)
             for index, rows in zip(chosen, torch.split(tokens, sampling.samples), strict=True):
                 completions[index] = [decoded(tokenizer, row.tolist(), set(end_ids)) for row in rows]
     return completions
+
+
+def of_prompts(against: Sequence[list[int]], places: Sequence[int], count: int) -> list[list[int]]:
+    """The prompts at these places, of `count`, under each goal that guidance contrasts with."""
+    return [against[start + place] for start in range(0, len(against), count) for place in places]
 
 
 def _sample_batch(
@@ -93,7 +101,7 @@ def _sample_batch(
         against_ids, against_mask = _left_padded(against, tokenizer, model)
         cache = _prefilled(model, against_ids, against_mask, sampling.samples)
         last, against_mask = (x.repeat_interleave(sampling.samples, dim=0) for x in (against_ids[:, -1:], against_mask))
-        processors.append(GoalGuidance(model, cache, last, against_mask, sampling.guidance))
+        processors.append(GoalGuidance(model, cache, last, against_mask, sampling.guidance, sampling.shares))
     processors.append(Nucleus(sampling.temperature, sampling.top_p))
     cache = _prefilled(model, ids, mask, sampling.samples)
     config = GenerationConfig(

@@ -150,6 +150,25 @@ class JointSpec(GoalSpec):
         other = self.levels_of_parts(self.goal(target))
         return self.number([new if old >= 0 else -1 for new, old in zip(other, own, strict=True)])
 
+    def against_part(self, goal: float, name: str, target: Target) -> float | None:
+        """The goal that guidance in one part steers a request for `goal` away from: it differs in that part only.
+
+        `target` is as for `against`; a mapping without the part means its worst level. `none` leaves the part open, and
+        `None` is the prompt without a goal.
+
+        Raises:
+            ConfigError: the part is to be left open, but is not asked for.
+        """
+        levels, place = list(self.levels_of_parts(goal)), self.names.index(name)
+        if target != "none":
+            other = target if not isinstance(target, Mapping) else {name: target.get(name, "worst")}
+            levels[place] = self.levels_of_parts(self.goal(other))[place]
+        elif levels[place] < 0:
+            raise ConfigError(f"generation.guidance.{name}: {name} is not asked for, so there is nothing to leave out.")
+        else:
+            levels[place] = -1
+        return None if max(levels) < 0 else self.number(levels)
+
     def label(self, goal: float) -> str:
         """`best`, `worst`, or the parts that are asked for: `helpfulness=best,verbosity=1`.
 
@@ -161,7 +180,7 @@ class JointSpec(GoalSpec):
             for name, part, level in zip(self.names, self.parts, self.levels_of_parts(goal), strict=True)
             if level >= 0
         )
-        return named if len(named) <= LONGEST_LABEL else f"{named[: LONGEST_LABEL - 20]}...{int(goal)}"
+        return shortened(named, f"...{int(goal)}")
 
     def display(self, goal: float) -> str:
         """The goal as tables show it: `helpfulness 4, verbosity 1`."""
@@ -210,6 +229,11 @@ class JointSpec(GoalSpec):
         between, last = self.joins
         joined = last.join([between.join(chosen[:-1]), chosen[-1]]) if len(chosen) > 1 else chosen[0]
         return self.frame.replace(PLACE, joined)
+
+
+def shortened(label: str, end: str = "...") -> str:
+    """A label that can be the name of a folder: the end of a long one is replaced."""
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 20]}{end}"
 
 
 def _level(part: GoalSpec, name: str, target: Any) -> int:

@@ -1,17 +1,30 @@
 """Arms of an evaluation: which model is asked for which goal. Each arm is one row of the results."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gcsl_cli.configs.schema import GenerationConfig
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.joint import JointSpec
+from gcsl_cli.goals.joint import JointSpec, shortened
 from gcsl_cli.goals.joint_requests import joint_goals
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.tasks.base import RankingTask
 
 SAMPLING = ("samples", "max_new_tokens", "temperature", "top_p", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A goal that an arm steers away from."""
+
+    goal: float | None
+    """`None`: the prompt without a goal."""
+    weight: float = 0.0
+    """Of guidance; 0 in a likelihood ratio."""
+    part: str = ""
+    """The score in which it differs from the requested goal; empty if guidance has one weight for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +36,22 @@ class Arm:
     trained: bool
     goal: float | None
     """The requested goal; `None`: no goal."""
-    guidance: float = 0.0
-    against: float | None = None
-    """The goal that guidance pushes away from; `None`: the prompt without a goal."""
+    against: tuple[Contrast, ...] = ()
+    """The goals that guidance pushes away from."""
     ratio: bool = False
-    """Rank candidates by the likelihood ratio of `goal` to `against`."""
+    """Rank candidates by the likelihood ratio of `goal` to the one in `against`."""
     reference: bool = False
     """A baseline of the task that needs no language model."""
+
+    @property
+    def guidance(self) -> float:
+        """The weight of guidance, in all; 0 without guidance."""
+        return sum((contrast.weight for contrast in self.against), 0.0)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each goal to push away from in the weight of guidance."""
+        return tuple(contrast.weight / self.guidance if self.guidance else 1.0 for contrast in self.against)
 
     @property
     def plain(self) -> bool:
@@ -52,14 +74,13 @@ def evaluation_arms(experiment: Experiment) -> list[Arm]:
     if config.base and spec.wording != "token":  # the base model has never seen a control token
         arms.append(Arm("base-best", "base, asked for best", False, spec.best))
         if configured.guidance:
-            weight, against = guided(experiment)
-            name, label = guidance_suffixes(spec, weight, against)
-            arms.append(Arm(f"base-best{name}", f"base, asked{label}", False, spec.best, weight, against))
+            name, label = guidance_suffixes(spec, configured.against)
+            arms.append(Arm(f"base-best{name}", f"base, asked{label}", False, spec.best, configured.against))
     arms += [trained_arm(spec, goal) for goal in requested_goals(spec, config.levels)]
     arms += [] if configured in arms else [configured]
     if ranks:
         label = "trained, best over worst goal"
-        arms.append(Arm("best-over-worst", label, True, spec.best, against=spec.worst, ratio=True))
+        arms.append(Arm("best-over-worst", label, True, spec.best, (Contrast(spec.worst),), ratio=True))
     return arms
 
 
@@ -85,7 +106,7 @@ def configured_arm(experiment: Experiment) -> Arm:
     spec = experiment.spec
     if not spec.has_goal:
         return Arm("trained", "trained", True, None)
-    return trained_arm(spec, configured_goal(experiment), *guided(experiment))
+    return trained_arm(spec, configured_goal(experiment), contrasts(experiment))
 
 
 def configured_goal(experiment: Experiment) -> float:
@@ -94,27 +115,45 @@ def configured_goal(experiment: Experiment) -> float:
     return experiment.spec.goal(config.goal.target if config.generation.target is None else config.generation.target)
 
 
-def guided(experiment: Experiment) -> tuple[float, float | None]:
-    """The guidance weight and the goal that guidance pushes away from."""
-    generation, spec = experiment.config.generation, experiment.spec
-    if not generation.guidance or generation.against == "none":
-        return generation.guidance, None
-    return generation.guidance, spec.against(configured_goal(experiment), generation.against)
+def contrasts(experiment: Experiment) -> tuple[Contrast, ...]:
+    """The goals that guidance pushes away from: one, or one for each score that has a weight of its own."""
+    generation = experiment.config.generation
+    return guidance_contrasts(experiment.spec, configured_goal(experiment), generation.weights, generation.against)
 
 
-def trained_arm(spec: GoalSpec, goal: float, guidance: float = 0.0, against: float | None = None) -> Arm:
+def guidance_contrasts(spec: GoalSpec, goal: float, weights: Mapping[str, float], against: Any) -> tuple[Contrast, ...]:
+    """The goals that guidance pushes a request for `goal` away from, by the weights of parts, or of all as `""`.
+
+    Raises:
+        ConfigError: there is no such part, or it is neither asked for nor steered away from.
+    """
+    found = []
+    for part, weight in weights.items():
+        if part and isinstance(spec, JointSpec):
+            other = spec.against_part(goal, part, against)
+        else:
+            other = None if against == "none" else spec.against(goal, against)
+        found.append(Contrast(other, float(weight), part))
+    return tuple(found)
+
+
+def trained_arm(spec: GoalSpec, goal: float, against: tuple[Contrast, ...] = ()) -> Arm:
     """The trained model asked for a goal."""
     name = spec.label(goal)
-    suffix, label = guidance_suffixes(spec, guidance, against)
-    return Arm(f"{name}{suffix}", f"trained, {name} goal{label}", True, goal, guidance, against)
+    suffix, label = guidance_suffixes(spec, against)
+    return Arm(f"{name}{suffix}", f"trained, {name} goal{label}", True, goal, against)
 
 
-def guidance_suffixes(spec: GoalSpec, guidance: float, against: float | None) -> tuple[str, str]:
+def guidance_suffixes(spec: GoalSpec, against: tuple[Contrast, ...]) -> tuple[str, str]:
     """Suffixes that guidance adds to an arm's name and to its label."""
-    if not guidance:
+    if not against:
         return "", ""
-    other = "none" if against is None else spec.label(against)
-    name, label = f"-w{guidance:g}", f", guidance {guidance:g}"
+    if against[0].part:
+        of_parts = ",".join(f"{contrast.part}={contrast.weight:g}" for contrast in against)
+        return f"-w-{shortened(of_parts)}", f", guidance {of_parts}"
+    weight, goal = against[0].weight, against[0].goal
+    other = "none" if goal is None else spec.label(goal)
+    name, label = f"-w{weight:g}", f", guidance {weight:g}"
     return (name, label) if other == "worst" else (f"{name}-{other}", f"{label} against {other}")
 
 

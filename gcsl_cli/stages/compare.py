@@ -74,7 +74,7 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
         if made != runs and not (made and config.rounds.stops):
             problems.append(f"{runs[len(made)]}: not trained yet: gcsl evaluate {' '.join(member)}")
     keys = {line.partition("=")[0] for line in lines}
-    guidance = frozenset(config.generation.guidance for config in configs)
+    guidance = frozenset(sum(config.generation.weights.values()) for config in configs)
     samplings = frozenset(sampling(config.generation) for config in configs)
     wanted = Wanted(
         guidance if "generation.guidance" in keys else None,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.configs.schema import GenerationConfig
 from gcsl_cli.data.arrays import Floats, Ints
@@ -41,14 +41,20 @@ def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
     generation = experiment.config.generation
     keys = {
         "asked": words(arm.goal),
-        "against": words(arm.against) if arm.guidance else None,
-        "guidance": arm.guidance,
+        **_guided_by([words(contrast.goal) for contrast in arm.against], [contrast.weight for contrast in arm.against]),
         "prompts": [prompt.prompt_id for prompt in evaluation_prompts(experiment)],
         **{key: value for key, value in asdict(generation).items() if key not in NAMED},
         **generation.backend_keys,
     }
     name = f"{arm.name}-{identity('generation', keys, owner.identity)[:8]}"
     return Folder(owner.path / "generations" / name, "generation", keys, owner.identity)
+
+
+def _guided_by(others: Sequence[Any], weights: Sequence[float]) -> dict[str, Any]:
+    """What guidance adds to the identity of completions: the other goal and its weight, or lists of several."""
+    if len(others) > 1:
+        return {"against": list(others), "guidance": list(weights)}
+    return {"against": others[0] if others else None, "guidance": weights[0] if weights else 0.0}
 
 
 def ensure_generations(experiment: Experiment, arm: Arm, force: bool = False) -> list[Generation]:
@@ -89,7 +95,13 @@ def sample_arm(
         arm.guidance,
         config.batch_size,
         tuple(control_ids(experiment, experiment.spec)) if arm.trained else (),
+        arm.shares or (1.0,),
     )
+    against = [
+        ids
+        for contrast in arm.against
+        for ids in prompter.all_prompt_ids(prompts, contrast.goal, config.max_new_tokens)
+    ]
     return sample_completions(
         experiment,
         f"{label}: {arm.label}",
@@ -97,7 +109,7 @@ def sample_arm(
         prompter,
         prompts,
         prompter.all_prompt_ids(prompts, arm.goal, config.max_new_tokens),
-        prompter.all_prompt_ids(prompts, arm.against, config.max_new_tokens) if arm.guidance else None,
+        against or None,
         sampling,
         folder,
         shard_prompts=config.shard_prompts,

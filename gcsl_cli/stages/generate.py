@@ -29,7 +29,7 @@ def run(config: Config) -> dict[str, Any]:
         **({"message": message} if done else {}),
         "summary": [
             ["goal", "none" if arm.goal is None else experiment.spec.meaning(arm.goal)],
-            ["guidance", f"{arm.guidance:g}"],
+            ["guidance", ", ".join(f"{one.part} {one.weight:g}".strip() for one in arm.against) or "0"],
             ["completions", str(len(rows))],
             ["tokens", str(sum(row.tokens for row in rows))],
             ["file", str(folder.path / FILE)],

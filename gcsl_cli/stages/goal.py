@@ -11,6 +11,7 @@ from gcsl_cli.errors import DataError
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
 from gcsl_cli.methods.base import Method
+from gcsl_cli.stages.arms import guidance_contrasts
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.fitting import longest_first
@@ -71,13 +72,13 @@ def check_targets(experiment: Experiment, spec: GoalSpec) -> None:
     config = experiment.config
     levels = config.evaluation.levels
     asked = [config.generation.target, *(levels if isinstance(levels, list) else [])]
-    against = config.generation.against
     goals: list[float | None] = [None]
     if spec.has_goal:
         named = {spec.goal(target) for target in asked if target is not None}
         named |= {spec.best, spec.worst, *spec.levels}
-        named |= set() if against == "none" else {spec.against(spec.goal(asked[0]), against)}
-        goals = [*sorted(named)]
+        wanted = spec.goal(config.generation.target)
+        others = guidance_contrasts(spec, wanted, config.generation.weights or {"": 0.0}, config.generation.against)
+        goals = [*sorted(named | {other.goal for other in others if other.goal is not None})]
     prompter = experiment.prompter(spec)
     prompts = evaluation_prompts(experiment)
     for goal in longest_first(prompter, goals):

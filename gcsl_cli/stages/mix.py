@@ -10,7 +10,7 @@ import numpy as np
 
 from gcsl_cli.data.arrays import Ints
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.stages.arms import Arm, trained_arm
+from gcsl_cli.stages.arms import Arm, Contrast, trained_arm
 
 NO_GOAL = Arm("trained", "trained", True, None)
 """The trained model of a method without goals."""
@@ -34,7 +34,7 @@ def mix_parts(spec: GoalSpec, shares: Mapping[str, float], guidance: float) -> l
     lower = spec.levels[-2::-1] if spec.levels else (spec.worst,)
     parts = [
         Part(trained_arm(spec, spec.best), shares.get("best", 0.0)),
-        Part(trained_arm(spec, spec.best, guidance, spec.worst), shares.get("guided", 0.0)),
+        Part(trained_arm(spec, spec.best, (Contrast(spec.worst, guidance),)), shares.get("guided", 0.0)),
         *(Part(trained_arm(spec, goal), shares.get("lower", 0.0) / len(lower)) for goal in lower),
     ]
     return [part for part in parts if part.share]

@@ -63,13 +63,14 @@ class Ranking:
         """Metrics of the ranking by the arm's likelihoods, which are computed on demand.
 
         Guidance works as in sampling, but on the log-likelihoods of whole completions: against + (1 + guidance) (goal -
-        against). A ratio arm uses goal - against alone: by Bayes' rule, how much the completion raises the odds that
-        the goal was reached.
+        against), where several goals to push away from count with their weights. A ratio arm uses goal - against alone:
+        by Bayes' rule, how much the completion raises the odds that the goal was reached.
         """
         asked = self._likelihoods(arm.trained, arm.goal)
         log_probs = asked.log_probs
-        if arm.guidance or arm.ratio:
-            against = self._likelihoods(arm.trained, arm.against).log_probs
+        if arm.against:
+            others = [self._likelihoods(arm.trained, contrast.goal).log_probs for contrast in arm.against]
+            against = [np.average(of_prompt, axis=0, weights=arm.shares) for of_prompt in zip(*others, strict=True)]
             pairs = zip(log_probs, against, strict=True)
             kept, weight = (0.0, 1.0) if arm.ratio else (1.0, 1.0 + arm.guidance)
             log_probs = [kept * other + weight * (one - other) for one, other in pairs]
@@ -81,7 +82,7 @@ class Ranking:
 
     def folders(self, arm: Arm) -> list[Folder]:
         """Folders of the likelihoods that an arm needs."""
-        goals = [arm.goal, arm.against] if arm.guidance or arm.ratio else [arm.goal]
+        goals = [arm.goal, *(contrast.goal for contrast in arm.against)]
         return [self._folder(arm.trained, goal) for goal in goals]
 
     def _folder(self, trained: bool, goal: float | None) -> Folder:

@@ -10,7 +10,7 @@ from gcsl_cli.configs.choices import SamplingBackend
 from gcsl_cli.data.records import Generation, Prompt
 from gcsl_cli.generation.backends.base import Sampler
 from gcsl_cli.generation.backends.hf import HfSampler
-from gcsl_cli.generation.sampling import Sampled, Sampling
+from gcsl_cli.generation.sampling import Sampled, Sampling, of_prompts
 from gcsl_cli.generation.shards import SampleShard, Shards, sample_in_shards
 from gcsl_cli.models.loading import free_memory, load_for_sampling, load_tokenizer
 from gcsl_cli.models.prompting import Prompter
@@ -29,7 +29,7 @@ class Request:
     ids: Sequence[list[int]]
     """Tokens of each prompt under the requested goal."""
     against: Sequence[list[int]] | None
-    """Those under the goal that guidance pushes away from."""
+    """Those under the goals that guidance pushes away from, see `Sampler.sample`."""
     ends: Sequence[int]
     sampling: Sampling
     shards: Shards
@@ -37,7 +37,7 @@ class Request:
     def sampled_by(self, sampler: Sampler, chosen: Sequence[Prompt], seed: int) -> Sequence[Sequence[Sampled]]:
         """Completions of the prompts of a shard."""
         places = [self._place[prompt.prompt_id] for prompt in chosen]
-        against = None if self.against is None else [self.against[index] for index in places]
+        against = None if self.against is None else of_prompts(self.against, places, len(self.ids))
         return sampler.sample([self.ids[index] for index in places], against, self.ends, self.sampling, seed)
 
     @cached_property
@@ -76,7 +76,7 @@ def sample_completions(
 ) -> list[Generation]:
     """Sample completions in resumable shards below `folder`, with a progress bar.
 
-    `ids` are the tokens of each prompt under the requested goal, `against` those under the goal that guidance pushes
+    `ids` are the tokens of each prompt under the requested goal, `against` those under the goals that guidance pushes
     away from. `trained` says which model is sampled; it is loaded only if a shard is missing.
     """
     shards = Shards(prompts, [len(tokens) for tokens in ids], folder, shard_prompts, seed)

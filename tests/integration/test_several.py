@@ -113,6 +113,9 @@ def test_a_model_is_trained_on_two_scores_and_asked_for_both(run: Run) -> None:
 
     alone = run("generate", "generation.target.verbosity=1", "generation.guidance=1", "generation.against.verbosity=4")
     assert dict(result(alone)["summary"])["goal"] == "Give a response whose verbosity is at least 1 of 4."
+    weighted = run("generate", "generation.guidance.verbosity=2", "generation.guidance.helpfulness=1")
+    assert dict(result(weighted)["summary"])["guidance"] == "verbosity 2, helpfulness 1"
+    assert "best-w-verbosity=2,helpfulness=1" in result(weighted)["run"]
     reachable = dict(result(run("generate", "generation.target=reachable"))["summary"])["goal"]
     assert reachable != spec.text(spec.best)
 

@@ -19,6 +19,7 @@ class Sampler(Protocol):
     ) -> list[list[Sampled]]:
         """Sample `sampling.samples` completions of each prompt (its token ids), in the order of `prompts`.
 
-        `against` are the same prompts under the goal that guidance contrasts with, `None` without guidance. `ends` are
-        tokens that end a completion, besides those of the model itself. The same seed gives the same completions.
+        `against` are the same prompts under the goal that guidance contrasts with, `None` without guidance; for several
+        `sampling.shares`, all prompts under the goal of the first, then under that of the next. `ends` are tokens that
+        end a completion, besides those of the model itself. The same seed gives the same completions.
         """

@@ -139,9 +139,10 @@ def _row(run: Run, evaluation: Evaluation, arm: Mapping[str, Any]) -> tuple[Any,
     label = str(run.keys["method"]["label"]) + (", best over worst" if arm.get("ratio") else "")
     label += f", round {run.keys['round']['number']}" if "round" in run.keys else ""
     if arm["guidance"]:
-        # Guidance may contrast with another goal than the worst: the end of `best-w2-none`.
-        other = arm["name"].partition("-w")[2].partition("-")[2]
-        label += f", guidance {arm['guidance']:g}" + (f" against {other}" if other else "")
+        # Guidance may contrast with another goal than the worst, `best-w2-none`, or have weights, `best-w-length=2`.
+        weight, _, other = arm["name"].partition("-w")[2].partition("-")
+        against = f"{arm['guidance']:g} against {other}" if other else f"{arm['guidance']:g}"
+        label += f", guidance {against if weight else other}"
     key = (repr(sorted(flatten(run.keys).items())), arm["name"], *sorted(shared.items()))
     return key, Row(label, run.keys, arm["name"], float(arm["guidance"]), shared)
 

@@ -43,6 +43,14 @@ TWO = ["task=toxicity", "task.scores=[politeness,length]"]
         (["generation.target.length=[3]"], "generation.target.length=[3]: expected best, worst, a level, or null"),
         (["generation.target.length=null"], "generation.target: no part is asked for"),
         (["generation.against.lenght=1"], "generation.against: there is no score 'lenght'"),
+        (["generation.guidance.lenght=1"], "generation.guidance: there is no score 'lenght'. Did you mean length?"),
+        (["generation.guidance.length=-1"], "generation.guidance.length=-1: must be a number from 0 to 1000"),
+        (["generation.guidance.length=strong"], "generation.guidance.length=strong: must be a number from 0 to 1000"),
+        (["generation.guidance=strong"], "generation.guidance=strong: must be a number from 0 to 1000"),
+        (
+            ["generation.guidance={length: 1, politeness: 2}", "generation.backend=vllm"],
+            "there, guidance contrasts with one goal. Use generation.backend=hf",
+        ),
         (["evaluation.levels=[{lenght: 1}]"], "evaluation.levels: there is no score 'lenght'"),
         (["method=sft", "generation.target.length=best"], "with a model trained without goals"),
     ],
@@ -58,6 +66,7 @@ def test_settings_of_parts_that_cannot_be_used(lines: list[str], message: str) -
         (["goal.parts.names=[length]"], "goal.parts.names: the feedback of task=toxicity has one score. Leave it out."),
         (["goal.parts.levels={length: [6]}"], "goal.parts.levels: the feedback of task=toxicity has one score"),
         (["generation.target.length=best"], "generation.target={'length': 'best'}: the goal of this run has one score"),
+        (["generation.guidance.length=1"], "generation.guidance={'length': 1}: the goal of this run has one score"),
         (["goal.target=reachable"], "goal.target=reachable: expected best, worst or a level"),
     ],
 )

@@ -21,6 +21,7 @@ from gcsl_cli.configs.part_overrides import gathered
             ["generation.target={a: 1}", "generation.targets.a=1"],
         ),
         (["generation.target.a="], ["generation.target.a="]),
+        (["generation.guidance.a=2", "generation.guidance.b=1"], ["generation.guidance={a:2,b:1}"]),
         (["goal.parts.levels.a=[6,12]"], ["goal.parts.levels={a:[6,12]}"]),
         (["goal.parts.templates.a='at most, {level}'"], ["goal.parts.templates={a:'at most, {level}'}"]),
     ],

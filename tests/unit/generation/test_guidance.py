@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 END = 1
 BEST = [[70, 80, 90], [100, 20], [33, 44, 55, 66, 77]]
 WORST = [[71, 80, 90, 91, 92], [101, 20], [34]]
+OTHER = [[12], [102, 21, 22], [35, 36]]
 
 
 class Fixed:
@@ -67,6 +68,31 @@ def test_guided_greedy_decoding_matches_uncached_forward_passes(
     for best, worst, samples in zip(BEST, WORST, sampled, strict=True):
         expected = naive(lively, best, worst, weight, steps=6)
         assert [sample.text for sample in samples] == [ids_tokenizer.decode(expected)] * 2
+
+
+@pytest.mark.parametrize("weights", [(1.0, 2.0), (3.0, 0.5)])
+def test_each_goal_to_steer_away_from_has_its_weight(
+    lively: "PreTrainedModel", ids_tokenizer: Any, weights: tuple[float, float]
+) -> None:
+    """target + w_1 (target - worst) + w_2 (target - other), decoded greedily without a cache."""
+    total = sum(weights)
+    shares = tuple(weight / total for weight in weights)
+    sampling = Sampling(2, 6, temperature=1e-6, top_p=1.0, guidance=total, batch_size=64, shares=shares)
+
+    sampled = sample_prompts(lively, ids_tokenizer, BEST, [*WORST, *OTHER], [END], sampling, seed=0)
+
+    for best, *others, samples in zip(BEST, WORST, OTHER, sampled, strict=True):
+        expected: list[int] = []
+        while len(expected) < 6 and END not in expected:
+            target, first, second = (log_probs(lively, [*prompt, *expected]) for prompt in (best, *others))
+            steered = target + weights[0] * (target - first) + weights[1] * (target - second)
+            expected.append(int(steered.argmax()))
+        assert [sample.text for sample in samples] == [ids_tokenizer.decode([i for i in expected if i != END])] * 2
+
+
+def log_probs(model: "PreTrainedModel", ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(dim=-1)
 
 
 def naive(model: "PreTrainedModel", best: list[int], worst: list[int], weight: float, steps: int) -> list[int]:

@@ -109,6 +109,33 @@ def test_guidance_against_one_part_changes_that_part_alone() -> None:
     assert SPEC.label(SPEC.against(SPEC.best, {"verbosity": 4})) == "helpfulness=best,verbosity=worst"
 
 
+@pytest.mark.parametrize(
+    ("target", "helpfulness", "verbosity"),
+    [
+        ("worst", "helpfulness=worst,verbosity=best", "helpfulness=best,verbosity=worst"),
+        ({"verbosity": 4}, "helpfulness=worst,verbosity=best", "helpfulness=best,verbosity=worst"),
+        ({"helpfulness": 2}, "helpfulness=2,verbosity=best", "helpfulness=best,verbosity=worst"),
+        ("none", "verbosity=best", "helpfulness=best"),
+    ],
+)
+def test_guidance_with_a_weight_for_each_part_changes_one_at_a_time(
+    target: Any, helpfulness: str, verbosity: str
+) -> None:
+    named = {"helpfulness": helpfulness, "verbosity": verbosity}
+    for name, expected in named.items():
+        other = SPEC.against_part(SPEC.best, name, target)
+        assert other is not None
+        assert SPEC.label(other) == expected
+
+
+def test_guidance_against_none_of_the_only_part_is_the_prompt_without_a_goal() -> None:
+    alone = SPEC.goal({"verbosity": "best"})
+
+    assert SPEC.against_part(alone, "verbosity", "none") is None
+    with pytest.raises(ConfigError, match=r"generation.guidance.helpfulness: helpfulness is not asked for"):
+        SPEC.against_part(alone, "helpfulness", "none")
+
+
 def test_a_goal_that_no_row_reached_is_named_with_the_nearest() -> None:
     """(2, 0) lacks all of verbosity, (0, 1) all of helpfulness, and (1, open) half of that and more than all of it."""
     assert SPEC.unseen(SPEC.best) == (

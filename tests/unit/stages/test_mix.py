@@ -19,7 +19,7 @@ def test_lower_levels_share_their_part_best_first() -> None:
         ("0.5", 0.5, 0.0, 0.125),
         ("worst", 0.0, 0.0, 0.125),
     ]
-    assert found[1].arm.against == 0.0
+    assert [(one.goal, one.weight) for one in found[1].arm.against] == [(0.0, 2.0)]
 
 
 def test_a_part_without_a_share_is_left_out() -> None:
