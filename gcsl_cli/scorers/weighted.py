@@ -1,6 +1,6 @@
 """A weighted mean of other scorers, each brought to a scale from 0 to 1 first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from gcsl_cli.configs.target_classes import dataclass_of, typed
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.errors import ConfigError, did_you_mean, first_line, listed
+from gcsl_cli.goals.parts import Part
+from gcsl_cli.goals.scale import Scale
 from gcsl_cli.scorers.base import Example, Scorer
 
 BASE = "gcsl_cli.scorers.base.Scorer"
@@ -30,18 +32,42 @@ class WeightedScorer(Scorer):
 
     def grade(self, examples: Sequence[Example]) -> Floats:
         """From 0 to 1, the best; NaN if a part has no grade. A negative weight turns what is better."""
-        total, weights = np.zeros(len(examples)), 0.0
-        for name, scorer in self._scorers.items():
-            grades, quantiles = scorer(examples), self._range(name)
-            shares = np.interp(grades, quantiles, np.linspace(0.0, 1.0, len(quantiles)))
-            shares[np.isnan(grades)] = np.nan
+        return self.mean(self.grades(examples), complete=True)
+
+    def grades(self, examples: Sequence[Example]) -> dict[str, Floats]:
+        """The grades by each part, `(examples,)` each; NaN for none."""
+        found = {name: scorer(examples) for name, scorer in self._scorers.items()}
+        for name, grades in found.items():
             if missing := int(np.isnan(grades).sum()):
                 self.ungraded[f"{name} has no grade"] += missing
-            weight = self.weights.get(name, 1.0)
-            turned = (weight < 0) != scorer.lower_is_better
-            total += abs(weight) * (1.0 - shares if turned else shares)
-            weights += abs(weight)
-        return total / weights
+        return found
+
+    def mean(self, grades: Mapping[str, Floats], *, complete: bool) -> Floats:
+        """The weighted mean of the grades by each part, from 0 to 1: of all, else NaN, or of those that are known."""
+        known = {name: ~np.isnan(values) for name, values in grades.items()}
+        total, weights = (np.zeros(len(next(iter(known.values())))) for _ in range(2))
+        enough = np.all(list(known.values()), axis=0) if complete else np.any(list(known.values()), axis=0)
+        for name, values in grades.items():
+            quantiles, weight = self._range(name), abs(self._weight(name))
+            shares = np.interp(values, quantiles, np.linspace(0.0, 1.0, len(quantiles)))
+            total += np.where(known[name], weight * (1.0 - shares if self._turned(name) else shares), 0.0)
+            weights += np.where(known[name], weight, 0.0)
+        return np.divide(total, weights, out=np.full(len(total), np.nan), where=enough)
+
+    def scores(self, grades: Mapping[str, Floats], names: Iterable[str]) -> dict[str, Floats]:
+        """The scores by the named parts, where higher ones are better."""
+        return {name: 0.0 - grades[name] if self._turned(name) else grades[name] for name in names}
+
+    def goal_parts(self, names: Iterable[str]) -> dict[str, Part]:
+        """The named parts as parts of a goal: their ranges, directions and weights."""
+        ends = {name: self._range(name) for name in names}
+        return {
+            name: Part(
+                Scale(name.replace("_", " "), float(end[0]), float(end[-1]), self._turned(name)),
+                abs(self._weight(name)),
+            )
+            for name, end in ends.items()
+        }
 
     def keys(self) -> dict[str, Any]:
         """The keys of each part, without settings that change no grade."""
@@ -76,6 +102,13 @@ class WeightedScorer(Scorer):
                 "--config-dir (docs/scorers.md has one)."
             )
         return {name: _built(f"scorer.parts.{name}", part) for name, part in self.parts.items()}
+
+    def _weight(self, name: str) -> float:
+        return self.weights.get(name, 1.0)
+
+    def _turned(self, name: str) -> bool:
+        """Whether lower grades by this part are better."""
+        return (self._weight(name) < 0) != self._scorers[name].lower_is_better
 
     def _range(self, name: str) -> list[float]:
         given = self.ranges.get(name) or self._scorers[name].limits()

@@ -15,7 +15,7 @@ COLUMN = "score_"
 
 def graded_parts(experiment: Experiment) -> list[str]:
     """The scores that new completions get by name; empty if there is one, or no way to grade them."""
-    return experiment.task.score_names() if isinstance(experiment.task, PartsTask) else []
+    return experiment.task.graded_scores() if isinstance(experiment.task, PartsTask) else []
 
 
 def part_scores(experiment: Experiment, completions: Sequence[Sequence[str]]) -> dict[str, Floats]:

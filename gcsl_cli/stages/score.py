@@ -8,7 +8,7 @@ Grades that cost time or money are kept as they come, so an interrupted command 
 import csv
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gcsl_cli.data.records import write_table
 from gcsl_cli.errors import ConfigError, DataError, first_line, listed
 from gcsl_cli.runs.files import json_value, whole_file
 from gcsl_cli.scorers.base import Example
+from gcsl_cli.scorers.weighted import WeightedScorer
 from gcsl_cli.tasks.prompts.task import PromptsTask
 
 USED = ("scorer", "task", "allow_custom_code")
@@ -52,17 +53,22 @@ def run(
     scorer.check()
     found = task.read(completions=True)
     found.check(scorer, file)
-    if any(column in row.row for row in found.rows):
-        raise ConfigError(f"{file} has a column {column} already. Name another one: --column NAME.")
+    parts = list(scorer.parts) if isinstance(scorer, WeightedScorer) else []
+    for name in (column, *parts):
+        if any(name in row.row for row in found.rows):
+            fix = "Rename the part of the scorer." if name in parts else "Name another one: --column NAME."
+            raise ConfigError(f"{file} has a column {name} already. {fix}")
     _check_writable(output, [row.row for row in found.rows])
     form = task.format_of(found)
-    grades = scorer([Example(row.prompt, row.completion or "", row.reference, row.columns, form) for row in found.rows])
+    examples = [Example(row.prompt, row.completion or "", row.reference, row.columns, form) for row in found.rows]
+    several = scorer.grades(examples) if isinstance(scorer, WeightedScorer) else {}
+    grades = scorer.mean(several, complete=True) if isinstance(scorer, WeightedScorer) else scorer(examples)
     reasons = dict(scorer.ungraded)
     graded = grades[np.isfinite(grades)]
     if not len(graded):
         why = listed(f"{count} x {reason}" for reason, count in reasons.items())
         raise DataError(f"{file}: none of {len(grades)} completions has a grade: {why}.")
-    _write(output, [row.row for row in found.rows], column, grades)
+    _write(output, [row.row for row in found.rows], {column: grades, **several})
     low, mean, high = (float(number) for number in (graded.min(), graded.mean(), graded.max()))
     missing = len(grades) - len(graded)
     return {
@@ -96,7 +102,10 @@ def _task(file: str, lines: Sequence[str], config_dir: Path | None) -> PromptsTa
                 "scorer.KEY=VALUE, task.columns.prompt=NAME."
             )
         if key == "scorer" and "," in line:
-            raise ConfigError(f"{line}: gcsl score grades with one scorer. Run it once for each, with --column NAME.")
+            raise ConfigError(
+                f"{line}: gcsl score grades with one scorer. Run it once for each, with --column NAME, or "
+                "combine them in one (scorer=weighted, docs/scorers.md)."
+            )
     task: PromptsTask = load(["task=prompts", "task.path=file", *lines], config_dir).task
     task.path = file  # set here, since it may have any character
     return task
@@ -136,12 +145,15 @@ def _check_writable(path: Path, rows: Sequence[Row]) -> None:
         ) from error
 
 
-def _write(path: Path, rows: Sequence[Row], column: str, grades: Floats) -> None:
-    """Write rows with their grades atomically; a missing grade is null, or an empty field."""
-    graded = [row | {column: grade} for row, grade in zip(rows, grades.tolist(), strict=True)]
+def _write(path: Path, rows: Sequence[Row], grades: Mapping[str, Floats]) -> None:
+    """Write rows with their grades, by column, atomically; a missing grade is null, or an empty field."""
+    columns = [values.tolist() for values in grades.values()]
+    graded = [row | dict(zip(grades, of_row, strict=True)) for row, *of_row in zip(rows, *columns, strict=True)]
     names = list(dict.fromkeys(name for row in graded for name in row))
     if path.suffix.lower() == ".parquet":
-        write_table(path, pa.Table.from_pylist([row | {column: json_value(row[column])} for row in graded]))
+        write_table(
+            path, pa.Table.from_pylist([row | {name: json_value(row[name]) for name in grades} for row in graded])
+        )
         return
     graded = [json_value(row) for row in graded]
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:

@@ -161,10 +161,10 @@ class GradingTask(Protocol):
 
 @runtime_checkable
 class PartsTask(Protocol):
-    """A task with several scores that can grade new completions in each of them."""
+    """A task with several scores that may be able to grade new completions in each of them."""
 
-    def score_names(self) -> list[str]:
-        """The scores that rows have by name; empty if they have one score."""
+    def graded_scores(self) -> list[str]:
+        """The scores that new completions get, by name: all that rows have, or none."""
 
     def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
         """The scores of each completion of its prompt by name, `(completions,)` each; higher is better."""

@@ -73,6 +73,10 @@ class ToxicityTask(Task):
         """The goal describes the text that follows."""
         return several.FRAME
 
+    def graded_scores(self) -> list[str]:
+        """All that rows have."""
+        return self.score_names()
+
     def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
         """1 - toxicity, and the negative number of words, of each completion."""
         politeness = 1.0 - _toxicity(self.scorer, examples(prompts, completions, self.format))

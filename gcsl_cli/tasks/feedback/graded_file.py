@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from gcsl_cli.data.input_files import (
 )
 from gcsl_cli.data.records import SCORES
 from gcsl_cli.errors import DataError, listed
+from gcsl_cli.runs.files import whole_file
 from gcsl_cli.tasks.feedback.columns import Columns, ColumnsConfig, MissingColumnError, find_columns
 from gcsl_cli.tasks.feedback.grades import MOST_WORDS, GradeRules, words_override
 from gcsl_cli.tasks.feedback.row_parser import RowParser, Shape, first_lists
 
+REJECTED = "rejected.jsonl"
 CHUNK = 50_000
 """Rows per Arrow batch."""
 SAMPLE = 100
@@ -214,3 +217,13 @@ def _batch(rows: Sequence[_Read], schema: pa.Schema) -> pa.RecordBatch:
     place = pc.binary_join_element_wise(pa.array(names, pa.string()), numbers, ":")
     at = schema.get_field_index("place")
     return pa.RecordBatch.from_arrays([*arrays[:at], place, *arrays[at:]], schema=schema)
+
+
+@contextmanager
+def rejected_file(folder: Path | None) -> Iterator[Callable[[str], object]]:
+    """Yield a function that writes a line about a rejected row; without a folder it does nothing."""
+    if folder is None:
+        yield lambda _: None
+        return
+    with whole_file(folder / REJECTED) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        yield stream.write

@@ -7,8 +7,7 @@ Users always see grades as in the file. Scores are higher for better, so a grade
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,16 +27,15 @@ from gcsl_cli.goals.parts import Part, weighted_mean
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.toxicity import mean
-from gcsl_cli.runs.files import whole_file
 from gcsl_cli.scorers.base import Scorer
+from gcsl_cli.scorers.weighted import WeightedScorer
 from gcsl_cli.tasks.base import Column, Rollouts, Task, examples, flat
 from gcsl_cli.tasks.feedback.columns import USUAL, ColumnsConfig
-from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded
+from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded, rejected_file
 from gcsl_cli.tasks.feedback.grades import REDUCE, GradeRules, parse_words
 from gcsl_cli.tasks.feedback.overview import grade_range, overview_lines, table_part
 from gcsl_cli.tasks.feedback.scores import ScoreColumn, parse_scores
-
-REJECTED = "rejected.jsonl"
+from gcsl_cli.tasks.weighted_parts import grades_all
 
 log = logging.getLogger("gcsl")
 
@@ -110,6 +108,16 @@ class FeedbackTask(Task):
             name: score.part(name, *grade_range(score.sign * feedback.part(name)))
             for name, score in self._scores.items()
         }
+
+    def graded_scores(self) -> list[str]:
+        """All that rows have, if they are parts of the scorer; otherwise none."""
+        return self.score_names() if grades_all(self.scorer, list(self._scores)) else []
+
+    def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
+        """The grades by the parts of the scorer, negated if lower is better."""
+        assert isinstance(self.scorer, WeightedScorer)
+        grades = self.scorer.grades(examples(prompts, completions, self.prompt_format()))
+        return {name: score.sign * grades[name] for name, score in self._scores.items()}
 
     def feedback_name(self) -> str:
         """The file's name, restricted to characters that are safe in folder names."""
@@ -246,7 +254,7 @@ class FeedbackTask(Task):
 
     def _graded(self, folder: Path | None, most: int | None = None) -> GradedFile:
         self._check()
-        with _rejected_file(folder if self.on_error == "skip" else None) as reject:
+        with rejected_file(folder if self.on_error == "skip" else None) as reject:
             scale = None if self.scale is None else (self.scale[0], self.scale[1])
             rules = GradeRules(parse_words(self.grades), self.reduce)
             scales = {name: score.scale for name, score in self._scores.items()}
@@ -286,13 +294,3 @@ class FeedbackTask(Task):
                     )
         if self.test_prompts < 1:
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
-
-
-@contextmanager
-def _rejected_file(folder: Path | None) -> Iterator[Callable[[str], object]]:
-    """Yield a function that writes a line about a rejected row; without a folder it does nothing."""
-    if folder is None:
-        yield lambda _: None
-        return
-    with whole_file(folder / REJECTED) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        yield stream.write

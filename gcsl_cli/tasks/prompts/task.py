@@ -26,7 +26,9 @@ from gcsl_cli.metrics.attainment import mean_score
 from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
 from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.tasks.base import Column, Rollouts, RolloutSettings, Task, flat
+from gcsl_cli.tasks.prompts.grades import check_grades
 from gcsl_cli.tasks.prompts.prompt_file import ColumnsConfig, PromptFile, PromptRow, read_prompts
+from gcsl_cli.tasks.weighted_parts import WeightedParts
 
 CHOICES = {
     "score_direction": ("higher", "lower", None),
@@ -45,7 +47,7 @@ class FeedbackConfig(RolloutSettings):
 
 
 @dataclass
-class PromptsTask(Task):
+class PromptsTask(WeightedParts, Task):
     """Prompts from a file, and the scorer of completions."""
 
     name: str = "prompts"
@@ -67,6 +69,7 @@ class PromptsTask(Task):
     format: str = "auto"
     scorer: Scorer | None = None
     second_scorer: Scorer | None = None
+    scores: list[str] = field(default_factory=list)
 
     def prompt_format(self) -> str:
         """`plain` or `chat` as configured, or `messages` if the file holds conversations.
@@ -89,6 +92,8 @@ class PromptsTask(Task):
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:
         """As configured, else the scorer's limits, else the range of the grades."""
+        if self.scores:
+            return Scale("mean of the scores", 0.0, 1.0)
         grades = self._signed(feedback.scores)
         low, high = self.scale or self.grader.limits() or (float(grades.min()), float(grades.max()))
         return Scale(self.score_name or "quality", low, high, self._lower)
@@ -128,12 +133,13 @@ class PromptsTask(Task):
             "model": dict(model),
             "format": self.format,
             "instruction": self.instruction,
+            **self.scores_key,
         }
 
     def evaluation_keys(self) -> dict[str, Any]:
         """Both scorers."""
         second = None if self.second_scorer is None else self.second_scorer.keys()
-        return {"version": self.version, "scorers": [self.grader.keys(), second]}
+        return {"version": self.version, "scorers": [self.grader.keys(), second], **self.scores_key}
 
     def prompts(self) -> list[Prompt]:
         """The distinct prompts with their splits."""
@@ -154,7 +160,7 @@ class PromptsTask(Task):
         return len(self._sampled()) * RolloutSettings.of(self.feedback).samples
 
     def graded_rows(self, rollouts: Rollouts, folder: Path | None) -> FeedbackRows:  # noqa: ARG002
-        """Graded rollouts of the prompts outside the test split; blank and ungraded ones are left out.
+        """Graded rollouts of the prompts outside the test split; blank ones and those without any grade are left out.
 
         Raises:
             DataError: no completion has a grade, or all have the same.
@@ -163,23 +169,30 @@ class PromptsTask(Task):
         prompts = {prompt.prompt_id: prompt for prompt in self._sampled()}
         sampled = rollouts(list(prompts.values()), RolloutSettings.of(self.feedback))
         rows = [row for row in sampled if row.completion.strip()]
-        scores = self.score([prompts[row.prompt_id] for row in rows], [row.completion for row in rows])
-        self._check_scores(scores, len(sampled))
-        return FeedbackRows.of(
-            FeedbackRow(row.prompt, row.completion, score, id_, prompts[id_].split, row.finished, "rollouts")
-            for row, score in zip(rows, scores.tolist(), strict=True)
+        scores, several = self._graded([prompts[row.prompt_id] for row in rows], [row.completion for row in rows])
+        check_grades(self._signed(scores), len(sampled), self.grader)
+        kept = np.flatnonzero(np.isfinite(scores))
+        graded = FeedbackRows.of(
+            FeedbackRow(row.prompt, row.completion, float(score), id_, prompts[id_].split, row.finished, "rollouts")
+            for row, score in ((rows[place], scores[place]) for place in kept.tolist())
             for id_ in [row.prompt_id]
-            if np.isfinite(score)
         )
+        return graded.with_scores({name: values[kept] for name, values in several.items()})
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """The scorer's grades, negated if lower is better; shape `(completions,)`, NaN for no grade."""
-        return self._signed(self.grader(self._examples(prompts, completions)))
+        return self._graded(prompts, completions)[0]
+
+    def _graded(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> tuple[Floats, dict[str, Floats]]:
+        """The score of each completion, and several by name if there are."""
+        if self.scores:
+            return self.mean_and_parts(prompts, completions)
+        return self._signed(self.grader(self.examples(prompts, completions))), {}
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
         """The mean grade, the best grade among the samples of a prompt, and the second scorer's mean."""
         each, texts, shape = flat(prompts, completions)
-        examples = self._examples(each, texts)
+        examples = self.examples(each, texts)
         grades = self.grader(examples).reshape(shape)
         best = self._signed(self._signed(grades).max(axis=1))
         found = {"mean_score": mean_score(grades), "best_of_n": mean_over_prompts(best)}
@@ -211,6 +224,13 @@ class PromptsTask(Task):
         scale = self.scale
         if scale is not None and (len(scale) != 2 or not np.isfinite(scale).all() or scale[0] >= scale[1]):
             raise ConfigError(f"task.scale={scale}: expected the lowest and highest grade, for example [1,5].")
+        for key, value in (("score_direction", self.score_direction), ("scale", scale)):
+            if self.scores and value is not None:
+                raise ConfigError(
+                    f"task.{key}={value} with task.scores: the parts of the scorer have directions and scales of their "
+                    "own (scorer.weights, scorer.ranges). Leave it out."
+                )
+        self.score_names()
         if self.test_prompts < 1:
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
         for scorer in (self.grader, self.second_scorer):
@@ -271,25 +291,11 @@ class PromptsTask(Task):
         chosen = [prompt for prompt in self.prompts() if prompt.split != "test"]
         return chosen[: self.feedback.prompts]
 
-    def _examples(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Example]:
+    def examples(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Example]:
+        """The completions with what is known about their prompts."""
         form = self.prompt_format()
         return [
             Example(prompt.text, completion, known.reference, known.columns, form)
             for prompt, completion in zip(prompts, completions, strict=True)
             for known in [self._known[prompt.prompt_id]]
         ]
-
-    def _check_scores(self, scores: Floats, sampled: int) -> None:
-        graded = scores[np.isfinite(scores)]
-        if not len(graded):
-            reasons = listed(f"{count} x {reason}" for reason, count in self.grader.ungraded.items())
-            raise DataError(
-                f"None of {sampled} completions has a grade: {sampled - len(scores)} are blank; {self.grader.name} "
-                f"says of the others: {reasons}."
-            )
-        if graded.min() == graded.max():
-            raise DataError(
-                f"All {len(graded)} grades of {self.grader.name} are {self._signed(graded)[0]:g}: no completion is "
-                "better than another, so there are no levels. Use a scorer or rubric that tells them apart, or sample "
-                "others: more prompts, task.feedback.samples, task.feedback.temperature, task.feedback.max_new_tokens."
-            )

@@ -14,6 +14,15 @@ from gcsl_cli.tasks.recommendation.histories import HeldOut, held_out_ranges
 from gcsl_cli.tasks.recommendation.rating_log import RatingLog
 
 CUTS = (1, 5, 10)
+METRICS = {
+    "hr_10": "HR@10",
+    "hr_5": "HR@5",
+    "hr_1": "HR@1",
+    "ndcg_10": "NDCG@10",
+    "ndcg_5": "NDCG@5",
+    "mrr": "MRR",
+}
+"""Label of each metric of a ranking."""
 NEIGHBOURS = 20
 """The default of implicit's `ItemItemRecommender`."""
 

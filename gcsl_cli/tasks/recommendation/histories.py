@@ -16,6 +16,24 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import short_number
 from gcsl_cli.tasks.recommendation.rating_log import RatingLog
 
+FEEDBACK_FIELDS = {
+    "version",
+    "revision",
+    "columns",
+    "item_columns",
+    "titles",
+    "scale",
+    "heading",
+    "history",
+    "ahead",
+    "test_items",
+    "validation_items",
+    "rows",
+    "test_users",
+    "seed",
+}
+"""Fields of the task that determine the feedback rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:

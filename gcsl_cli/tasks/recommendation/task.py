@@ -24,8 +24,9 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.tasks.base import Column, Measured, Rollouts, Task
-from gcsl_cli.tasks.recommendation.candidates import Case, baseline_scores, make_case, ranking_metrics
+from gcsl_cli.tasks.recommendation.candidates import METRICS, Case, baseline_scores, make_case, ranking_metrics
 from gcsl_cli.tasks.recommendation.histories import (
+    FEEDBACK_FIELDS,
     HeldOut,
     Histories,
     draw_rows,
@@ -34,6 +35,7 @@ from gcsl_cli.tasks.recommendation.histories import (
     training_ratings,
     users_of,
 )
+from gcsl_cli.tasks.recommendation.novelty import RatingAndNovelty, novelty_of, novelty_of_top
 from gcsl_cli.tasks.recommendation.rating_files import columns_of, matched, rating_files
 from gcsl_cli.tasks.recommendation.rating_log import ItemColumns, RatingColumns, RatingLog, read_log, read_titles
 
@@ -41,29 +43,12 @@ CHUNK = 50_000
 ColumnNames = TypeVar("ColumnNames", RatingColumns, ItemColumns)
 DEFAULT_ITEMS = ItemColumns(title="movie_title", year="release_year")
 """The names in conf/task/recommendation.yaml, of which the year may be missing."""
-FEEDBACK_FIELDS = {
-    "version",
-    "revision",
-    "columns",
-    "item_columns",
-    "titles",
-    "scale",
-    "heading",
-    "history",
-    "ahead",
-    "test_items",
-    "validation_items",
-    "rows",
-    "test_users",
-    "seed",
-}
-"""Fields that determine the feedback rows."""
 
 log = logging.getLogger("gcsl")
 
 
 @dataclass
-class RecommendationTask(Task):
+class RecommendationTask(RatingAndNovelty, Task):
     """Ratings, their split by time, candidates and ranking metrics."""
 
     name: str = "recommendation"
@@ -86,6 +71,7 @@ class RecommendationTask(Task):
     test_users: int = 1000
     negatives: int | None = 99
     liked: float = 4.0
+    scores: list[str] = field(default_factory=list)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,6 +79,8 @@ class RecommendationTask(Task):
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
         """The rating scale. It is closed: goals beyond its ends are refused."""
+        if self.scores:
+            return Scale("mean of the scores", 0.0, 1.0)
         return Scale(self.score_name, self.scale[0], self.scale[1], closed=True)
 
     def overview(self) -> list[list[str]]:
@@ -110,11 +98,17 @@ class RecommendationTask(Task):
     def feedback_keys(self, model: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """The files' content and every setting that determines the rows."""
         files = {"ratings": content(self.ratings), "items": content(self.items)}
-        return files | {key: value for key, value in asdict(self).items() if key in FEEDBACK_FIELDS}
+        return files | self.scores_key | {key: value for key, value in asdict(self).items() if key in FEEDBACK_FIELDS}
 
     def evaluation_keys(self) -> dict[str, Any]:
         """The settings that determine the candidates, and the rating that counts as liked."""
-        return {"version": self.version, "negatives": self.negatives, "liked": self.liked, "seed": self.seed}
+        return {
+            "version": self.version,
+            "negatives": self.negatives,
+            "liked": self.liked,
+            "seed": self.seed,
+            **self.scores_key,
+        }
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:
         """The history of each user up to the first held-out rating. Validation users are no test users."""
@@ -161,7 +155,8 @@ class RecommendationTask(Task):
             rows += [(rating, rating, user, "validation") for rating in validation]
             rows += [(rating, test.start, user, "test") for rating in test]
         chunks = [self._table(rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
-        return FeedbackRows(pa.concat_tables(chunks))
+        novelty = self._novelty[self.log.items[[rating for rating, *_ in rows]]]
+        return self.with_novelty(FeedbackRows(pa.concat_tables(chunks)), novelty)
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
         """Shares of the sampled titles that are in the catalogue, held out, and already in the user's history."""
@@ -208,16 +203,9 @@ class RecommendationTask(Task):
 
     def ranking_columns(self) -> list[Column]:
         """HR@10 first; metrics of the ranking by log-likelihood per token only in the result files."""
-        labels = {
-            "hr_10": "HR@10",
-            "hr_5": "HR@5",
-            "hr_1": "HR@1",
-            "ndcg_10": "NDCG@10",
-            "ndcg_5": "NDCG@5",
-            "mrr": "MRR",
-        }
-        labels |= {"hr_10_liked": f"HR@10 of items rated {self.liked:g} or more"}
+        labels = METRICS | {"hr_10_liked": f"HR@10 of items rated {self.liked:g} or more"}
         labels |= {"top_rating": "rating of the first held-out item"}
+        labels |= {"novelty_10": "novelty of the first 10"} if self.scores else {}
         labels |= {f"{name}_per_token": f"{label}, per token" for name, label in labels.items()}
         return [
             Column(name, label, "higher", independent=True, detail=name.endswith(("_5", "_per_token")))
@@ -225,7 +213,10 @@ class RecommendationTask(Task):
         ]
 
     def _ranked(self, prompts: Sequence[Prompt], scores: Sequence[Floats]) -> Measured:
-        metrics, top_ratings = ranking_metrics(self._cases_of(prompts), scores, self.liked)
+        cases = self._cases_of(prompts)
+        metrics, top_ratings = ranking_metrics(cases, scores, self.liked)
+        if self.scores:
+            metrics["novelty_10"] = novelty_of_top(cases, scores, self._novelty)
         return Measured(metrics, top_ratings[:, None])
 
     def _cases_of(self, prompts: Sequence[Prompt]) -> list[Case]:
@@ -268,6 +259,11 @@ class RecommendationTask(Task):
             )
         histories = Histories(self.log, self.heading, self.history)
         return {self._user_id(user): histories.of_tests(user, self._held_out()) for user in users}
+
+    @cached_property
+    def _novelty(self) -> Floats:
+        """The novelty of each title of the log."""
+        return novelty_of(self.log, training_ratings(self.log, self._held_out()))
 
     @cached_property
     def _users(self) -> list[int]:

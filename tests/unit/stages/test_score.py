@@ -170,3 +170,26 @@ def test_names_with_dots_keep_their_parts(file: Path) -> None:
     dotted = file.rename(file.with_name("v1.answers.jsonl"))
 
     assert run(str(dotted), WORDS, None)["run"] == str(file.with_name("v1.answers-graded.jsonl"))
+
+
+PARTS = [
+    "scorer=weighted",
+    "+scorer.parts.polite={_target_: gcsl_cli.scorers.contains.ContainsScorer, words: [please]}",
+    "+scorer.parts.words={_target_: gcsl_cli.scorers.length.LengthScorer}",
+    "+scorer.ranges.words=[0,4]",
+]
+
+
+def test_each_part_of_a_weighted_scorer_has_a_column(file: Path) -> None:
+    """They are what task=feedback reads as several scores: two words each, so 0.5 of 4 words."""
+    run(str(file), PARTS, None)
+    rows = [row for _, row in read_rows(file.with_name("my = answers-graded.jsonl"))]
+
+    assert rows[0] == ROWS[0] | {"score": 0.75, "polite": 1.0, "words": 2.0}
+    assert rows[1] == ROWS[1] | {"score": 0.25, "polite": 0.0, "words": 2.0}
+
+
+def test_a_part_that_is_a_column_already_is_refused(file: Path) -> None:
+    part = "+scorer.parts.id={_target_: gcsl_cli.scorers.wordlist.WordListScorer}"
+    with pytest.raises(ConfigError, match=r"has a column id already\. Rename the part of the scorer"):
+        run(str(file), [*PARTS, part], None)

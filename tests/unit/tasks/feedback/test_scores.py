@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gcsl_cli.data.records import FeedbackRows, read_feedback, write_table
+from gcsl_cli.data.records import FeedbackRows, Prompt, read_feedback, write_table
 from gcsl_cli.data.splits import SplitConfig
 from gcsl_cli.errors import ConfigError, DataError
+from gcsl_cli.scorers.base import Scorer
+from gcsl_cli.scorers.contains import ContainsScorer
+from gcsl_cli.scorers.length import LengthScorer
+from gcsl_cli.scorers.weighted import WeightedScorer
 from gcsl_cli.tasks.feedback.columns import ColumnsConfig
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
@@ -147,3 +151,19 @@ def test_the_identity_names_scores_only_where_there_are_several(tmp_path: Path) 
 
     assert one["columns"] == {"prompt": None, "completion": None, "score": None}
     assert several["columns"]["scores"] == ["helpfulness"]
+
+
+def test_new_completions_are_graded_in_each_score_by_the_parts_of_a_scorer(tmp_path: Path) -> None:
+    """Fewer words are better in the file, so two of them are the score -2, whatever the scorer prefers."""
+    scores = {"helpfulness": {}, "verbosity": {"direction": "lower"}}
+    parts = {"helpfulness": ContainsScorer(words=["please"]), "verbosity": LengthScorer()}
+    made = task(tmp_path / "a.jsonl", ROWS, scores, scorer=WeightedScorer(parts=parts))
+    found = made.part_scores([Prompt("1", "Hi", "test")], ["Yes, please!"])
+
+    assert made.graded_scores() == ["helpfulness", "verbosity"]
+    assert {name: values.tolist() for name, values in found.items()} == {"helpfulness": [1.0], "verbosity": [-2.0]}
+
+
+@pytest.mark.parametrize("scorer", [None, LengthScorer(), WeightedScorer(parts={"verbosity": LengthScorer()})])
+def test_a_scorer_that_lacks_a_score_grades_none(tmp_path: Path, scorer: Scorer | None) -> None:
+    assert task(tmp_path / "a.jsonl", ROWS, ["helpfulness", "verbosity"], scorer=scorer).graded_scores() == []

@@ -19,6 +19,7 @@ from gcsl_cli.scorers.contains import ContainsScorer
 from gcsl_cli.scorers.length import LengthScorer
 from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.reference import ExactMatchScorer
+from gcsl_cli.scorers.weighted import WeightedScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.tasks.base import RolloutSettings
 from gcsl_cli.tasks.code.scorer import UnitTestsScorer
@@ -256,3 +257,58 @@ def test_bad_rows_stop_the_run_or_are_left_out(path: Path) -> None:
     assert "2 of 33 rows cannot be used:\n  1 x prompt is not text: my prompts.jsonl:32 prompt=5" in str(error.value)
     assert len(skipping.prompts()) == 30
     assert ["left out", "1 x prompt is not text: my prompts.jsonl:32 prompt=5"] in skipping.overview()
+
+
+# Several scores
+
+
+def several(path: Path, **settings: Any) -> PromptsTask:
+    """Politeness from 0 to 1, and words from 0 to 4, of which fewer are better and count three times."""
+    parts: dict[str, Any] = {"polite": ContainsScorer(words=["please"]), "words": Doubting()}
+    scorer = WeightedScorer(parts=parts, weights={"words": -3.0}, ranges={"words": [0.0, 4.0]})
+    return task(path, **{"scorer": scorer, "scores": ["polite", "words"], **settings})
+
+
+def test_the_parts_of_a_weighted_scorer_are_several_scores(path: Path) -> None:
+    """ "yes": impolite, one word of four: (0 + 3 * 0.75) / 4. "?" has no number of words, and is impolite: 0."""
+    made = several(path)
+    rows = made.graded_rows(rollouts, None)
+    parts = made.parts(rows)
+
+    assert [(row.completion, row.scores, row.score) for row in rows[:3]] == [
+        ("yes", {"polite": 0.0, "words": -1.0}, 0.5625),
+        ("yes please", {"polite": 1.0, "words": -2.0}, 0.625),
+        ("?", {"polite": 0.0}, 0.0),
+    ]
+    assert (parts["words"].weight, parts["words"].scale.lower_is_better, parts["words"].scale.high) == (3.0, True, 4.0)
+    assert made.graded_scores() == ["polite", "words"]
+    assert made.part_scores(made.prompts()[:1], ["yes please"])["words"].tolist() == [-2.0]
+    assert made.feedback_keys(MODEL) != several(path, scores=[]).feedback_keys(MODEL)
+
+
+def test_one_score_of_a_weighted_scorer_is_its_mean(path: Path) -> None:
+    made = several(path, scores=[])
+    rows = made.graded_rows(rollouts, None)
+
+    assert [(row.completion, row.scores, row.score) for row in rows[:2]] == [
+        ("yes", {}, 0.5625),
+        ("yes please", {}, 0.625),
+    ]
+    assert made.score_names() == made.graded_scores() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scores": ["polite", "word"]}, "task.scores: there is no score 'word'. Did you mean words?"),
+        ({"scorer": LengthScorer()}, "task.scores=[polite,words] with scorer=length: several scores are parts of"),
+        ({"scorer": None}, "task.scores=[polite,words] with no scorer: several scores are parts of scorer=weighted"),
+        ({"score_direction": "lower"}, "task.score_direction=lower with task.scores: the parts of the scorer have"),
+        ({"scale": [0.0, 1.0]}, "task.scale=[0.0, 1.0] with task.scores"),
+        ({"scores": ["polite", "polite"]}, "task.scores: polite is named twice"),
+    ],
+)
+def test_several_scores_that_the_scorer_does_not_give(path: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        several(path, **settings).check()
+    assert said in str(error.value)

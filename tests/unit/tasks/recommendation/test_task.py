@@ -246,3 +246,40 @@ def test_the_scale_is_closed(tmp_path: Path) -> None:
     assert made.grade_scale(graded(made)).closed
     assert made.overview()[0] == ["ratings", "72 by 6 users, 17 titles"]
     assert [Prompt(p.prompt_id, p.text, p.split) for p in made.evaluation_prompts(graded(made))]
+
+
+def test_rating_and_novelty_are_two_scores(tmp_path: Path) -> None:
+    """User u trains on the items u + 1 to u + 8, so five of six have rated item 5, and one item 13.
+
+    The mean of the first row, item 1 of user 0 with 2 of 5 stars, which no other user has: (1/4 + 5/6) / 2.
+    """
+    made = task(tmp_path, scores=["rating", "novelty"])
+    rows = graded(made)
+    novelty = {row.completion.strip(): row.scores["novelty"] for row in rows}
+
+    assert novelty["Movie 5"] == pytest.approx(1 / 6)
+    assert novelty["Movie 13"] == pytest.approx(5 / 6)
+    first = next(row for row in rows if row.split == "train" and row.completion.strip() == "Movie 1")
+    assert first.scores == {"rating": 2.0, "novelty": pytest.approx(5 / 6)}
+    assert first.score == pytest.approx((0.25 + 5 / 6) / 2)
+    assert made.grade_scale(rows).name == "mean of the scores"
+    assert made.feedback_keys({}) != task(tmp_path).feedback_keys({})
+
+
+def test_the_novelty_of_the_first_ten_is_a_metric_of_rankings(tmp_path: Path) -> None:
+    """Seven candidates each, so all of them count, whatever their scores."""
+    made = task(tmp_path, scores=["rating", "novelty"])
+    prompts = made.evaluation_prompts(graded(made))
+    likely = [np.arange(len(texts), dtype=np.float64) for texts in made.candidates(prompts)]
+    metrics = made.measured(prompts, likely, [np.ones(len(scores)) for scores in likely]).metrics
+    novelty = dict.fromkeys(TITLES, 1.0) | {row.completion.strip(): row.scores["novelty"] for row in graded(made)}
+    expected = [np.mean([novelty[text.strip()] for text in texts]) for texts in made.candidates(prompts)]
+
+    assert metrics["novelty_10"].numerator.tolist() == pytest.approx(expected)
+    assert any(column.name == "novelty_10" for column in made.ranking_columns())
+    assert not any(column.name == "novelty_10" for column in task(tmp_path).ranking_columns())
+
+
+def test_an_unknown_score_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"task.scores: there is no score 'novel'. Did you mean novelty\?"):
+        task(tmp_path, scores=["rating", "novel"]).score_names()
