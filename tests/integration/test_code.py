@@ -99,15 +99,11 @@ def test_compare_and_plain_fine_tuning(result: dict[str, Any], lines: list[str])
     assert "pass_1" in compared.out
 
 
-def test_speed_is_a_part_of_the_score(
-    files: tuple[Path, Path], lines: list[str], tmp_path: Path, bubblewrap: None
-) -> None:
-    """A detour through 300,000 numbers for one more is slower than n + k, which is as fast as the inputs' reference.
+SLOW = "    for k in range(300000): n -= k\n    return n + 44999850000 + {0}\n"
 
-    Known are both and the reference: n + k is faster than one of three and about as fast as the two others, so that it
-    has 1.5 at least; the detour is as fast as itself, 1 + 1/3/2. Problem 1 has no inputs: speed adds nothing.
-    """
-    slow = "    for k in range(300000): n -= k\n    return n + 44999850000 + {0}\n"
+
+def timed(lines: list[str], folder: Path, *bodies: str) -> list[str]:
+    """Overrides of a run whose programs are timed, except those for problem 1; the file has solutions with `bodies`."""
     inputs = [
         {
             "task_id": f"T/{number}",
@@ -118,13 +114,25 @@ def test_speed_is_a_part_of_the_score(
         }
         for number in range(2, PROBLEMS + 1)
     ]
-    solutions = [{"task_id": f"T/{number}", "completion": slow.format(number)} for number in range(1, PROBLEMS + 1)]
+    solutions = [
+        {"task_id": f"T/{number}", "samples": [body.format(number) for body in bodies]}
+        for number in range(1, PROBLEMS + 1)
+    ]
     for name, rows in (("inputs", inputs), ("solutions", solutions)):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     asked = [line for line in lines if not line.startswith(("task.feedback", "runs_dir", "task="))]
-    asked += ["task=code_speed", "task.feedback.samples=0", f"task.feedback.solutions={tmp_path / 'solutions.jsonl'}"]
-    asked += [f"task.speed.inputs={tmp_path / 'inputs.jsonl'}", "task.speed.repeats=3", f"runs_dir={tmp_path / 'runs'}"]
-    asked += ["task.levels=[1.5]", "task.sentences=[slow,fast]"]
+    asked += ["task=code_speed", "task.feedback.samples=0", f"task.feedback.solutions={folder / 'solutions.jsonl'}"]
+    asked += [f"task.speed.inputs={folder / 'inputs.jsonl'}", "task.speed.repeats=3", f"runs_dir={folder / 'runs'}"]
+    return asked
+
+
+def test_speed_is_a_part_of_the_score(lines: list[str], tmp_path: Path, bubblewrap: None) -> None:
+    """A detour through 300,000 numbers for one more is slower than n + k, which is as fast as the inputs' reference.
+
+    Known are both and the reference: n + k is faster than one of three and about as fast as the two others, so that it
+    has 1.5 at least; the detour is as fast as itself, 1 + 1/3/2. Problem 1 has no inputs: speed adds nothing.
+    """
+    asked = [*timed(lines, tmp_path, SLOW), "task.levels=[1.5]", "task.sentences=[slow,fast]"]
     ended = gcsl("prepare", *asked)
     assert ended.code == 0, ended.err
 
@@ -136,6 +144,22 @@ def test_speed_is_a_part_of_the_score(
     assert without == {"reference": 1.0, "solutions": 1.0}
     assert min(found["reference"].values()) >= 1.5
     assert set(found["solutions"].values()) == {1 + 1 / 6}
+
+
+def test_tests_passed_and_speed_are_two_scores(lines: list[str], tmp_path: Path, bubblewrap: None) -> None:
+    """A program that fails a test has no speed, and neither has one for problem 1."""
+    asked = [*timed(lines, tmp_path, SLOW, HALF), "task.scores=[tests,speed]", "generation.prompts=1"]
+    ended = gcsl("evaluate", *asked, "evaluation.base=false", "generation.target.speed=best", "--json")
+    assert ended.code == 0, ended.err
+
+    (path,) = tmp_path.glob("runs/code_speed/feedback-solutions-*/feedback.parquet")
+    rows = [row for row in read_feedback(path) if "def plus1(" not in row.prompt]
+    known = {row.scores["tests"]: {"speed" in one.scores for one in rows if one.score == row.score} for row in rows}
+    assert known == {1.0: {True}, 0.5: {False}}
+    found = json.loads(ended.out)["result"]
+    assert set(found["several"]["scores"]) == {"tests", "speed"}
+    asked_for = {arm["asked"] for arm in found["arms"]}
+    assert any(text.startswith("# This program passes all of its tests and runs faster than") for text in asked_for)
 
 
 @pytest.mark.parametrize(

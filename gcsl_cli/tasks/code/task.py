@@ -30,6 +30,7 @@ from gcsl_cli.tasks.code.problem_files import read_problems
 from gcsl_cli.tasks.code.problems import CodeProblem, ProblemSet
 from gcsl_cli.tasks.code.sandbox.grader import Program
 from gcsl_cli.tasks.code.sandbox.probe import require
+from gcsl_cli.tasks.code.scores import ProgramScores
 from gcsl_cli.tasks.code.solutions import Candidate, distinct, from_file, from_references, from_rollouts
 from gcsl_cli.tasks.code.speed import SpeedConfig
 from gcsl_cli.tasks.code.unit_tests import SandboxConfig
@@ -53,7 +54,7 @@ class FeedbackConfig(RolloutSettings):
 
 
 @dataclass
-class CodeTask(Task):
+class CodeTask(ProgramScores, Task):
     """Write programs that pass unit tests."""
 
     name: str = "code"
@@ -67,6 +68,7 @@ class CodeTask(Task):
     split: SplitConfig = field(default_factory=SplitConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
+    scores: list[str] = field(default_factory=list)
 
     @property
     def scorer(self) -> str:
@@ -106,6 +108,7 @@ class CodeTask(Task):
             "split": asdict(self.split),
             "sandbox": self.sandbox.keys(),
             "speed": self.speed.keys(),
+            **self.scores_key,
         }
         return keys | ({"model": dict(model), "instruction": self.instruction} if self.feedback.samples else {})
 
@@ -117,6 +120,7 @@ class CodeTask(Task):
             "stricter": content(self.stricter),
             "speed": self.speed.keys(),
             "known": [content(self.feedback.solutions), self.feedback.per_problem],
+            **self.scores_key,
         }
 
     def evaluation_prompts(self, feedback: FeedbackRows, split: str = "test") -> list[Prompt]:  # noqa: ARG002
@@ -169,15 +173,20 @@ class CodeTask(Task):
         log.info(message, len(candidates), grades.solved.sum(), (grades.solved & grades.together).sum())
         ids = {problem.identity: id_ for id_, problem in self._problems.problems.items()}
         splits = self._problems.splits
-        return FeedbackRows.of(
+        rows = FeedbackRows.of(
             FeedbackRow(one.problem.prompt, self._answer(one), score, id_, splits[id_], one.ended, one.source)
             for one, score in zip(candidates, grades.scores.tolist(), strict=True)
             for id_ in [ids[one.problem.identity]]
         )
+        return rows.with_scores(self.scores_of(grades))
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:
         """Share of tests passed, plus the speed percentile of programs that pass all of them."""
         return self._grader(self._programs(prompts, completions)).scores
+
+    def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
+        """The share of tests passed, and the speed percentile of programs that pass all of them."""
+        return self.scores_of(self._grader(self._programs(prompts, completions)))
 
     def metrics(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]]) -> dict[str, PerPrompt]:
         """pass@k, tests passed, speed, and the rate of each kind of error."""
