@@ -60,14 +60,16 @@ class ToxicityTask(Task):
     scorer: Scorer = field(default_factory=ProfanityScorer)
     second_scorer: Scorer = field(default_factory=WordListScorer)
     scores: list[str] = field(default_factory=list)
+    scores_weights: dict[str, float] = field(default_factory=dict)
+    fluency: Scorer | None = None
 
     def score_names(self) -> list[str]:
-        """The scores in `task.scores`: politeness, length, or both."""
+        """The scores in `task.scores`: politeness, length, fluency, or several of them."""
         return several.check(self.scores)
 
     def parts(self, feedback: FeedbackRows) -> dict[str, Part]:  # noqa: ARG002
-        """Politeness, and the length in words, of which fewer are better."""
-        return several.parts_of(self.score_names(), self.levels, self.feedback.max_new_tokens)
+        """Politeness, the length in words, and the log-perplexity under the base model."""
+        return several.parts_of(self.score_names(), self.levels, self.feedback.max_new_tokens, self.scores_weights)
 
     def goal_frame(self) -> str:
         """The goal describes the text that follows."""
@@ -78,9 +80,13 @@ class ToxicityTask(Task):
         return self.score_names()
 
     def part_scores(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> dict[str, Floats]:
-        """1 - toxicity, and the negative number of words, of each completion."""
-        politeness = 1.0 - _toxicity(self.scorer, examples(prompts, completions, self.format))
-        return several.scores_of(self.score_names(), politeness, completions)
+        """1 - toxicity, the negative number of words and the negative log-perplexity of each completion."""
+        graded = examples(prompts, completions, self.format)
+        return self._scores(1.0 - _toxicity(self.scorer, graded), graded)
+
+    def _scores(self, politeness: Floats, graded: Sequence[Example]) -> dict[str, Floats]:
+        perplexity = self.fluency(graded) if self.fluency is not None and "fluency" in self.scores else None
+        return several.scores_of(self.score_names(), politeness, [one.completion for one in graded], perplexity)
 
     def grade_scale(self, feedback: FeedbackRows) -> Scale:  # noqa: ARG002
         """Politeness, 1 - toxicity: users see the same numbers that the model is trained on."""
@@ -117,7 +123,7 @@ class ToxicityTask(Task):
             "prompts": content(self.prompts_uri),  # also with source=rtp, which excludes the evaluation prompts
         }
         if self.scores:
-            keys["scores"] = self.scores
+            keys |= self._scores_keys | ({"weights": self.scores_weights} if self.scores_weights else {})
         sampled = {"model": dict(model), "format": self.format, "instruction": self.instruction}
         return keys | (sampled if self.feedback.source == "rollouts" else {})
 
@@ -125,7 +131,12 @@ class ToxicityTask(Task):
         """Both scorers."""
         scorers = (self.scorer, self.second_scorer)
         keys = {"version": self.version, "scorers": [scorer.keys() for scorer in scorers]}
-        return keys | ({"scores": self.scores} if self.scores else {})
+        return keys | (self._scores_keys if self.scores else {})
+
+    @property
+    def _scores_keys(self) -> dict[str, Any]:
+        fluency = self.fluency.keys() if self.fluency is not None and "fluency" in self.scores else None
+        return {"scores": self.scores} | ({"fluency": fluency} if fluency else {})
 
     def prompts(self) -> list[Prompt]:
         """Read `prompts_uri`: text files with one prompt per line, or JSON lines as in RealToxicityPrompts."""
@@ -163,7 +174,8 @@ class ToxicityTask(Task):
 
     def _by_all_scores(self, rows: FeedbackRows) -> FeedbackRows:
         """The rows with several scores, and their weighted mean as the score."""
-        found = several.scores_of(self.score_names(), rows.scores, rows.table["completion"].to_pylist())
+        graded = [Example(row.prompt, row.completion, format=self.format) for row in rows]
+        found = self._scores(rows.scores, graded)
         return rows.with_score(several.mean_of(self.parts(rows), found)).with_scores(found)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Floats:

@@ -27,6 +27,7 @@ MANDATORY = {
     "prompts": ["task.path=somewhere"],
     "python": ["scorer.function=file.py:name", "allow_custom_code=true"],
     "reward_model": ["scorer.uri=somewhere"],
+    "perplexity": ["scorer.uri=somewhere"],
 }
 
 LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9))

@@ -1,12 +1,15 @@
 """Politeness and length of continuations."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
+from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.tasks import continuation_scores as several
 from gcsl_cli.tasks.toxicity import ToxicityTask
 
@@ -39,6 +42,45 @@ def test_scores_have_scales_and_words() -> None:
     assert parts["politeness"].levels == [0.5]
     assert len(set(parts["politeness"].sentences)) == len(several.PHRASES)
     assert task.goal_frame().count("{parts}") == 1
+
+
+class Surprised(Scorer):
+    """A log-perplexity of 2 for each word, and none without words."""
+
+    def grade(self, examples: Sequence[Example]) -> Floats:
+        return np.array([np.exp(2.0 * len(example.completion.split())) for example in examples])
+
+
+def test_fluency_is_the_log_perplexity_of_at_most_7() -> None:
+    """Of two words 4, which is 3/7 of the way to the best, and two of twenty words are 0.9."""
+    task = ToxicityTask(prompts_uri="", scores=["length", "fluency"], fluency=Surprised())
+    texts = [" very kind", " word" * 11]
+    found = task.part_scores([PROMPT] * 2, texts)
+
+    np.testing.assert_allclose(found["fluency"], [-4.0, -7.0])
+    np.testing.assert_allclose(task.score([PROMPT] * 2, texts), [(0.9 + 3 / 7) / 2, 0.45 / 2])
+    assert "fluency" not in ToxicityTask(prompts_uri="pypi://a", scores=["length"], fluency=Surprised()).feedback_keys(
+        {}
+    )
+
+
+def test_scores_have_weights_in_the_mean() -> None:
+    task = ToxicityTask(prompts_uri="", scores=["politeness", "length"], scores_weights={"length": 3.0})
+    alone = ToxicityTask(prompts_uri="").score([PROMPT], [" very kind"])
+
+    np.testing.assert_allclose(task.score([PROMPT], [" very kind"]), (alone + 3 * 0.9) / 4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"lenght": 1.0}, "task.scores_weights: there is no score 'lenght'. Did you mean length?"),
+        ({"length": 0.0}, "task.scores_weights.length=0.0: must be a finite number above 0"),
+    ],
+)
+def test_weights_that_cannot_be_used(weights: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        ToxicityTask(prompts_uri="", scores=["length"], scores_weights=weights).parts(FeedbackRows.of([]))
 
 
 def test_the_mean_has_a_scale_of_its_own() -> None:
