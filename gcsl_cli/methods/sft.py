@@ -5,7 +5,7 @@ Scores 0.1, 0.9, 0.5, 0.9 of the prompts a, a, b, b: the top half are rows 1 and
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,7 @@ import numpy as np
 
 from gcsl_cli.configs import ranges
 from gcsl_cli.data.arrays import Floats, Ints
-from gcsl_cli.errors import DataError
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.methods.base import ExampleInputs, Goal, Method, TrainerInputs
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Selection(StrEnum):
     top_fraction = "top_fraction"
     min_score = "min_score"
     best_per_prompt = "best_per_prompt"
+    top_in_each = "top_in_each"
 
 
 @dataclass
@@ -77,10 +78,13 @@ class SFT(Supervised):
         """The selected rows; `min_score` is a grade."""
         if self.select == Selection.all:
             return rows
-        least = None if self.min_score is None else scale.score(self.min_score)
-        taken = select_rows(
-            rows.scores, rows.prompts, select=self.select, top_fraction=self.top_fraction, min_score=least
-        )
+        if self.select == Selection.top_in_each:
+            taken = good_in_all([rows.part(name) for name in rows.score_names], self.top_fraction)
+        else:
+            least = None if self.min_score is None else scale.score(self.min_score)
+            taken = select_rows(
+                rows.scores, rows.prompts, select=self.select, top_fraction=self.top_fraction, min_score=least
+            )
         log.info("%d of %d training rows are selected (method.select=%s)", len(taken), len(rows), self.select)
         return rows.take(taken)
 
@@ -111,7 +115,31 @@ class SFT(Supervised):
 
     @property
     def _amount(self) -> float | None:
-        return {Selection.top_fraction: self.top_fraction, Selection.min_score: self.min_score}.get(self.select)
+        shares = dict.fromkeys((Selection.top_fraction, Selection.top_in_each), self.top_fraction)
+        return {**shares, Selection.min_score: self.min_score}.get(self.select)
+
+
+def good_in_all(scores: Sequence[Floats], top_fraction: float) -> Ints:
+    """Indices of the rows, ascending, that are among the best share in every score; NaN, not graded, never is.
+
+    `scores` are `(rows,)` each. Ties with the last row of a share are part of it.
+
+    Raises:
+        ConfigError: rows have a single score.
+        DataError: no row is left.
+    """
+    if not scores:
+        raise ConfigError("method.select=top_in_each: rows have one score. Use method.select=top_fraction.")
+    good = np.ones(len(scores[0]), dtype=np.bool_)
+    for values in scores:
+        known = np.sort(values[~np.isnan(values)])
+        good &= values >= known[-max(1, round(top_fraction * len(known)))] if len(known) else False
+    if not good.any():
+        raise DataError(
+            f"method.select=top_in_each: no row is among the best {top_fraction:g} in every score. Raise "
+            "method.top_fraction."
+        )
+    return np.flatnonzero(good).astype(np.int64)
 
 
 def select_rows(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gcsl_cli.configs import load, validate
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.methods.sft import SFT, Selection, select_rows
+from gcsl_cli.methods.sft import SFT, Selection, good_in_all, select_rows
 from gcsl_cli.stages.experiment import Experiment
 
 SCORES = np.array([0.1, 0.9, 0.5, 0.9])
@@ -39,6 +39,21 @@ def test_the_best_share_with_the_ties_of_its_last_row(share: float, rows: list[i
 def test_from_a_score_on() -> None:
     assert taken("min_score", min_score=0.5) == [1, 2, 3]
     assert taken("min_score", min_score=-1.0) == [0, 1, 2, 3]
+
+
+def test_rows_that_are_good_in_all_scores() -> None:
+    """The better half in the first score are rows 1 to 3, because two tie; in the second, of three known, 0 and 1."""
+    scores = [np.array([1.0, 3.0, 2.0, 2.0]), np.array([5.0, 5.0, 4.0, np.nan])]
+
+    assert good_in_all(scores, 0.5).tolist() == [1]
+    assert good_in_all(scores, 1.0).tolist() == [0, 1, 2]
+
+
+def test_no_row_may_be_good_in_all_scores() -> None:
+    with pytest.raises(DataError, match=r"no row is among the best 0\.5 in every score"):
+        good_in_all([np.array([1.0, 2.0]), np.array([2.0, 1.0])], 0.5)
+    with pytest.raises(ConfigError, match="rows have one score"):
+        good_in_all([], 0.5)
 
 
 def test_of_equal_ones_the_first_is_a_prompts_best() -> None:
