@@ -36,6 +36,7 @@ def several_scores(experiment: Experiment, answers: "Sequence[Answers]") -> dict
             name: {"lower_is_better": part.scale.lower_is_better, "low": part.scale.low, "high": part.scale.high}
             for name, part in parts.items()
         },
+        "weights": {name: part.weight for name, part in parts.items()},
         "arms": [_arm(experiment, found, parts) for found in graded],
         "front": [found.arm.name for found, here in zip(trained, front, strict=True) if here],
         "hypervolume": _hypervolume(experiment, trained, parts),

@@ -14,7 +14,7 @@ from gcsl_cli.reports.comparison.report import fronts_table
 from gcsl_cli.reports.comparison.rows import make_rows
 from gcsl_cli.reports.comparison.runs import read_runs
 from gcsl_cli.reports.saved import write_values
-from tests.unit.reports.comparison.made import COLUMNS, GCSL, PLAIN, SFT, arm, make_run
+from tests.unit.reports.comparison.made import COLUMNS, GCSL, GOALS, PLAIN, SFT, arm, make_run
 
 SCALES = {
     "politeness": {"lower_is_better": False, "low": 0.0, "high": 1.0},
@@ -25,7 +25,15 @@ POINTS = {"polite": (1.0, 15.0), "short": (0.5, 5.0), "neither": (0.4, 16.0)}
 ARMS = [arm("neither", goal=0.1), arm("short", goal=0.5), arm("polite", goal=0.9, best=True)]
 
 
-def made(folder: Path, points: Mapping[str, tuple[float, float]], described: Any, keys: Any, seed: int = 0) -> Path:
+def made(
+    folder: Path,
+    points: Mapping[str, tuple[float, float]],
+    described: Any,
+    keys: Any,
+    seed: int = 0,
+    weight: float = 1.0,
+    **changes: Any,
+) -> Path:
     """A run whose arms have these means of politeness and length, the same for both prompts."""
     columns = [{"name": f"score_{name}", "label": name, "better": "", "digits": 3} for name in SCALES]
     arms = [
@@ -36,9 +44,17 @@ def made(folder: Path, points: Mapping[str, tuple[float, float]], described: Any
         }
         for name, means in points.items()
     ]
-    several = {"scores": SCALES, "arms": arms, "hypervolume": {"value": 0.5}}
+    several = {"scores": SCALES, "weights": {"length": weight}, "arms": arms, "hypervolume": {"value": 0.5}}
     result = {"columns": [*COLUMNS, *columns], "several": several}
-    make_run(folder, {name: [0.1, 0.1] for name in points}, seed=seed, keys=keys, described=described, result=result)
+    make_run(
+        folder,
+        {name: [0.1, 0.1] for name in points},
+        seed=seed,
+        keys=keys,
+        described=described,
+        result=result,
+        **changes,
+    )
     values: dict[str, Any] = {
         name: {f"score_{score}": mean_over_prompts(np.full(2, mean)) for score, mean in zip(SCALES, means, strict=True)}
         | {column["name"]: mean_over_prompts(np.full(2, 0.1)) for column in COLUMNS}
@@ -97,6 +113,27 @@ def test_the_table_and_the_figure(result: dict[str, Any]) -> None:
     axes = plots.fronts_figure(result["fronts"], "politeness", "length").axes[0]
     assert axes.yaxis.get_inverted()
     assert [line.get_label() for line in axes.lines[1::2]] == ["threshold-language", "sft top_fraction 0.2"]
+
+
+def test_models_for_several_weights_have_a_front_together(tmp_path: Path) -> None:
+    """One is polite, (1, 0.25), the other short, (0.5, 0.75): 0.25 and 0.375 alone, 0.5 together."""
+    plain = made(tmp_path / "sft", {"trained": (0.5, 10.0)}, [PLAIN], SFT)
+    folders = [
+        made(tmp_path / name, {"best": POINTS[name]}, GOALS[1:], GCSL, weight=weight, compared_by={"feedback": name})
+        for name, weight in (("polite", 0.5), ("short", 2.0))
+    ]
+    found = {front["label"]: front for front in compared([plain, *folders], "sft top_fraction 0.2")["fronts"]}
+
+    assert [label.partition(" (")[0] for label in found] == [
+        "sft top_fraction 0.2",
+        "threshold-language",
+        "threshold-language",
+        "threshold-language, 2 weights together",
+    ]
+    assert [front["hypervolume"]["value"] for front in found.values()] == pytest.approx([0.25, 0.25, 0.375, 0.5])
+    together = found["threshold-language, 2 weights together"]
+    assert [point["front"] for point in together["points"]] == [True, True]
+    assert together["difference"]["per_seed"] == pytest.approx([0.25])
 
 
 def test_rows_with_one_score_have_no_fronts(tmp_path: Path) -> None:
