@@ -23,7 +23,7 @@ RATED = {
     "exact": "this viewer would rate {level} of {high} stars",
 }
 UNKNOWN = {
-    "threshold": "at least a share of {level} of all viewers has not rated",
+    "threshold": "a share of at least {level} of all viewers has not rated",
     "exact": "a share of {level} of all viewers has not rated",
 }
 
