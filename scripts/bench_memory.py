@@ -20,9 +20,9 @@ from gcsl_cli.models.loading import fast_bf16
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.memory import largest_batch, setup_of, sizes_of
-from gcsl_cli.stages.plan import make_examples, make_plan
+from gcsl_cli.stages.planning.goal import make_goal
+from gcsl_cli.stages.planning.memory import largest_batch, setup_of, sizes_of
+from gcsl_cli.stages.planning.plan import make_examples, make_plan
 from gcsl_cli.stages.trainer import make_trainer, train_settings
 from gcsl_cli.training.loop import train_plan
 from gcsl_cli.training.memory import memory

@@ -32,7 +32,7 @@ from gcsl_cli.models.loading import load_model
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.goal import make_goal
+from gcsl_cli.stages.planning.goal import make_goal
 from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.loop import TrainSettings, common_arguments

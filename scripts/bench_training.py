@@ -21,8 +21,8 @@ from gcsl_cli.models.loading import load_model
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.plan import make_plan
+from gcsl_cli.stages.planning.goal import make_goal
+from gcsl_cli.stages.planning.plan import make_plan
 from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.loop import common_arguments, train_plan

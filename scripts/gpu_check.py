@@ -34,8 +34,8 @@ from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages import trainer
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.plan import make_examples, make_plan
+from gcsl_cli.stages.planning.goal import make_goal
+from gcsl_cli.stages.planning.plan import make_examples, make_plan
 from gcsl_cli.training.loop import common_arguments, train_plan
 from gcsl_cli.training.plan import Budget
 from gcsl_cli.training.rows import IGNORED

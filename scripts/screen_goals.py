@@ -18,10 +18,10 @@ from gcsl_cli.configs import load
 from gcsl_cli.configs.choices import Wording
 from gcsl_cli.data.arrays import Ints
 from gcsl_cli.data.records import FeedbackRows
+from gcsl_cli.stages.evaluation.held_out import HeldOut
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.goal import make_goal
-from gcsl_cli.stages.held_out import HeldOut
+from gcsl_cli.stages.planning.goal import make_goal
 
 
 def both_kinds(rows: FeedbackRows, cut: float, each: int) -> Ints:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.errors import ConfigError, DataError, first_line
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
-from gcsl_cli.goals.spec import load_spec
+from gcsl_cli.goals.spec_file import load_spec
 from gcsl_cli.models.chat import turn_end
 from gcsl_cli.models.loading import (
     context_length,

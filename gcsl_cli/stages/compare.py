@@ -56,8 +56,8 @@ def chosen_runs(selectors: Sequence[str], config_dir: Path | None) -> tuple[list
     if not lines and patterns:
         return folders, Wanted(), problems
     from gcsl_cli.configs import Composer, finish, without_hydra
-    from gcsl_cli.stages.arms import SAMPLING, sampling
-    from gcsl_cli.stages.rounds import rounds_of
+    from gcsl_cli.stages.evaluation.arms import SAMPLING, sampling
+    from gcsl_cli.stages.rounds.chain import rounds_of
 
     composer = Composer(config_dir)
     members = composer.members(lines)

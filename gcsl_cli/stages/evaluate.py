@@ -21,15 +21,15 @@ from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VA
 from gcsl_cli.runs.files import read_json, write_json, write_text
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.provenance import provenance
-from gcsl_cli.stages.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
-from gcsl_cli.stages.arms import Arm, configured_arm, evaluation_arms, requested_goals, sampling
-from gcsl_cli.stages.curve import Curve
+from gcsl_cli.stages.evaluation.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
+from gcsl_cli.stages.evaluation.arms import Arm, configured_arm, evaluation_arms, requested_goals, sampling
+from gcsl_cli.stages.evaluation.held_out import HeldOut, check_cut
+from gcsl_cli.stages.evaluation.objective import evaluation_objective
+from gcsl_cli.stages.evaluation.several import several_scores
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
-from gcsl_cli.stages.held_out import HeldOut, check_cut
-from gcsl_cli.stages.objective import evaluation_objective
-from gcsl_cli.stages.rounds import Rounds
-from gcsl_cli.stages.several import several_scores
+from gcsl_cli.stages.rounds.chain import Rounds
+from gcsl_cli.stages.rounds.curve import Curve
 from gcsl_cli.stages.train import ensure_trained
 from gcsl_cli.tasks.base import grader
 

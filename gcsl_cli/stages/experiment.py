@@ -14,7 +14,8 @@ from gcsl_cli.data.records import FeedbackRows, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.generation.backends.vllm_process import Engines
 from gcsl_cli.goals.control_tokens import add_tokens
-from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, load_spec, no_goal_spec
+from gcsl_cli.goals.spec import FORMATS, PLAIN_PLACEMENTS, GoalSpec, no_goal_spec
+from gcsl_cli.goals.spec_file import load_spec
 from gcsl_cli.goals.wording import check_template
 from gcsl_cli.methods.base import Method
 from gcsl_cli.models.loading import (
@@ -51,7 +52,7 @@ class Experiment:
     """The folders and models of one config.
 
     Identities nest: feedback, training, then generations and evaluations below the trained run. A later round of
-    feedback (`stages/rounds.py`) overrides where the feedback and the starting model come from.
+    feedback (`stages/rounds/chain.py`) overrides where the feedback and the starting model come from.
     """
 
     number = 1

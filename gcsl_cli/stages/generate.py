@@ -3,10 +3,10 @@
 from typing import Any
 
 from gcsl_cli.configs.schema import Config
-from gcsl_cli.stages.arms import configured_arm
-from gcsl_cli.stages.completions import FILE, arm_folder, ensure_generations
+from gcsl_cli.stages.evaluation.arms import configured_arm
+from gcsl_cli.stages.evaluation.completions import FILE, arm_folder, ensure_generations
 from gcsl_cli.stages.feedback import check_evaluated
-from gcsl_cli.stages.rounds import Rounds
+from gcsl_cli.stages.rounds.chain import Rounds
 from gcsl_cli.stages.train import ensure_trained
 
 

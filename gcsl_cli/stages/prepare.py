@@ -10,15 +10,16 @@ from omegaconf import OmegaConf
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.levels import Levels
-from gcsl_cli.goals.spec import GoalSpec, load_spec
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.spec_file import load_spec, save_spec
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import write_text
 from gcsl_cli.stages.experiment import Experiment, plain
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.fitting import fitted
-from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
-from gcsl_cli.stages.plan import make_examples, make_plan, plan_budget
-from gcsl_cli.stages.rounds import current, later_rounds, rounds_of
+from gcsl_cli.stages.planning.goal import check_targets, make_goal, training_rows
+from gcsl_cli.stages.planning.plan import make_examples, make_plan, plan_budget
+from gcsl_cli.stages.rounds.chain import current, later_rounds, rounds_of
 from gcsl_cli.stages.trainer import TRIAL_STEPS, check_setup, measured_speed
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.plan import Budget, Plan, load_plan
@@ -77,7 +78,7 @@ def fill(experiment: Experiment, rows: FeedbackRows) -> Prepared:
     examples = make_examples(experiment, spec, fit.train)
     plan = make_plan(experiment, examples, spec, levels, _budget(experiment, examples, spec, levels))
     write_text(path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(experiment.config))))
-    spec.save(path)
+    save_spec(spec, path)
     experiment.method.write_rows(path / ROWS, examples, spec, levels)
     plan.save(path / PLAN_FILE)
     return Prepared(fit.train, fit.validation, spec, examples, plan, fit.notes)

@@ -12,14 +12,14 @@ from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows, read_feedback
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.prompting import EncodedRow
-from gcsl_cli.stages.advice import advice, histogram
+from gcsl_cli.stages.evaluation.held_out import check_cut
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import FILE, check_evaluated, check_splits, evaluation_prompts
 from gcsl_cli.stages.fitting import fitted
-from gcsl_cli.stages.goal import check_targets, make_goal, training_rows
-from gcsl_cli.stages.held_out import check_cut
-from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
-from gcsl_cli.stages.plan import (
+from gcsl_cli.stages.planning.advice import advice, histogram
+from gcsl_cli.stages.planning.goal import check_targets, make_goal, training_rows
+from gcsl_cli.stages.planning.memory import assumed_batch, largest_batch, memory_lines
+from gcsl_cli.stages.planning.plan import (
     budget_text,
     count_rows,
     goal_source,
@@ -30,7 +30,7 @@ from gcsl_cli.stages.plan import (
     savings_text,
 )
 from gcsl_cli.stages.prepare import Prepared, describe
-from gcsl_cli.stages.rounds import later_rounds, rounds_of
+from gcsl_cli.stages.rounds.chain import later_rounds, rounds_of
 from gcsl_cli.stages.samplers import check_backend
 from gcsl_cli.stages.trainer import check_setup
 from gcsl_cli.training.drawing import passed_pairs

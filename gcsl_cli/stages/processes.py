@@ -51,7 +51,7 @@ def _trains(stage: str, config: Config) -> bool:
 
 
 def _check_shares(train: TrainConfig, processes: int) -> None:
-    from gcsl_cli.stages.plan import batching
+    from gcsl_cli.stages.planning.plan import batching
 
     passes = batching(train).passes
     if passes % processes == 0:

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from gcsl_cli.data.artifacts.hub import parse_hub_uri, upload_model
 from gcsl_cli.errors import ConfigError, RunError
 from gcsl_cli.goals.scale import short_number
-from gcsl_cli.goals.spec import FILE_NAME, GoalSpec, load_spec
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.spec_file import FILE_NAME, load_spec
 from gcsl_cli.models.loading import is_adapter
 from gcsl_cli.reports.model_card import Card, model_card
 from gcsl_cli.runs.files import make_folder, read_json, storage_errors, write_text

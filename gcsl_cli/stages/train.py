@@ -10,6 +10,7 @@ import numpy as np
 
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.spec_file import save_spec
 from gcsl_cli.models.loading import export_model
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import PARTIAL, storage_errors, sync, write_text
@@ -18,9 +19,9 @@ from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.export import model_to_save
 from gcsl_cli.stages.feedback import ensure_feedback
-from gcsl_cli.stages.plan import budget_text, count_rows, savings_text, validation_plan
+from gcsl_cli.stages.planning.plan import budget_text, count_rows, savings_text, validation_plan
 from gcsl_cli.stages.prepare import Prepared, fill
-from gcsl_cli.stages.rounds import Rounds, current
+from gcsl_cli.stages.rounds.chain import Rounds, current
 from gcsl_cli.stages.trainer import check_setup, make_trainer, train_settings
 from gcsl_cli.training.reporters import check_reporters
 
@@ -160,7 +161,7 @@ def _export(
     try:
         prompter = experiment.prompter(spec)
         export_model(model, prompter.tokenizer, partial, prompter.template, state)
-        spec.save(partial)
+        save_spec(spec, partial)
         with storage_errors(folder):
             for path in partial.rglob("*"):
                 if path.is_file():

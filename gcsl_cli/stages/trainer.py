@@ -24,7 +24,7 @@ from gcsl_cli.models.loading import device, load_model, train_in_bf16
 from gcsl_cli.models.quantization import check_bitsandbytes, check_unquantized, nf4
 from gcsl_cli.runs import ranks
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.plan import batching, possible_share
+from gcsl_cli.stages.planning.plan import batching, possible_share
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.negatives import MissedGoalLoss
 from gcsl_cli.training.plan import Plan

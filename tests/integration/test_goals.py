@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.data.records import read_feedback
-from gcsl_cli.goals.spec import GoalSpec, load_spec
+from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.goals.spec_file import load_spec
 from tests import outputs
 from tests.commands import Ended, gcsl
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gcsl_cli.goals.spec import load_spec
+from gcsl_cli.goals.spec_file import load_spec
 from tests import outputs
 from tests.commands import gcsl, gcsl_until
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.generation import likelihood
-from gcsl_cli.stages import experiment, ranking
+from gcsl_cli.stages import experiment
+from gcsl_cli.stages.evaluation import ranking
 from tests.commands import gcsl
 
 USERS, EACH, ITEMS = 12, 14, 20

@@ -13,7 +13,7 @@ import pytest
 
 from gcsl_cli.goals.combinations import combination
 from gcsl_cli.goals.joint import JointSpec
-from gcsl_cli.goals.spec import load_spec
+from gcsl_cli.goals.spec_file import load_spec
 from tests.commands import Ended, gcsl
 
 Run = Callable[..., Ended]

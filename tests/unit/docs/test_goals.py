@@ -11,7 +11,7 @@ from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import PLACEMENTS, PLAIN_PLACEMENTS, GoalSpec
 from gcsl_cli.goals.wording import default_template, fill_template, goal_texts
 from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.stages.score_goal import SEPARATORS
+from gcsl_cli.stages.planning.score_goal import SEPARATORS
 from tests.unit.goals.toy import RAW, toy_spec
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.errors import ConfigError, RunError
 from gcsl_cli.goals.joint import saved_levels
-from gcsl_cli.goals.spec import FILE_NAME, load_spec
+from gcsl_cli.goals.spec_file import FILE_NAME, load_spec, save_spec
 from gcsl_cli.goals.template import goal_template
 from gcsl_cli.runs.files import read_json, write_json
 from tests.unit.goals.joint_toy import HELPFULNESS, VERBOSITY, joint_spec
@@ -162,14 +162,14 @@ def test_weights_are_the_mean_of_the_parts() -> None:
 
 
 def test_the_spec_is_saved_and_loaded(tmp_path: Path) -> None:
-    SPEC.save(tmp_path)
+    save_spec(SPEC, tmp_path)
 
     assert load_spec(tmp_path) == SPEC
     assert read_json(tmp_path / FILE_NAME)["format_version"] == 3
 
 
 def test_an_edited_part_is_rejected(tmp_path: Path) -> None:
-    SPEC.save(tmp_path)
+    save_spec(SPEC, tmp_path)
     values = read_json(tmp_path / FILE_NAME)
     values["parts"][0]["levels"] = [1.0, 2.0, 4.0]
     write_json(tmp_path / FILE_NAME, values)

@@ -17,7 +17,7 @@ from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.stages.goal import make_goal
+from gcsl_cli.stages.planning.goal import make_goal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

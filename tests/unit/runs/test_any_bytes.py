@@ -25,7 +25,8 @@ from gcsl_cli.data.records import (
     write_table,
 )
 from gcsl_cli.errors import GcslError
-from gcsl_cli.goals.spec import load_spec, no_goal_spec
+from gcsl_cli.goals.spec import no_goal_spec
+from gcsl_cli.goals.spec_file import load_spec, save_spec
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.reports.comparison.runs import read_runs
 from gcsl_cli.reports.saved import read_values, write_values
@@ -72,7 +73,7 @@ FILES: dict[str, tuple[str, Callable[[Path], Any], Callable[[Path], Any]]] = {
     "json": ("metrics.json", lambda path: write_json(path, {"a": 1}), read_json),
     "goal": (
         "goal.json",
-        lambda path: no_goal_spec("t", "plain", "{prompt}").save(path.parent),
+        lambda path: save_spec(no_goal_spec("t", "plain", "{prompt}"), path.parent),
         lambda p: load_spec(p.parent),
     ),
     "plan": ("plan.parquet", write_plan, load_plan),

@@ -8,6 +8,7 @@ import pytest
 
 from gcsl_cli.errors import ConfigError, DataError, RunError
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
+from gcsl_cli.goals.spec_file import save_spec
 from gcsl_cli.models.loading import export_model
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.folders import Folder
@@ -28,7 +29,7 @@ def make_run(policy: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tm
         prompter, path = Prompter(tokenizer, toy_spec(**spec)), tmp_path / "run"
         folder = Folder(path, "training", {})
         with folder.working():
-            prompter.spec.save(path)
+            save_spec(prompter.spec, path)
             export_model(policy, tokenizer, path / "model", prompter.template)
             folder.finish("model")
         return Chat(path), prompter

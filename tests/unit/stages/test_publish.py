@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import HfApi, ModelCard
 
 from gcsl_cli.errors import ArtifactError, ConfigError, GcslError, RunError
+from gcsl_cli.goals.spec_file import save_spec
 from gcsl_cli.models.loading import export_model, load_tokenizer
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import write_json
@@ -32,7 +33,7 @@ def run_folder(
 ) -> Path:
     prompter, folder = Prompter(tokenizer, toy_spec(**spec)), Folder(path, "training", KEYS)
     with folder.working():
-        prompter.spec.save(path)
+        save_spec(prompter.spec, path)
         (path / "config.yaml").write_text(f"model: {{uri: '{uri}'}}\n")
         export_model(policy, tokenizer, path / "model", prompter.template)
         folder.finish("model", steps=3, tokens=400)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gcsl_cli.goals.spec import no_goal_spec
-from gcsl_cli.stages.mix import allocation, mix_parts
+from gcsl_cli.stages.rounds.mix import allocation, mix_parts
 from tests.unit.goals.toy import RAW, toy_spec
 
 MIX = {"best": 0.5, "guided": 0.25, "lower": 0.25}

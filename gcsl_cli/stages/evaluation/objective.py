@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gcsl_cli.stages.answers import TEXT_COLUMNS
+from gcsl_cli.stages.evaluation.answers import TEXT_COLUMNS
 
 
 def evaluation_objective(result: Mapping[str, Any], asked: str | None) -> float | None:

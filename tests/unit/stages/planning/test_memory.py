@@ -10,9 +10,9 @@ import pytest
 from gcsl_cli import configs
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.stages import memory as stage
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.memory import assumed_batch, largest_batch, memory_lines
+from gcsl_cli.stages.planning import memory as stage
+from gcsl_cli.stages.planning.memory import assumed_batch, largest_batch, memory_lines
 from gcsl_cli.stages.trainer import checkpointing
 from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.memory import Batch

@@ -20,7 +20,7 @@ from gcsl_cli.errors import DataError
 from gcsl_cli.generation.likelihood import row_log_probs
 from gcsl_cli.runs.folders import Folder, identity
 from gcsl_cli.runs.progress import progress
-from gcsl_cli.stages.arms import Arm
+from gcsl_cli.stages.evaluation.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.tasks.base import Measured, RankingTask

@@ -10,7 +10,7 @@ import numpy as np
 
 from gcsl_cli.data.arrays import Ints
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.stages.arms import Arm, Contrast, trained_arm
+from gcsl_cli.stages.evaluation.arms import Arm, Contrast, trained_arm
 
 NO_GOAL = Arm("trained", "trained", True, None)
 """The trained model of a method without goals."""

@@ -25,12 +25,12 @@ from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.levels import better_level
 from gcsl_cli.runs.folders import Folder, identity
-from gcsl_cli.stages.completions import sample_arm
+from gcsl_cli.stages.evaluation.completions import sample_arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import SHARDS, ensure_feedback
-from gcsl_cli.stages.mix import allocation, mix_parts
+from gcsl_cli.stages.rounds.mix import allocation, mix_parts
+from gcsl_cli.stages.rounds.validation import Validated, reason_to_stop, validated
 from gcsl_cli.stages.samplers import check_backend
-from gcsl_cli.stages.validation import Validated, reason_to_stop, validated
 from gcsl_cli.tasks.base import Rollouts, RolloutSettings
 
 log = logging.getLogger("gcsl")

@@ -13,9 +13,9 @@ from typing import Any
 from gcsl_cli.metrics.bootstrap import paired_difference
 from gcsl_cli.reports.comparison.compute import OF_ALL_ROUNDS
 from gcsl_cli.reports.saved import VALUES_FILE, read_values
-from gcsl_cli.stages.answers import Answers
+from gcsl_cli.stages.evaluation.answers import Answers
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.rounds import rollout_tokens
+from gcsl_cli.stages.rounds.chain import rollout_tokens
 
 COSTS = ("training_tokens", "training_seconds", "rollout_tokens")
 """What is added up over the rounds."""

@@ -12,7 +12,7 @@ from gcsl_cli.methods.base import Method
 from gcsl_cli.models.attention import attention_of
 from gcsl_cli.models.loading import device, train_in_bf16
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.plan import batching
+from gcsl_cli.stages.planning.plan import batching
 from gcsl_cli.stages.trainer import checkpointing, peft_config
 from gcsl_cli.training.branches import branched, packing_order
 from gcsl_cli.training.examples import Examples

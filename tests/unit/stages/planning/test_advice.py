@@ -8,7 +8,7 @@ import numpy as np
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.goals.levels import Levels, make_levels
 from gcsl_cli.goals.spec import GoalSpec
-from gcsl_cli.stages.advice import advice, histogram
+from gcsl_cli.stages.planning.advice import advice, histogram
 from gcsl_cli.training.plan import Plan
 from tests.unit.goals.toy import toy_spec
 

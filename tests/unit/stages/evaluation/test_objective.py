@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gcsl_cli.stages.objective import evaluation_objective
+from gcsl_cli.stages.evaluation.objective import evaluation_objective
 
 ACCURACY = {"name": "accuracy", "better": "higher"}
 TOXICITY = {"name": "toxicity", "better": "lower"}

@@ -13,7 +13,7 @@ from gcsl_cli.generation.likelihood import completion_log_probs
 from gcsl_cli.generation.sampling import Sampling
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.folders import Folder, identity
-from gcsl_cli.stages.arms import Arm
+from gcsl_cli.stages.evaluation.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.sampling import sample_completions

@@ -12,8 +12,8 @@ from gcsl_cli.configs.choices import LevelRule
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.rounds import Round, Rounds, rounds_of
-from gcsl_cli.stages.validation import Validated
+from gcsl_cli.stages.rounds.chain import Round, Rounds, rounds_of
+from gcsl_cli.stages.rounds.validation import Validated
 from tests.unit.goals.toy import toy_spec
 
 pytestmark = pytest.mark.usefixtures("remembered_composition")
@@ -124,7 +124,7 @@ def test_given_feedback_has_no_second_round(chain: Chain, rtp: Path) -> None:
 def test_rounds_end_where_the_result_is_the_round_before(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores 0.5, 0.7, 0.6: the third round is trained, the second is the result, the fourth never starts."""
     scores = iter([0.5, 0.7, 0.6])
-    monkeypatch.setattr("gcsl_cli.stages.rounds.validated", lambda _: Validated(next(scores), 0.0))
+    monkeypatch.setattr("gcsl_cli.stages.rounds.chain.validated", lambda _: Validated(next(scores), 0.0))
     rounds = Rounds(chain("rounds.count=4", "rounds.stop.gain=0")[0].config)
 
     assert [experiment.number for experiment in rounds] == [1, 2, 3]

@@ -3,7 +3,7 @@
 import pytest
 
 from gcsl_cli.configs.schema import StopConfig
-from gcsl_cli.stages.validation import Validated, reason_to_stop
+from gcsl_cli.stages.rounds.validation import Validated, reason_to_stop
 
 
 @pytest.mark.parametrize(

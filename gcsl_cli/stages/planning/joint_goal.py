@@ -14,7 +14,7 @@ from gcsl_cli.goals.parts import Part
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.wording import FRAMES, JOINS
-from gcsl_cli.stages.score_goal import PartOf, score_goal
+from gcsl_cli.stages.planning.score_goal import PartOf, score_goal
 
 
 def make_joint_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows) -> tuple[GoalSpec, Levels]:

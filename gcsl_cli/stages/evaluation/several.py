@@ -16,7 +16,7 @@ from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback
 
 if TYPE_CHECKING:
-    from gcsl_cli.stages.answers import Answers
+    from gcsl_cli.stages.evaluation.answers import Answers
 
 MOST_SCORES = 3
 """Scores up to which the hypervolume is computed; it takes exponentially longer with each."""

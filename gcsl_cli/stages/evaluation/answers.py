@@ -10,12 +10,12 @@ from gcsl_cli.data.arrays import Floats
 from gcsl_cli.metrics.attainment import above_share
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.metrics.text import distinct_n, empty_share, mean_tokens, perplexity
-from gcsl_cli.stages.arms import Arm
-from gcsl_cli.stages.completions import arm_folder, ensure_generations, grouped, log_probs
+from gcsl_cli.stages.evaluation.arms import Arm
+from gcsl_cli.stages.evaluation.completions import arm_folder, ensure_generations, grouped, log_probs
+from gcsl_cli.stages.evaluation.parts import part_columns, part_metrics, part_scores
+from gcsl_cli.stages.evaluation.ranking import Ranking
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
-from gcsl_cli.stages.parts import part_columns, part_metrics, part_scores
-from gcsl_cli.stages.ranking import Ranking
 from gcsl_cli.tasks.base import Column, RankingTask, grader
 
 TEXT_COLUMNS = [

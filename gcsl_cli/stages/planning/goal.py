@@ -11,12 +11,12 @@ from gcsl_cli.errors import DataError
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec, no_goal_spec
 from gcsl_cli.methods.base import Method
-from gcsl_cli.stages.arms import guidance_contrasts
+from gcsl_cli.stages.evaluation.arms import guidance_contrasts
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.stages.fitting import longest_first
-from gcsl_cli.stages.joint_goal import make_joint_goal
-from gcsl_cli.stages.score_goal import score_goal
+from gcsl_cli.stages.planning.joint_goal import make_joint_goal
+from gcsl_cli.stages.planning.score_goal import score_goal
 
 log = logging.getLogger("gcsl")
 

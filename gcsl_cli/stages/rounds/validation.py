@@ -11,8 +11,8 @@ from gcsl_cli.configs.schema import StopConfig
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.runs.files import read_json, write_json
 from gcsl_cli.runs.folders import identity
-from gcsl_cli.stages.arms import configured_arm
-from gcsl_cli.stages.completions import arm_folder, ensure_generations, grouped, log_probs
+from gcsl_cli.stages.evaluation.arms import configured_arm
+from gcsl_cli.stages.evaluation.completions import arm_folder, ensure_generations, grouped, log_probs
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.tasks.base import grader

@@ -1,0 +1,1 @@
+"""Arms of an evaluation, their completions, scores and metrics, and what needs no sampling."""
