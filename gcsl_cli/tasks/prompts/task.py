@@ -233,9 +233,7 @@ class PromptsTask(WeightedParts, Task):
         self.score_names()
         if self.test_prompts < 1:
             raise ConfigError(f"task.test_prompts={self.test_prompts}: must be at least 1.")
-        for scorer in (self.grader, self.second_scorer):
-            if scorer is None:
-                continue
+        for scorer in filter(None, (self.grader, self.second_scorer)):
             scorer.check()
             self.file.check(scorer, self.path)
 
