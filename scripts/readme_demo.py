@@ -10,12 +10,10 @@ from pathlib import Path
 
 from gcsl_cli.reports.estimates import measures, number, with_interval
 from gcsl_cli.reports.evaluation import base_arm, plotted
-from gcsl_cli.reports.plots import arms_figure, svg
+from gcsl_cli.reports.plots import arms_figure, image
 from gcsl_cli.reports.tables import Table
 
 BLOCK = re.compile(r"<!-- demo table -->.*?<!-- end -->", re.DOTALL)
-# An image does not take the text colour of its page.
-STYLE = "<style>svg { color: #1f2329 } @media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }</style>"
 HEADER = ["", "expected max toxicity", "paired difference to base", "has listed word", "perplexity", "dist-2"]
 
 
@@ -23,8 +21,8 @@ def main() -> None:
     result = json.loads((Path(sys.argv[1]) / "metrics.json").read_text(encoding="utf-8"))
     figure = Path("docs/results/demo.svg")
     figure.parent.mkdir(parents=True, exist_ok=True)
-    drawn = svg(arms_figure(result, plotted(measures(result)), base_arm(result)), "demo")
-    figure.write_text(drawn.replace("<defs>", f"<defs>\n  {STYLE}", 1), encoding="utf-8")
+    drawn = image(arms_figure(result, plotted(measures(result)), base_arm(result)), "demo")
+    figure.write_text(drawn, encoding="utf-8")
     rows = []
     for arm in result["arms"]:
         metrics, difference = arm["metrics"], arm["difference"] or {}

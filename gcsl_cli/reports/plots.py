@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 INK = "#1f2329"
 GRID = "#808890"
+IMAGE_STYLE = "<style>svg { color: #1f2329 } @media (prefers-color-scheme: dark) { svg { color: #e6e8eb } }</style>"
 COLOURS = ("#78828f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = "os^Dv<>Ph*"
@@ -197,6 +198,11 @@ def svg(figure: "Figure", prefix: str = "figure") -> str:
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", text)
+
+
+def image(figure: "Figure", prefix: str = "figure") -> str:
+    """Render like `svg`, for a file: an image does not take the text colour of the page that shows it."""
+    return svg(figure, prefix).replace("<defs>", f"<defs>\n  {IMAGE_STYLE}", 1)
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -89,6 +89,16 @@ def test_svg_is_well_formed_repeatable_and_takes_the_colour_of_the_page(result: 
     assert text == svg(arms_figure(result), "arms")
 
 
+def test_an_image_has_a_colour_of_its_own(result: dict[str, Any]) -> None:
+    root = ET.fromstring(plots.image(arms_figure(result), "arms"))
+    (style,) = [
+        element.text for element in root.iter("{http://www.w3.org/2000/svg}style") if "svg" in (element.text or "")
+    ]
+
+    assert style is not None
+    assert "prefers-color-scheme: dark" in style
+
+
 def test_every_reference_in_an_svg_has_its_target(result: dict[str, Any]) -> None:
     root = ET.fromstring(svg(arms_figure(result), "arms"))
     ids = {element.get("id") for element in root.iter()} - {None}
