@@ -148,10 +148,14 @@ def test_link_resolves(page: Path, target: str) -> None:
 def test_contributing_names_every_room() -> None:
     blocks = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     tree = next(text for language, _, text in blocks if language == "text" and text.startswith("gcsl_cli/"))
-    listed = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ")}
-    rooms = {path.name for path in (ROOT / "gcsl_cli").iterdir() if (path / "__init__.py").exists()}
+    lines = [(len(line) - len(line.lstrip()), line.split()[0].rstrip("/")) for line in tree.splitlines()]
+    rooms, inner = (
+        {path.name for path in folder.iterdir() if (path / "__init__.py").exists()}
+        for folder in (ROOT / "gcsl_cli", ROOT / "gcsl_cli/stages")
+    )
 
-    assert listed == rooms | {"errors.py"}
+    assert {name for depth, name in lines if depth == 2} == rooms | {"errors.py"}
+    assert {name for depth, name in lines if depth == 4} == inner
     assert len(rooms) <= 14
 
 
