@@ -15,10 +15,16 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", 
 def explain(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the message of an error.
 
-    The code is 2 if the user can change something and try again, 1 if the work itself failed.
+    The code is 2 if the user can change something and try again, 1 if the work itself failed. Half characters in the
+    message, which no file takes, are escaped.
     """
     if debug():
         logging.getLogger("gcsl").debug("".join(traceback.format_exception(error)))
+    code, message = _explained(error)
+    return code, message.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _explained(error: BaseException) -> tuple[int, str]:
     for cause in _chain(error):
         if isinstance(cause, GcslError):
             return cause.exit_code, str(cause)
