@@ -54,8 +54,7 @@ class Relay:
             elif message.kind == b"E":
                 raise TestsError(_ended(message.content))
             else:
-                if self.alive and not self.awaiting_answer and self.candidate.pending():
-                    self._stop("forbidden")
+                self._refuse_more_answers()
                 return _result(message.content, tests)
 
     def _wait(self) -> None:
@@ -79,7 +78,13 @@ class Relay:
         if limit := self.tester_watch.exceeded():
             raise TestsError(limit)
 
+    def _refuse_more_answers(self) -> None:
+        """Stop a candidate that has answered more often than it was asked."""
+        if self.alive and not self.awaiting_answer and self.candidate.pending():
+            self._stop("forbidden")
+
     def _call(self, request: bytes) -> None:
+        self._refuse_more_answers()
         if not self.alive:
             self.tester.answer(b"gone", self.deadline)
             return
