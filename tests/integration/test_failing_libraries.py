@@ -6,6 +6,7 @@ import importlib
 import inspect
 import itertools
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.commands import Ended, gcsl
 Lines = Callable[[Path], list[str]]
 SHORT = ["adapter=lora", "train.max_steps=3", "generation.guidance=1"]
 CALLS = [
-    ("transformers:AutoTokenizer.from_pretrained", 1),
+    ("transformers:PreTrainedTokenizerFast.from_pretrained", 1),
     ("transformers:LlamaForCausalLM.from_pretrained", 1),
     ("transformers:LlamaForCausalLM.forward", 3),
     ("transformers:GenerationMixin.generate", 2),
@@ -36,11 +37,14 @@ CALLS = [
     ("profanity_check:predict_prob", 1),
     ("pyarrow.parquet:write_table", 2),
     ("pyarrow.parquet:read_table", 1),
-    ("json:dumps", 12),
+    ("json:dumps", 3),
     ("json:loads", 2),
     ("matplotlib.figure:Figure.savefig", 2),
 ]
-"""Functions of libraries, and at which of its calls each fails."""
+"""Functions of libraries, and at which of its calls each fails.
+
+Of `json`, which libraries use too and whose errors they may swallow, calls of gcsl count.
+"""
 ERRORS = (RuntimeError, OSError, MemoryError, ValueError)
 TABLE = {0, 1, 2}
 MODEL = (
@@ -81,6 +85,8 @@ class FailingLibraries:
         @functools.wraps(real)
         def call(*arguments: Any, **named: Any) -> Any:
             result = real(*arguments, **named)
+            if name.startswith("json:") and not sys._getframe(1).f_globals["__name__"].startswith("gcsl_cli."):
+                return result
             self.calls[name] += 1
             if self.stage and self.calls[name] == place and (self.stage, name) not in self.failed:
                 self.failed.append((self.stage, name))

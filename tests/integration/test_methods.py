@@ -89,7 +89,7 @@ def test_it_is_evaluated_beside_base_and_by_likelihood(lines: list[str]) -> None
     [
         (["method=sft", "goal=exact"], "goal=exact with method=sft, which trains without goals"),
         (["method=sft", "goal.wording=token"], "goal.wording=token with method=sft"),
-        (["method=sft", "generation.guidance=2"], "generation.guidance=2.0 with a model trained without goals"),
+        (["method=sft", "generation.guidance=2"], "generation.guidance=2 with a model trained without goals"),
         (["goal=none", "generation.target=best"], "generation.target=best with a model trained without goals"),
         (["method=sft", "method.select=min_score"], "method.select=min_score needs the lowest grade"),
         (["method=sft", "method.top_fraction=0"], "method.top_fraction=0.0: must be above 0"),

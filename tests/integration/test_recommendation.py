@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gcsl_cli.generation import likelihood
+from gcsl_cli.models import loading
 from gcsl_cli.stages import experiment
 from gcsl_cli.stages.evaluation import ranking
 from tests.commands import gcsl
@@ -109,7 +110,8 @@ def test_candidates_scored_one_by_one_are_ranked_alike(
     """In fp32: a tiny model's likelihoods lie closer together than bf16 can tell."""
     import torch
 
-    monkeypatch.setattr(experiment, "inference_dtype", lambda: torch.float32)
+    for module in (experiment, loading):  # the base and the trained model
+        monkeypatch.setattr(module, "inference_dtype", lambda: torch.float32)
     again = [line for line in lines if not line.startswith(("runs_dir", "evaluation"))]
     results = []
     for shares in (True, False):

@@ -14,6 +14,7 @@ import torch
 
 from gcsl_cli.data.records import read_feedback
 from gcsl_cli.generation import likelihood
+from gcsl_cli.models import loading
 from gcsl_cli.stages import experiment
 from tests import outputs
 from tests.commands import gcsl, gcsl_until
@@ -126,7 +127,8 @@ def test_what_held_out_rows_have_in_common_is_computed_once(
         return shared(model, rows, index)
 
     monkeypatch.setattr(likelihood, "shared_log_probs", counted)
-    monkeypatch.setattr(experiment, "inference_dtype", lambda: torch.float32)
+    for module in (experiment, loading):  # the base and the trained model
+        monkeypatch.setattr(module, "inference_dtype", lambda: torch.float32)
     results = []
     for shares in (True, False):
         if not shares:

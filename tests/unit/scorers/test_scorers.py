@@ -25,6 +25,7 @@ KIND = ["Thank you, that was very kind of you.", "We walked along the river and 
 RUDE = ["You stupid fucking idiot, go to hell.", "What a piece of shit."]
 OPTIONS = sorted(path.stem for path in (conf_dir() / "scorer").glob("*.yaml"))
 MANDATORY = {
+    "perplexity": ["scorer.uri=m"],
     "judge": ["scorer.base_url=http://localhost", "scorer.model=m"],
     "python": ["scorer.function=a.py:b", "allow_custom_code=true"],
     "reward_model": ["scorer.uri=m"],

@@ -197,7 +197,7 @@ def test_unusable_problems_are_not_timed(bubblewrap: None) -> None:
     assert reasons["missing"] == "reference: tests (setup: 'generate_input')"
     assert reasons["reference"] == "reference: exception ValueError (no)"
     assert reasons["checker"] == "reference: wrong answer"
-    assert reasons["plain"] == "reference: its tests need values that are not plain"
+    assert reasons["plain"] == "reference: outside (an argument of type function)"
 
 
 def test_invalid_arguments() -> None:
