@@ -19,7 +19,20 @@ pytestmark = pytest.mark.usefixtures("remembered_composition")
 ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}.", "score": n % 5} for n in range(30)]
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}
 CHATS = [{"messages": [{"role": "user", "content": f"Hi {n}"}, ANSWER], "score": n % 5} for n in range(30)]
-NO_TEXTS: list[Any] = [None, "", " \n", {}, {"a": 1}, [], [[]], ["a", 1], True, "\ud800", [{"role": "robot"}]]
+NO_TEXTS: list[Any] = [
+    None,
+    "",
+    " \n",
+    {},
+    {"a": 1},
+    [],
+    [[]],
+    ["a", 1],
+    True,
+    "\ud800",
+    "␟calls␟x",
+    [{"role": "robot"}],
+]
 NO_GRADES: list[Any] = [
     None,
     "",

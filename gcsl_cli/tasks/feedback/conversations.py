@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from gcsl_cli.data.calls import packed
+from gcsl_cli.data.calls import MARK, packed
 from gcsl_cli.data.input_files import Fault
 from gcsl_cli.errors import listed
 
@@ -109,7 +109,9 @@ def text_of_parts(content: Any, column: str) -> Any:
 
 
 def unicode(text: str, column: str) -> str:
-    """Refuse lone surrogates, which JSON escapes can produce."""
+    """Refuse lone surrogates, which JSON escapes can produce, and gcsl's own mark of tool calls."""
+    if text.startswith(MARK):
+        raise Fault(f"{column} begins with a mark that gcsl uses itself", column, text)
     try:
         text.encode()
     except UnicodeEncodeError:
