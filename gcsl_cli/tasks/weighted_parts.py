@@ -12,24 +12,19 @@ from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.parts import Part, check_names, known_name
 from gcsl_cli.scorers.base import Example, Scorer
 from gcsl_cli.scorers.weighted import WeightedScorer
+from gcsl_cli.tasks.named_scores import NamedScores
 
 KEY = "task.scores"
 
 
-class WeightedParts:
+class WeightedParts(NamedScores):
     """A task whose `scores` name parts of its scorer, each of which is a score; if empty, there is a single score."""
 
     scorer: Scorer | None
-    scores: list[str]
 
     @abstractmethod
     def examples(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Example]:
         """What the scorer gets to see."""
-
-    @property
-    def scores_key(self) -> dict[str, list[str]]:
-        """What several scores add to identities; nothing if there is one."""
-        return {"scores": self.scores} if self.scores else {}
 
     def score_names(self) -> list[str]:
         """The parts of the scorer in `task.scores`."""

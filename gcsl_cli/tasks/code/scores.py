@@ -10,6 +10,7 @@ from gcsl_cli.goals.parts import Part, check_names, known_name
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.tasks.code.grading import Grades
 from gcsl_cli.tasks.code.speed import SpeedConfig
+from gcsl_cli.tasks.named_scores import NamedScores
 
 KEY = "task.scores"
 PASSES = ("may fail all of its tests", "passes at least half of its tests", "passes all of its tests")
@@ -19,17 +20,11 @@ RUNS = {
 }
 
 
-class ProgramScores:
+class ProgramScores(NamedScores):
     """A task whose rows have the scores that `scores` names; if empty, a single one."""
 
-    scores: list[str]
     levels: list[float]
     speed: SpeedConfig
-
-    @property
-    def scores_key(self) -> dict[str, list[str]]:
-        """What several scores add to identities; nothing if there is one."""
-        return {"scores": self.scores} if self.scores else {}
 
     def score_names(self) -> list[str]:
         """The scores in `task.scores`: tests, speed, or both.

@@ -13,6 +13,7 @@ from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.parts import Part, check_names, known_name, weighted_mean
 from gcsl_cli.goals.scale import Scale
 from gcsl_cli.metrics.bootstrap import PerPrompt, mean_over_prompts
+from gcsl_cli.tasks.named_scores import NamedScores
 from gcsl_cli.tasks.recommendation.candidates import Case
 from gcsl_cli.tasks.recommendation.rating_log import RatingLog
 
@@ -28,16 +29,10 @@ UNKNOWN = {
 }
 
 
-class RatingAndNovelty:
+class RatingAndNovelty(NamedScores):
     """A task whose rows have the scores that `scores` names; if empty, they have the rating alone."""
 
-    scores: list[str]
     scale: list[float]
-
-    @property
-    def scores_key(self) -> dict[str, list[str]]:
-        """What several scores add to identities; nothing if there is one."""
-        return {"scores": self.scores} if self.scores else {}
 
     def score_names(self) -> list[str]:
         """The scores in `task.scores`: rating, novelty, or both."""
