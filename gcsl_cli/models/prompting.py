@@ -162,6 +162,15 @@ class Prompter:
         """Whether a conversation is changed to suit the model's chat template."""
         return self._conversation(prompt)[0] != conversation(prompt, self.spec.prompt_format)[0]
 
+    def shows_tools(self, prompt: str) -> bool:
+        """Whether the chat template writes the tools of a conversation that has some."""
+        turns, tools = self._conversation(prompt)
+        try:
+            without = render(self.tokenizer, turns, None, chat_template=self.template, goal="none")
+        except RefusedError:
+            return True  # it insists on tools
+        return render(self.tokenizer, turns, tools, chat_template=self.template, goal="none") != without
+
     def lengths(self, rows: Sequence[FeedbackRow], goal: float | None) -> list[int]:
         """Tokens of each row's prompt, however long it is."""
         return [len(ids) for ids in self._ids([self.text(row.prompt, goal, row.source) for row in rows])]

@@ -49,7 +49,7 @@ def evaluation_prompts(experiment: Experiment) -> list[Prompt]:
     """The prompts to evaluate, at most `generation.prompts` of them."""
     if experiment.prompts is None:
         rows, split = ensure_feedback(experiment), str(experiment.config.generation.split)
-        experiment.prompts = fitting_prompts(experiment, experiment.task.evaluation_prompts(rows, split))
+        experiment.prompts = fitting_prompts(experiment, experiment.task.evaluation_prompts(rows, split), rows)
     return experiment.prompts[: experiment.config.generation.prompts]
 
 

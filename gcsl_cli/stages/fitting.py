@@ -44,11 +44,17 @@ class Fitted:
 
 
 def fitted(
-    experiment: Experiment, spec: GoalSpec, train: FeedbackRows, validation: FeedbackRows, max_length: int | None
+    experiment: Experiment,
+    spec: GoalSpec,
+    train: FeedbackRows,
+    validation: FeedbackRows,
+    max_length: int | None,
+    asked: Sequence[Prompt] = (),
 ) -> Fitted:
     """Make rows fit, as configured: prompts that leave no room, completions with special tokens or tool calls.
 
-    `max_length` limits a row in tokens, beside the model's context.
+    `max_length` limits a row in tokens, beside the model's context. `asked` are the evaluation prompts, which are
+    measured along, so that one error names everything that is too long.
 
     Raises:
         DataError: there are prompts that leave no room, and `train.too_long` is `error`; rows that cannot be rendered,
@@ -59,16 +65,18 @@ def fitted(
     # First, because calls may be rendered with special tokens.
     both, specials = _without_specials(prompter, [train, validation], strip=strip)
     both, left_out = rendered(experiment.task, prompter, both)
-    notes = [*left_out, *_adapted(prompter, both), *specials]
+    notes = [*left_out, *template_notes(prompter, both), *specials]
     limits = [length for length in (max_length, prompter.context) if length is not None]
     if not limits:
         return Fitted(both[0], both[1], notes)
     fit = _Fit(prompter, longest_first(prompter, _goals(spec))[0], min(limits), config.train.too_long)
     long = [fit.too_long(rows) for rows in both]
     count, total = sum(map(len, long)), sum(map(len, both))
-    if count and fit.rule is TooLong.error:
-        named = [(rows[index], tokens) for rows, found in zip(both, long, strict=True) for index, tokens in found]
-        raise _refusal(config, prompter, named, total, fit.limit)
+    if fit.rule is TooLong.error:
+        unanswered = fit.unanswered(asked, config.generation.max_new_tokens)
+        if count or unanswered:
+            named = [(rows[index], tokens) for rows, found in zip(both, long, strict=True) for index, tokens in found]
+            raise _refusal(config, fit, named, total, unanswered, len(asked))
     if count:
         notes.append(fit.note(count, total))
         both = [fit.applied(rows, found) for rows, found in zip(both, long, strict=True)]
@@ -77,19 +85,25 @@ def fitted(
     return Fitted(both[0], both[1], notes)
 
 
-def fitting_prompts(experiment: Experiment, prompts: Sequence[Prompt]) -> list[Prompt]:
+def fitting_prompts(
+    experiment: Experiment, prompts: Sequence[Prompt], feedback: FeedbackRows | None = None
+) -> list[Prompt]:
     """The evaluation prompts that leave room for a goal and a completion, or their ends, as `train.too_long` says.
 
     Under `error` all stay; the stages refuse those that do not fit.
 
     Raises:
-        DataError: the chat template cannot render a prompt, and `task.on_error` is `fail`.
+        DataError: the chat template cannot render a prompt, and `task.on_error` is `fail`; the message names all such
+            rows of `feedback`.
     """
     config, prompter = experiment.config, experiment.plain_prompter
-    rows = FeedbackRows.of(
-        FeedbackRow(prompt.text, "", 0.0, prompt.prompt_id, prompt.split, source=prompt.source) for prompt in prompts
-    )
-    (rows,), notes = rendered(experiment.task, prompter, [rows])
+    rows = _without_completions(prompts)
+    try:
+        (rows,), notes = rendered(experiment.task, prompter, [rows])
+    except DataError:
+        if feedback is not None:
+            rendered(experiment.task, prompter, [feedback])
+        raise
     if config.train.too_long is not TooLong.error and prompter.context is not None:
         limit = max(prompter.context - config.generation.max_new_tokens - GOAL_ROOM, 1)
         fit = _Fit(prompter, None, limit, config.train.too_long)
@@ -101,12 +115,27 @@ def fitting_prompts(experiment: Experiment, prompts: Sequence[Prompt]) -> list[P
     return [Prompt(row.prompt_id, row.prompt, row.split, row.source) for row in rows]
 
 
-def _adapted(prompter: Prompter, both: Sequence[FeedbackRows]) -> list[str]:
-    """What is said of conversations that are changed to suit the chat template."""
-    if prompter.spec.prompt_format != "messages" or (prompter.traits.system and not prompter.traits.alternating):
+def _without_completions(prompts: Sequence[Prompt]) -> FeedbackRows:
+    return FeedbackRows.of(
+        FeedbackRow(prompt.text, "", 0.0, prompt.prompt_id, prompt.split, source=prompt.source) for prompt in prompts
+    )
+
+
+def template_notes(prompter: Prompter, parts: Sequence[FeedbackRows]) -> list[str]:
+    """What is said of conversations that the chat template can only render changed, or without their tools."""
+    if prompter.spec.prompt_format != "messages":
         return []
-    changed = sum(prompter.changes(prompt) for rows in both for prompt in rows.table["prompt"].to_pylist())
-    return [f"{changed} conversations changed to suit the model's chat template: {ADAPTED}"] if changed else []
+    notes = []
+    if not prompter.traits.system or prompter.traits.alternating:
+        changed = sum(prompter.changes(prompt) for rows in parts for prompt in rows.table["prompt"].to_pylist())
+        if changed:
+            notes.append(f"{changed} conversations changed to suit the model's chat template: {ADAPTED}")
+    # Conversations are lists; those with tools are objects.
+    prompts = [rows.table["prompt"].filter(pc.starts_with(rows.table["prompt"], "{")) for rows in parts]
+    with_tools = pa.chunked_array([chunk for column in prompts for chunk in column.chunks], pa.string())
+    if len(with_tools) and not prompter.shows_tools(with_tools[0].as_py()):
+        notes.append(f"{len(with_tools)} conversations have tools, which the model's chat template leaves out")
+    return notes
 
 
 def special_token_notes(prompter: Prompter, rows: FeedbackRows) -> list[str]:
@@ -171,6 +200,14 @@ class _Fit:
             (index, tokens) for index, tokens in zip(suspects.tolist(), lengths, strict=True) if tokens >= self.limit
         ]
 
+    def unanswered(self, asked: Sequence[Prompt], room: int) -> list[tuple[FeedbackRow, int]]:
+        """The prompts that leave no room for so many tokens in the model's context, and their own numbers of tokens."""
+        if not asked or self.prompter.context is None:
+            return []
+        rows = _without_completions(asked)
+        found = replace(self, limit=self.prompter.context - room + 1).too_long(rows)
+        return [(rows[index], tokens) for index, tokens in found]
+
     def note(self, count: int, total: int) -> str:
         """What is said of rows that are too long."""
         done = "with prompts cut from the left" if self.rule is TooLong.cut_prompt else "with long prompts left out"
@@ -213,15 +250,34 @@ class _Fit:
 
 
 def _refusal(
-    config: Config, prompter: Prompter, found: Sequence[tuple[FeedbackRow, int]], total: int, limit: int
+    config: Config,
+    fit: _Fit,
+    found: Sequence[tuple[FeedbackRow, int]],
+    total: int,
+    unanswered: Sequence[tuple[FeedbackRow, int]],
+    asked: int,
 ) -> DataError:
-    longest = max(tokens for _, tokens in found)
-    of = "train.max_length" if limit == config.train.max_length else "the model's context"
-    places = ", ".join(f"{named_place(row)} ({tokens})" for row, tokens in found[:NAMED])
-    fits = prompter.context is None or longest < prompter.context
-    longer = f"raise train.max_length above {longest}, or " if fits else ""
+    context, room, faults = fit.prompter.context, config.generation.max_new_tokens, []
+    longer = ""
+    if found:
+        longest = max(tokens for _, tokens in found)
+        of = "train.max_length" if fit.limit == config.train.max_length else "the model's context"
+        faults.append(
+            f"{len(found)} of {total} rows have prompts that leave no room for a completion in {fit.limit} tokens "
+            f"({of}): {_places(found)}."
+        )
+        longer = f"raise train.max_length above {longest}, or " if context is None or longest < context else ""
+    if unanswered:
+        faults.append(
+            f"{len(unanswered)} of {asked} evaluation prompts leave no room for {room} tokens "
+            f"(generation.max_new_tokens) in the model's context of {context}: {_places(unanswered)}."
+        )
     return DataError(
-        f"{len(found)} of {total} rows have prompts that leave no room for a completion in {limit} tokens ({of}): "
-        f"{places}{' and others' if len(found) > NAMED else ''}. To go on, {longer}use "
-        "train.too_long=skip, which leaves them out, or train.too_long=cut_prompt, which cuts their beginning."
+        f"{' '.join(faults)} To go on, {longer}use train.too_long=skip, which leaves them out, or "
+        "train.too_long=cut_prompt, which cuts their beginning."
     )
+
+
+def _places(found: Sequence[tuple[FeedbackRow, int]]) -> str:
+    places = ", ".join(f"{named_place(row)} ({tokens})" for row, tokens in found[:NAMED])
+    return f"{places}{' and others' if len(found) > NAMED else ''}"

@@ -22,7 +22,7 @@ from gcsl_cli.goals.joint import JointLevels, JointSpec
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.fitting import special_token_notes
+from gcsl_cli.stages.fitting import special_token_notes, template_notes
 from gcsl_cli.stages.outputs import check_output
 from gcsl_cli.stages.planning.advice import histogram
 from gcsl_cli.stages.planning.goal import make_goal
@@ -122,6 +122,7 @@ def _goal_lines(experiment: Experiment, rows: FeedbackRows, found: dict[str, Any
     """Levels, lengths in tokens and examples; a file that no goal can be learned from says why instead."""
     special_tokens = special_token_notes(experiment.plain_prompter, rows)
     (rows,), left_out = rendered(experiment.task, experiment.plain_prompter, [rows])
+    notes = [*template_notes(experiment.plain_prompter, [rows]), *special_tokens]
     yield from (["left out", line] for line in left_out)
     try:
         spec, levels = make_goal(experiment.config, rows, rows)
@@ -136,7 +137,7 @@ def _goal_lines(experiment: Experiment, rows: FeedbackRows, found: dict[str, Any
     if spec.levels:
         yield ["levels chosen by", f"{spec.level_rule} (goal.levels.by, goal.levels.values)"]
     yield from _lengths(experiment, spec, rows, found)
-    yield from (["note", note] for note in special_tokens)
+    yield from (["note", note] for note in notes)
     order = np.argsort(rows.scores, kind="stable")
     for index in dict.fromkeys(order[[0, len(order) // 2, -1]].tolist()):
         yield ["example", _example(experiment, spec, rows[index], float(goals[index]))]

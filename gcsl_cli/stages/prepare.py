@@ -15,7 +15,7 @@ from gcsl_cli.goals.spec_file import load_spec, save_spec
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.files import write_text
 from gcsl_cli.stages.experiment import Experiment, plain
-from gcsl_cli.stages.feedback import ensure_feedback
+from gcsl_cli.stages.feedback import ensure_feedback, evaluation_prompts
 from gcsl_cli.stages.fitting import fitted
 from gcsl_cli.stages.planning.goal import check_targets, make_goal, training_rows
 from gcsl_cli.stages.planning.plan import make_examples, make_plan, plan_budget
@@ -64,17 +64,17 @@ def run(config: Config) -> dict[str, Any]:
 
 def fill(experiment: Experiment, rows: FeedbackRows) -> Prepared:
     """Write goal spec, relabelled rows and plan into the run folder, or read them; the caller holds its lock."""
-    path = experiment.training.path
+    path, max_length = experiment.training.path, experiment.config.train.max_length
     train, validation = training_rows(experiment.config, rows), rows.of_split("validation")
     if (path / PLAN_FILE).exists():
         spec = load_spec(path)
+        fit = fitted(experiment, spec, train, validation, max_length, evaluation_prompts(experiment))
         check_targets(experiment, spec)
-        fit = fitted(experiment, spec, train, validation, experiment.config.train.max_length)
         examples = make_examples(experiment, spec, fit.train)
         return Prepared(fit.train, fit.validation, spec, examples, load_plan(path / PLAN_FILE), fit.notes)
     spec, levels = make_goal(experiment.goal_config(rows), rows, train)
+    fit = fitted(experiment, spec, train, validation, max_length, evaluation_prompts(experiment))
     check_targets(experiment, spec)
-    fit = fitted(experiment, spec, train, validation, experiment.config.train.max_length)
     examples = make_examples(experiment, spec, fit.train)
     plan = make_plan(experiment, examples, spec, levels, _budget(experiment, examples, spec, levels))
     write_text(path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain(experiment.config))))

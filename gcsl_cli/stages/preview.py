@@ -114,8 +114,9 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     config = experiment.config
     train = training_rows(config, rows)
     spec, levels = make_goal(config, rows, train)
+    validation, asked = rows.of_split("validation"), evaluation_prompts(experiment)
+    fit = fitted(experiment, spec, train, validation, config.train.max_length, asked)
     check_targets(experiment, spec)
-    fit = fitted(experiment, spec, train, rows.of_split("validation"), config.train.max_length)
     train = fit.train
     examples = make_examples(experiment, spec, train)
     budget = plan_budget(config.train, TOKENS_PER_SECOND)

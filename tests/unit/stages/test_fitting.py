@@ -177,6 +177,8 @@ def test_evaluation_prompts_that_cannot_be_rendered_are_named(tokenizer: "PreTra
     with pytest.raises(DataError, match=r"1 of 2 rows do not suit .*\n.* \(assistant, user\).*: my\.jsonl:2"):
         fitting_prompts(experiment(prompter, "error", None), prompts)
     assert fitting_prompts(experiment(prompter, "error", None, on_error="skip"), prompts) == prompts[:1]
+    with pytest.raises(DataError, match=r"3 of 4 rows do not suit .*\n  3 x .*: my\.jsonl:1, my\.jsonl:2, my\.jsonl:3"):
+        fitting_prompts(experiment(prompter, "error", None), prompts, rows(first, first, first, chat("a")))
 
 
 def test_evaluation_prompts_beyond_the_context_are_counted_and_named(prompter: Prompter) -> None:
@@ -189,6 +191,26 @@ def test_evaluation_prompts_beyond_the_context_are_counted_and_named(prompter: P
     ) as e:
         prompter.all_prompt_ids(found, 0.9, 12)
     assert "my.jsonl:80 (91 tokens) and others. With the goal and 12 more tokens for the completion" in str(e.value)
+
+
+def test_evaluation_prompts_and_rows_that_are_too_long_are_named_together(prompter: Prompter) -> None:
+    """Of a context of 100 tokens, the goal takes 11 and the completion 12."""
+    asked = [Prompt(str(number), "a" * number, "test", f"my.jsonl:{number}") for number in (77, 78, 79)]
+
+    def refused(train: FeedbackRows) -> str:
+        with pytest.raises(DataError) as error:
+            fitted(experiment(prompter, "error", 30), prompter.spec, train, rows(split="validation"), 30, asked)
+        return str(error.value)
+
+    prompts = (
+        "2 of 3 evaluation prompts leave no room for 12 tokens (generation.max_new_tokens) in the model's context of "
+        "100: my.jsonl:78 (89), my.jsonl:79 (90). To go on, "
+    )
+    assert refused(rows(SHORT)).startswith(f"{prompts}use train.too_long=skip")
+    assert refused(rows(SHORT, LONG)).startswith(
+        "1 of 2 rows have prompts that leave no room for a completion in 30 tokens (train.max_length): my.jsonl:2 "
+        f"(37). {prompts}raise train.max_length above 37, or use train.too_long=skip"
+    )
 
 
 CALL_TEMPLATE = (
@@ -260,6 +282,24 @@ def test_tools_reach_the_template(tokenizer: "PreTrainedTokenizerBase") -> None:
     prompt = json.dumps({"messages": json.loads(chat("Hi")), "tools": tools})
 
     assert prompter.text(prompt, None) == "find:Hi"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (TEMPLATES["tiny"], ["2 conversations have tools, which the model's chat template leaves out"]),
+        ("{% if tools %}{{ tools | tojson }}{% endif %}" + TEMPLATES["tiny"], []),
+    ],
+)
+def test_tools_that_the_template_leaves_out_are_told(
+    tokenizer: "PreTrainedTokenizerBase", template: str, said: list[str]
+) -> None:
+    tokenizer.chat_template = template
+    prompter = Prompter(tokenizer, toy_spec(prompt_format="messages", instruction="{prompt}"))
+    tools = [{"type": "function", "function": {"name": "find"}}]
+    prompt = json.dumps({"messages": json.loads(chat("Hi")), "tools": tools})
+
+    assert fit(prompter, rows(prompt, chat("a"), prompt), max_length=None).notes == said
 
 
 @pytest.mark.parametrize("completion", [" go<|end|>", " go<|end|>\n"])

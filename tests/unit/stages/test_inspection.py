@@ -132,6 +132,14 @@ def test_a_file_without_a_usable_row_is_an_error(inspect: Inspect, tmp_path: Pat
         inspect(written(tmp_path, [row | {"rating": "fine"} for row in ROWS]))
 
 
+def test_tools_that_the_model_never_sees_are_told(inspect: Inspect, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    tools = [{"type": "function", "function": {"name": "find"}}]
+    found = inspect(written(tmp_path, [{"messages": turns, "tools": tools, "score": score} for score in (1, 2)]))
+
+    assert summary(found, "note") == ["2 conversations have tools, which the model's chat template leaves out"]
+
+
 def test_another_task_is_refused(inspect: Inspect, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"task\.path"):
         inspect(written(tmp_path, ROWS), "task=toxicity")
