@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from gcsl_cli.data.input_files.faults import NOT_UTF8, Fault, NumberedRow, Place, Row, shown
+from gcsl_cli.data.input_files.json_objects import PANDAS, rows_inside
 from gcsl_cli.data.input_files.opening import OpenedFile
 from gcsl_cli.errors import ConfigError, DataError, did_you_mean, listed
 
@@ -92,15 +93,14 @@ def _has_lines(file: OpenedFile) -> bool:
         first = next((line for line in iter(lambda: text.readline(LONGEST_LINE), "") if line.strip()), "").strip()
         try:
             row = json.loads(first)
-        except (ValueError, RecursionError):
-            return not first.endswith(("{", "[", ",", ":")) and len(first) < LONGEST_LINE
+        except (ValueError, RecursionError) as error:
+            several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and first[error.pos] == "{"
+            return not first.endswith(("{", "[", ",", ":")) and len(first) < LONGEST_LINE and not several
         if (key is None and file.suffix != ".json") or any(
             line.strip() for line in iter(lambda: text.readline(PIECE), "")
         ):
             return True
-    return key is None and not any(
-        isinstance(value, list) and value and type(value[0]) is dict for value in row.values()
-    )
+    return key is None and not (type(row) is dict and rows_inside(row))
 
 
 def _documents(file: OpenedFile) -> Iterator[NumberedRow]:
@@ -120,9 +120,8 @@ def _documents(file: OpenedFile) -> Iterator[NumberedRow]:
 def _held_rows(file: OpenedFile, scanner: "_Scanner") -> Iterator[NumberedRow]:
     """Rows of the array that one object holds under a key."""
     wanted, found = file.options.rows_key, ""
-    keys: list[str] = []
+    others: dict[str, Any] = {}
     for key in scanner.keys():  # noqa: SIM118
-        keys.append(key)
         held = scanner.peek() == "[" and scanner.starts_objects() and wanted in (None, key)
         if held and found:
             raise ConfigError(
@@ -134,18 +133,31 @@ def _held_rows(file: OpenedFile, scanner: "_Scanner") -> Iterator[NumberedRow]:
             file.decisions.append(f"rows under the key {key!r} (task.rows_key)")
             yield from scanner.elements()
         else:
-            scanner.value()
+            value = scanner.value()[1]
+            others[key] = value if wanted is None or wanted.startswith(f"{key}.") else None
     scanner.expect("")
-    if not found and wanted is not None:
+    if found:
+        return
+    inside = {key: rows for key, rows in rows_inside(others).items() if wanted in (None, key)}
+    if len(inside) > 1:
+        raise ConfigError(
+            f"{file.path}: {listed(map(repr, inside))} could each hold the rows. Choose one, for example "
+            f"task.rows_key={next(iter(inside))}."
+        )
+    for key, rows in inside.items():
+        how = "columns side by side, as pandas writes them" if key == PANDAS else f"rows under the key {key!r}"
+        file.decisions.append(f"{how}; places are numbers of rows")
+        yield from (_row(number, row) for number, row in enumerate(rows, 1))
+        return
+    if wanted is not None:
         raise ConfigError(
             f"task.rows_key={wanted}: {file.path} has no list of objects under this key."
-            f"{did_you_mean(wanted, keys)} Its keys: {listed(keys)}."
+            f"{did_you_mean(wanted, others)} Its keys: {listed(others)}."
         )
-    if not found:
-        raise DataError(
-            f"{file.path}: one JSON object, and none of its keys holds a list of rows. Its keys: {listed(keys)}. "
-            "Expected one JSON object per line, or an array of objects."
-        )
+    raise DataError(
+        f"{file.path}: one JSON object, and none of its keys holds a list of rows. Its keys: {listed(others)}. "
+        "Expected one JSON object per line, or an array of objects."
+    )
 
 
 def _row(number: int, value: Any) -> tuple[int, Row | Fault]:

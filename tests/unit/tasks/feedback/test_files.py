@@ -100,6 +100,24 @@ JSON = [
     ("key.json", json.dumps({"version": 1, "data": ROWS, "n": 3}), "rows under the key 'data' (task.rows_key)"),
     ("key.json", json.dumps({"data": ROWS, "tags": ["a"]}, indent=1), "rows under the key 'data' (task.rows_key)"),
     ("indented.jsonl", "".join(json.dumps(row, indent=2) + "\n" for row in ROWS), "indented JSON objects, one after"),
+    ("glued.jsonl", "".join(map(json.dumps, ROWS)), "indented JSON objects, one after"),
+    (
+        "deep.json",
+        json.dumps({"v": 1, "result": {"rows": ROWS}}),
+        "rows under the key 'result.rows'; places are numbers",
+    ),
+    ("lists.json", json.dumps({key: [row[key] for row in ROWS] for key in ROWS[0]}), "columns side by side, as pandas"),
+    (
+        "columns.json",
+        json.dumps({key: {str(n): row[key] for n, row in enumerate(ROWS)} for key in ROWS[0]}, indent=1),
+        "columns side by side, as pandas writes them; places are numbers of rows",
+    ),
+    ("index.json", json.dumps({str(n): row for n, row in enumerate(ROWS)}), "columns side by side, as pandas"),
+    (
+        "split.json",
+        json.dumps({"columns": list(ROWS[0]), "index": [0, 1, 2], "data": [list(row.values()) for row in ROWS]}),
+        "columns side by side, as pandas",
+    ),
 ]
 
 
@@ -124,6 +142,14 @@ def test_a_key_may_be_chosen(tmp_path: Path) -> None:
         read(made(path, rows_key="trian"))
     with pytest.raises(ConfigError, match=r"task\.rows_key=data: .* is not one JSON object"):
         read(made(written(tmp_path, LINES, "lines.jsonl"), rows_key="data"))
+
+
+def test_a_key_further_inside_may_be_chosen(tmp_path: Path) -> None:
+    path = written(tmp_path, json.dumps({"a": {"test": [{"b": 1}], "train": ROWS}}), "my.json")
+
+    assert read(made(path, rows_key="a.train")) == TABLE
+    with pytest.raises(ConfigError, match=r"'a\.test', 'a\.train' could each hold the rows.*task\.rows_key=a\.test"):
+        read(made(path))
 
 
 def test_a_row_of_an_array_has_its_line(tmp_path: Path) -> None:
