@@ -4,10 +4,14 @@ A column is named by its path, `scores.helpfulness` for a value inside an object
 `completions.response` are the responses of all completions of a row. Prompts may be joined: `instruction+input`.
 """
 
-from collections.abc import Sequence
+import ast
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gcsl_cli.data.input_files import is_number
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
 USUAL = {
@@ -28,6 +32,10 @@ ROLE_KEYS = ("role", "from")
 JOINED = ("instruction", "input")
 """The columns of Alpaca's format, of which the second is often empty."""
 JOIN = "+"
+TEXTS = {"text", "content", "value"}
+"""Keys of the texts in objects."""
+MOST_NAMED, DEEPEST = 30, 5
+"""Columns that an error names, and how deep in objects they may be."""
 
 
 @dataclass
@@ -76,19 +84,21 @@ def find_columns(row: dict[str, Any], config: ColumnsConfig, file: str, several:
     if completion is None and config.prompt not in CONVERSATIONS:
         completion, inner = _candidates(row)
         score = score or inner
+    # Without completions, conversations end with them.
     prompt_names = [name for name in names if name != completion]
-    if completion is None and config.prompt is None:
-        prompt_names = [name for name in names if name.lower() in CONVERSATIONS]
-        if not prompt_names:
-            raise missing_column("completion", names, file)
+    conversations = [name for name in names if name.lower() in CONVERSATIONS]
+    if completion is None and config.prompt is None and conversations:
+        prompt_names = conversations
+    whole = completion is None and (
+        bool(conversations) if config.prompt is None else conversation_in(value_of(row, config.prompt)) is not None
+    )
     prompt = find_prompt(prompt_names, row, config.prompt, file)
     for column in several:
         find_column("scores", names, row, column, file)
     score = ", ".join(several) or find_column("score", names, row, score, file) or _score_list(row)
-    if prompt is None:
-        raise missing_column("prompt", names, file)
-    if score is None:
-        raise missing_column("score", names, file)
+    roles = {"completion": completion is not None or whole, "prompt": prompt is not None, "score": score is not None}
+    if prompt is None or score is None or not all(roles.values()):
+        raise missing_columns([role for role, found in roles.items() if not found], row, file)
     joined = tuple(prompt.split(JOIN)) if prompt not in row and JOIN in prompt else ()
     return Columns(prompt, completion, score, joined, tuple(several))
 
@@ -101,6 +111,21 @@ def value_of(row: dict[str, Any], column: str) -> Any:
     for part in column.split("."):
         value = _inside(value, part)
     return value
+
+
+def conversation_in(value: Any) -> list[Any] | None:
+    """A list, or one of chat messages that is written as text, in JSON or in Python's notation as in pandas' CSV."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str) or not value.lstrip().startswith("[{"):
+        return None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, list) and is_message(found[0]) else None
+    return None
 
 
 def is_message(value: Any) -> bool:
@@ -133,6 +158,7 @@ def find_prompt(names: Sequence[str], row: dict[str, Any], configured: str | Non
         for part in configured.split(JOIN):
             find_column("prompt", names, row, part, file)
         return configured
+    names = [name for name in names if configured is not None or not isinstance(row[name], dict)]
     folded = {name.lower(): name for name in names}
     found = [name for name in folded if name in USUAL["prompt"]]
     if configured is None and sorted(found) == sorted(JOINED):
@@ -154,6 +180,7 @@ def find_column(role: str, names: Sequence[str], row: dict[str, Any], configured
                 f"task.columns.{role}={configured}: {file} has no such column.{near} Its columns: {listed(names)}."
             )
         return configured
+    names = [name for name in names if is_message(row[name]) or not isinstance(row[name], dict)]
     found = named(names, USUAL[role]) or named(names, RARER[role])
     if len(found) > 1:
         raise ConfigError(
@@ -163,7 +190,7 @@ def find_column(role: str, names: Sequence[str], row: dict[str, Any], configured
     return found[0] if found else None
 
 
-def named(names: Sequence[str], usual: Sequence[str]) -> list[str]:
+def named(names: Iterable[str], usual: Sequence[str]) -> list[str]:
     """The names that are among the usual ones, in the order of these."""
     return [name for one in usual for name in names if name.lower() == one]
 
@@ -182,17 +209,56 @@ def _candidates(row: dict[str, Any]) -> tuple[str | None, str | None]:
         if completions:
             scores = named(keys, USUAL["score"]) or named(keys, RARER["score"])
             return f"{name}.{completions[0]}", f"{name}.{scores[0]}" if scores else None
-    listing = (name for name in row if name.lower() in LISTS["completion"] and isinstance(row[name], list))
-    return next(listing, None), None
+    lists = {name: value for name, value in row.items() if isinstance(value, list) and _is_text(value)}
+    return next((name for name in lists if name.lower() in LISTS["completion"]), None), None
 
 
 def _score_list(row: dict[str, Any]) -> str | None:
     return next((name for name in row if name.lower() in LISTS["score"] and isinstance(row[name], list)), None)
 
 
-def missing_column(role: str, names: Sequence[str], file: str) -> ConfigError:
-    """The error for a column that was not found."""
+def missing_columns(roles: Sequence[str], row: dict[str, Any], file: str) -> ConfigError:
+    """The error for columns that were not found, with settings to paste where some value looks right."""
+    leaves = dict(_leaves(row))
+    wanted = " or ".join(f"{role} column found ({listed([*USUAL[role], *RARER[role]])})" for role in roles)
+    fixes = [f"task.columns.{role}={_likely(role, leaves) or 'NAME'}" for role in roles]
     return MissingColumnError(
-        f"{file}: no {role} column found ({listed([*USUAL[role], *RARER[role]])}). Its columns: {listed(names)}. "
-        f"Set task.columns.{role}=NAME."
+        f"{file}: no {wanted}. Its columns: {listed(list(leaves)[:MOST_NAMED])}"
+        f"{' and others' if len(leaves) > MOST_NAMED else ''}. Set {' '.join(map(shlex.quote, fixes))}."
     )
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The paths of values that are not objects, also in lists of objects, and the values."""
+    turns = isinstance(value, list) and bool(value) and is_message(value[0])
+    # Of a conversation, the last message may have a grade.
+    held = value[-1 if turns else 0] if isinstance(value, list) and value else value
+    if turns or not isinstance(held, dict) or not held:
+        yield path, value
+    if isinstance(held, dict) and path.count(".") < DEEPEST:
+        for name, inner in held.items():
+            if not turns or _is_grade(inner):
+                yield from _leaves(inner, f"{path}.{name}" if path else name)
+
+
+def _likely(role: str, leaves: Mapping[str, Any]) -> str | None:
+    """The path that may be meant by a role: one with a usual name in it, or for a score one with numbers."""
+    usual = {*USUAL[role], *RARER[role], *LISTS.get(role, ())}
+    found = []
+    for path, value in leaves.items():
+        *parents, last = path.lower().split(".")
+        if role == "score" and _is_grade(value) and not last.endswith(("id", "index")):
+            found.append((not any(word in path.lower() for word in usual), path))
+        elif role != "score" and _is_text(value) and usual & {*parents, last}:
+            found.append((last not in usual | TEXTS, path))
+    return min(found, key=lambda ranked: ranked[0])[1] if found else None
+
+
+def _is_grade(value: Any) -> bool:
+    first = value[0] if isinstance(value, list) and value else value
+    return is_number(first)
+
+
+def _is_text(value: Any) -> bool:
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, str) or is_message(first)

@@ -12,6 +12,7 @@ from typing import Any
 from gcsl_cli.data.calls import MARK, packed
 from gcsl_cli.data.input_files import Fault
 from gcsl_cli.errors import listed
+from gcsl_cli.tasks.feedback.columns import conversation_in
 
 ROLES = {
     "system": "system",
@@ -32,6 +33,7 @@ ROLES = {
 KEPT = ("name", "tool_call_id")
 """Keys of a message that templates read beside its role and content."""
 EMPTY_SYSTEM = "empty system messages, left out"
+WRITTEN = "conversations written as text, parsed"
 
 Turn = dict[str, Any]
 
@@ -44,11 +46,14 @@ def turns(value: Any, column: str, notes: Counter[str]) -> list[Turn]:
     """
     if value is None:
         raise Fault(f"{column} is missing", column, None)
-    if not isinstance(value, list):
+    messages = conversation_in(value)
+    if messages is None:
         raise Fault(f"{column} is not a list of messages, but the file starts with lists", column, value)
-    if not value:
+    if not messages:
         raise Fault(f"{column} is empty", column, value)
-    found = [_turn(message, column, notes) for message in value]
+    if messages is not value:
+        notes[WRITTEN] += 1
+    found = [_turn(message, column, notes) for message in messages]
     return [turn for turn in found if turn is not None]
 
 

@@ -25,9 +25,10 @@ from gcsl_cli.data.input_files import (
 from gcsl_cli.data.records import SCORES
 from gcsl_cli.errors import DataError, listed
 from gcsl_cli.runs.files import whole_file
-from gcsl_cli.tasks.feedback.columns import Columns, ColumnsConfig, MissingColumnError, find_columns
+from gcsl_cli.tasks.feedback.columns import USUAL, Columns, ColumnsConfig, MissingColumnError, find_columns, named
 from gcsl_cli.tasks.feedback.grades import MOST_WORDS, GradeRules, words_override
-from gcsl_cli.tasks.feedback.row_parser import RowParser, Shape, first_lists
+from gcsl_cli.tasks.feedback.pairs import apart, is_pair
+from gcsl_cli.tasks.feedback.row_parser import Graded, RowParser, Shape, first_lists
 
 REJECTED = "rejected.jsonl"
 CHUNK = 50_000
@@ -52,6 +53,8 @@ class Layout:
 
     columns: Columns
     shape: Shape
+    pairs: bool = False
+    """Rows hold a chosen and a rejected completion."""
 
 
 @dataclass
@@ -111,17 +114,20 @@ def find_layout(
     found: Row = {}
     rows, enough = 0, SAMPLE
     faults = Faults()
+    pairs = False
     for file in files:
         for line, row in read_opened(open_file(file, options)):
             if isinstance(row, Fault):
                 faults.add(row, Place(Path(file.name), line))
                 continue
-            merge(found, row)
+            pairs = pairs or (config.completion is None and is_pair(row) and not named(row, USUAL["completion"]))
+            for one in apart(row) if pairs and is_pair(row) else (row,):
+                merge(found, one)
             rows += 1
             if rows == enough:
                 layout = _settled(found, config, files[0].name, several)
                 if layout is not None:
-                    return layout
+                    return replace(layout, pairs=pairs)
                 enough *= 10
     if not rows:
         raise DataError(
@@ -129,7 +135,7 @@ def find_layout(
             + (f" {ENCODING_ADVICE}" if any(kind.startswith(NOT_UTF8) for kind in faults.counts) else "")
         )
     columns = find_columns(found, config, files[0].name, several)
-    return Layout(columns, Shape.of(found, columns))
+    return Layout(columns, Shape.of(found, columns), pairs)
 
 
 def merge(found: Row, row: Row) -> None:
@@ -181,9 +187,9 @@ def read_graded(
             if most is not None and CHUNK * len(batches) + len(rows) >= most:
                 break
             if parse is None:  # the decimal mark is known once the header has been read
-                of_file = replace(rules, decimal=file.decimal)
+                of_file = replace(rules, decimal=file.decimal, notes=graded.notes)
                 parse = RowParser(layout.columns, layout.shape, of_file, scale, own_scales, graded.notes)
-            for one in (row,) if isinstance(row, Fault) else parse(row):
+            for one in (row,) if isinstance(row, Fault) else _parsed(row, parse, layout):
                 if isinstance(one, Fault):
                     graded.leave_out(one, Place(Path(name), line))
                     reject(_rejected(name, line, row, one))
@@ -196,6 +202,12 @@ def read_graded(
         graded.note(file)
     graded.table = pa.Table.from_batches([*batches, _batch(rows, schema)], schema)
     return graded
+
+
+def _parsed(row: Row, parse: RowParser, layout: Layout) -> Sequence[Graded | Fault]:
+    if not layout.pairs or not is_pair(row):
+        return parse(row)
+    return [graded for one in apart(row) for graded in parse(one)]
 
 
 def _rejected(name: str, line: int, row: Row | Fault, fault: Fault) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -41,6 +42,11 @@ REDUCE: dict[str, Callable[[list[float]], float]] = {
 MOST_WORDS = 12
 """Distinct texts up to which a column of grades looks like words rather than like prose."""
 _VALUE_KEYS = ("value", *USUAL["score"], *RARER["score"])
+SHARES = "grades written as shares, read as numbers: 85% is 85, 4/5 is 0.8"
+_NUMBER = r"[-+]?\d*\.?\d+"
+_SHARE = re.compile(rf"\s*({_NUMBER})\s*(?:%|/\s*({_NUMBER}))\s*")
+_LETTERS = "FEDCBA"
+"""School grades, the worst first."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]*")
 
 
@@ -54,6 +60,8 @@ class GradeRules:
     """How several ratings become one: a name in `REDUCE`."""
     decimal: str = "."
     """The decimal mark of numbers that are text."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What was changed, and how often."""
 
     def grade(self, value: Any, column: str) -> float:
         """Convert a value to a grade.
@@ -76,7 +84,18 @@ class GradeRules:
         known = self.words.get(word)
         if known is None and isinstance(value, str):
             known = WORDS.get(word)
-        return _finite(self._point(value), column) if known is None else known
+        return self._number(self._point(value), column) if known is None else known
+
+    def _number(self, value: Any, column: str) -> float:
+        try:
+            return _finite(value, column)
+        except Fault:
+            share = _SHARE.fullmatch(value) if isinstance(value, str) else None
+            if share is None:
+                raise
+        whole = float(share[2] or 1)
+        self.notes[SHARES] += 1
+        return _finite(float(share[1]) / whole if whole else math.inf, column)
 
     def _point(self, value: Any) -> Any:
         """The value with a decimal point, without the points between thousands."""
@@ -131,9 +150,22 @@ def parse_words(configured: Any) -> dict[str, float]:
 
 def words_override(texts: Sequence[str]) -> str:
     """The setting that gives each text a grade, ready to be pasted; the grades of unknown texts are their order."""
-    known = {text: 1.0 if folded(text) in GOOD else 0.0 for text in texts if folded(text) in GOOD | BAD}
-    grades = known if len(known) == len(texts) else {text: float(number) for number, text in enumerate(texts)}
+    known = {text: grade for text in texts if (grade := _apparent(text)) is not None}
+    clear = len(known) == len(texts) and len({*known.values()}) > 1
+    grades = known if clear else {text: float(number) for number, text in enumerate(texts)}
     if all(_PLAIN.fullmatch(text) for text in texts):
         return shlex.quote("task.grades={" + ", ".join(f"{text}: {grade:g}" for text, grade in grades.items()) + "}")
     pairs = ", ".join(f"[{json.dumps(text, ensure_ascii=False)}, {grade:g}]" for text, grade in grades.items())
     return shlex.quote(f"task.grades=[{pairs}]")
+
+
+def _apparent(text: str) -> float | None:
+    """The grade that a text seems to mean: good or bad, stars, a number in it, or a school grade; None if unknown."""
+    word = folded(text)
+    if word in GOOD | BAD:
+        return float(word in GOOD)
+    if stars := len(re.findall("[★⭐]", word)):
+        return float(stars)
+    if number := re.search(_NUMBER, word):
+        return float(number[0])
+    return float(_LETTERS.index(word.upper())) if len(word) == 1 and word.upper() in _LETTERS else None

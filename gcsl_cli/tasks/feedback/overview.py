@@ -45,6 +45,8 @@ def _decisions(layout: Layout, reduce: str) -> Iterator[str]:
     columns, shape = layout.columns, layout.shape
     if columns.joined:
         yield f"{', '.join(columns.joined)} with a blank line between them are the prompt (task.columns.prompt)"
+    if layout.pairs:
+        yield "pairs: chosen is graded 1 and rejected 0, or by score_chosen and score_rejected"
     if shape.several:
         yield "one row per completion in the list"
     if shape.raters:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gcsl_cli.data.input_files import Fault, Row
 from gcsl_cli.errors import listed
-from gcsl_cli.tasks.feedback.columns import Columns, is_message, value_of
+from gcsl_cli.tasks.feedback.columns import Columns, conversation_in, is_message, value_of
 from gcsl_cli.tasks.feedback.conversations import completion_of, turns, unicode, with_tools
 from gcsl_cli.tasks.feedback.grades import GradeRules
 from gcsl_cli.tasks.feedback.scores import KEY
@@ -42,7 +42,7 @@ class Shape:
         several = _is_list_of_completions(value_of(row, columns.completion))
         grades = [value_of(row, column) for column in columns.graded]
         first = [grade[0] if several and isinstance(grade, list) and grade else grade for grade in grades]
-        return Shape(isinstance(prompt, list), several, any(isinstance(grade, list) for grade in first))
+        return Shape(conversation_in(prompt) is not None, several, any(isinstance(grade, list) for grade in first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ class RowParser:
                 raise Fault("conversation does not end with the assistant", columns.prompt, conversation[-1:])
             text, conversation = completion_of(conversation[-1]), conversation[:-1]
         else:
-            text = answer_text(completion, columns.completion, self.notes)
+            answer = completion if conversation_in(completion) is None else conversation_in(completion)
+            text = answer_text(answer, columns.completion, self.notes)
         if not conversation or conversation[-1]["role"] not in ("user", "tool"):
             raise Fault("prompt does not end with the user", columns.prompt, conversation[-1:])
         return with_tools(conversation, row.get(TOOLS)), text

@@ -31,10 +31,11 @@ from gcsl_cli.tasks.feedback.columns import (
     CONVERSATIONS,
     JOIN,
     USUAL,
+    conversation_in,
     find_column,
     find_prompt,
     is_message,
-    missing_column,
+    missing_columns,
     named,
     value_of,
 )
@@ -177,17 +178,17 @@ def _found(row: Row, config: ColumnsConfig, file: str, *, completions: bool) -> 
     if completions and completion is None:  # then the last messages are the completions
         names = [name for name in names if name.lower() in CONVERSATIONS]
         if not names and config.prompt is None:
-            raise missing_column("completion", list(row), file)
+            raise missing_columns(["completion"], row, file)
     prompt = find_prompt([name for name in names if name != completion], row, config.prompt, file)
     if prompt is None:
-        raise missing_column("prompt", list(row), file)
+        raise missing_columns(["prompt"], row, file)
     taken = {prompt, completion, *prompt.split(JOIN)}
     usual = REFERENCES if completions else (*REFERENCES, *USUAL["completion"])
     others = [name for name in named(list(row), usual) if name not in taken and _is_answer(row[name])]
     reference = config.reference and find_column("reference", names, row, config.reference, file)
-    conversations = isinstance(value_of(row, prompt), list)
+    conversations = conversation_in(value_of(row, prompt)) is not None
     if completion is None and completions and not conversations:
-        raise missing_column("completion", list(row), file)
+        raise missing_columns(["completion"], row, file)
     return PromptFile(prompt, completion, reference or (others[0] if others else None), conversations)
 
 

@@ -64,6 +64,7 @@ MEANT = {
     "chats.jsonl": [HI],
     "sharegpt.jsonl": [HI],
     "ultra.jsonl": [CAT, ("Name a cat.", "Cat.", 1.0)],
+    "pairs.jsonl": [("Name a cat.", "Minka.", 1.0), ("Name a cat.", "Cat.", 0.0)],
     "raters.jsonl": [CAT],
     "nested.jsonl": [CAT],
     "words.csv": [("Name a cat.", "Minka.", 1.0), ("Name a cat.", "Cat.", 0.0)],

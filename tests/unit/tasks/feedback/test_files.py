@@ -35,7 +35,7 @@ COMMAS = "prompt,completion,score\n" + "".join(f"{p},{c},{s}\n" for p, c, s in T
 
 def made(path: Path, **changes: Any) -> FeedbackTask:
     columns = ColumnsConfig(**{key: changes.pop(key) for key in ("prompt", "completion", "score") if key in changes})
-    return FeedbackTask(path=str(path), columns=columns, split=SplitConfig(minimum=1), **changes)
+    return FeedbackTask(**{"path": str(path), "columns": columns, "split": SplitConfig(minimum=1)} | changes)
 
 
 def read(task: FeedbackTask) -> list[tuple[str, str, float]]:
@@ -164,6 +164,75 @@ def test_a_row_of_an_array_has_its_line(tmp_path: Path) -> None:
 
 
 # Columns
+
+
+HI, BYE = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Bye"}
+
+
+@pytest.mark.parametrize(
+    ("row", "fix"),
+    [
+        (
+            {"id": 1, "fields": {"prompt": "Q", "response": "A"}, "responses": {"rating": [{"user": "u", "value": 4}]}},
+            "task.columns.completion=fields.response task.columns.prompt=fields.prompt "
+            "task.columns.score=responses.rating.value.",
+        ),
+        ({"prompt": "Q", "response": "A", "user_id": 3, "helpfulness": 4}, "Set task.columns.score=helpfulness."),
+        ({"input": {"messages": [HI]}, "output": BYE, "score": 1}, "Set task.columns.prompt=input.messages."),
+        ({"prompt": {"id": "1", "text": "Q"}, "output": "A", "label": 1}, "Set task.columns.prompt=prompt.text."),
+        ({"question": "Q", "answers": [{"id": 1, "text": "A", "pm_score": 4}]}, "completion=answers.text"),
+        ({"question": "Q", "answers": [{"id": 1, "text": "A", "pm_score": 4}]}, "score=answers.pm_score."),
+        (
+            {"prompt": {"role": "prompter", "text": "Q"}, "output": "A", "label": 1},
+            "Set task.columns.prompt=prompt.text.",
+        ),
+        ({"messages": [HI, BYE | {"weight": 1}]}, "Set task.columns.score=messages.weight."),
+        ({"question": "Q", "answer": "A", "Overall rating": 4}, "Set 'task.columns.score=Overall rating'."),
+    ],
+)
+def test_columns_that_are_not_found_are_suggested_all_at_once(tmp_path: Path, row: dict[str, Any], fix: str) -> None:
+    """And the file can be read with them."""
+    path = jsonl(tmp_path, [row])
+    alone = {"split": SplitConfig(test=0, validation=0)}
+
+    with pytest.raises(ConfigError) as error:
+        read(made(path))
+    assert fix in str(error.value)
+    overrides = shlex.split(str(error.value).rpartition(" Set ")[2].removesuffix("."))
+    columns = dict(line.removeprefix("task.columns.").split("=") for line in overrides)
+    assert len(read(made(path, **columns, **alone))) == 1
+
+
+PAIR = {"chosen": "A.", "rejected": "B."}
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt", "grades"),
+    [
+        ({"prompt": "Q", **PAIR}, "Q", [1, 0]),
+        ({"prompt": "Q", **PAIR, "score_chosen": 4, "score_rejected": 1.5}, "Q", [4, 1.5]),
+        ({name: f"\n\nHuman: Hi\n\nAssistant: {text}" for name, text in PAIR.items()}, json.dumps([HI]), [1, 0]),
+        ({name: [HI, BYE | {"content": text}] for name, text in PAIR.items()}, json.dumps([HI]), [1, 0]),
+        ({"prompt": [HI]} | {name: [BYE | {"content": text}] for name, text in PAIR.items()}, json.dumps([HI]), [1, 0]),
+        (
+            {"prompt": "Hi", "messages": [HI, BYE]} | {name: [HI, BYE | {"content": PAIR[name]}] for name in PAIR},
+            json.dumps([HI]),
+            [1, 0],
+        ),
+    ],
+)
+def test_preference_pairs(tmp_path: Path, row: dict[str, Any], prompt: str, grades: list[float]) -> None:
+    task = made(jsonl(tmp_path, [row]), split=SplitConfig(test=0, validation=0))
+
+    assert read(task) == [(prompt, "A.", grades[0]), (prompt, "B.", grades[1])]
+    assert said(task, "read as") == ["pairs: chosen is graded 1 and rejected 0, or by score_chosen and score_rejected"]
+
+
+def test_one_of_a_pair_may_be_a_column_like_any_other(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [row | PAIR for row in ROWS])
+
+    assert read(made(path)) == TABLE
+    assert read(made(path, completion="chosen")) == [(prompt, "A.", score) for prompt, _, score in TABLE]
 
 
 def test_alpaca(tmp_path: Path) -> None:
@@ -323,6 +392,18 @@ def test_empty_system_messages_are_left_out(tmp_path: Path, content: str | None)
     assert changed == ["1 x empty system messages, left out"]
 
 
+@pytest.mark.parametrize("write", [json.dumps, repr])
+def test_conversations_that_are_written_as_text(tmp_path: Path, write: Callable[[Any], str]) -> None:
+    """As CSV files have them, in JSON or in Python's notation."""
+    asked, answered = [HI | {"content": 'it\'s "Hi"'}], [BYE]
+    alone = {"split": SplitConfig(test=0, validation=0)}
+    whole = made(jsonl(tmp_path, [{"messages": write(asked + answered), "label": 1}]), **alone)
+    columns = {"messages": write(asked), "completion": write(answered), "label": 1}
+
+    assert read(whole) == read(made(jsonl(tmp_path, [columns], "2.jsonl"), **alone)) == [(json.dumps(asked), "Bye", 1)]
+    assert said(whole, "changed") == ["1 x conversations written as text, parsed"]
+
+
 def test_parts_of_messages_are_joined(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "this?"}]
     found, _ = prompts(tmp_path, chat({"role": "user", "content": parts}))
@@ -405,6 +486,30 @@ def test_the_setting_can_be_pasted() -> None:
         lines = shlex.split(words_override(texts))
         config = finish(without_hydra(composer.compose(["task=feedback", "task.path=x", *lines])), lines)
         assert list(parse_words(config.task.grades)) == [text.casefold() for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("texts", "grades"),
+    [
+        (["C", "a"], "{C: 3, a: 5}"),
+        (["one", "5 stars"], '[["one", 0], ["5 stars", 1]]'),
+        (["1 star", "5 stars"], '[["1 star", 1], ["5 stars", 5]]'),
+        (["★★☆", "★★★"], '[["★★☆", 2], ["★★★", 3]]'),
+        (["2026-01-02", "2026-01-03"], '[["2026-01-02", 0], ["2026-01-03", 1]]'),
+    ],
+)
+def test_the_setting_has_the_numbers_that_texts_seem_to_mean(texts: list[str], grades: str) -> None:
+    assert words_override(texts) == shlex.quote(f"task.grades={grades}")
+
+
+@pytest.mark.parametrize(("text", "grade"), [("85%", 85), (" 7.5 % ", 7.5), ("4/5", 0.8), ("-1 / 2", -0.5)])
+def test_shares_are_numbers(tmp_path: Path, text: str, grade: float) -> None:
+    task = made(jsonl(tmp_path, [row | {"score": text} for row in ROWS]))
+
+    assert [row[2] for row in read(task)] == [grade] * 3
+    assert said(task, "changed") == ["3 x grades written as shares, read as numbers: 85% is 85, 4/5 is 0.8"]
+    with pytest.raises(DataError, match="score is not a finite number"):
+        read(made(jsonl(tmp_path, [ROWS[0] | {"score": "4/0"}])))
 
 
 @pytest.mark.parametrize("grades", [{"good": "very"}, "good", [["a", 1, 2]], {}])
