@@ -132,7 +132,7 @@ def inspect_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Graded completions: JSON, CSV or Parquet.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", show_default=False)] = None,
     *,
-    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Read only the first N rows; 0: all.")] = 100_000,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Read only the first N rows; 0: all.")] = 50_000,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.jsonl", help="Write rows: prompt, completion, score.")
     ] = None,

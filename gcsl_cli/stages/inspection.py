@@ -31,7 +31,7 @@ from gcsl_cli.stages.rendering import rendered
 from gcsl_cli.stages.trl_files import check_json_lines, write_pairs, write_rows
 from gcsl_cli.tasks.feedback.task import FeedbackTask
 
-MEASURED = 2000
+MEASURED = 1000
 """Rows that are tokenized to estimate lengths."""
 
 

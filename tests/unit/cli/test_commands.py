@@ -396,7 +396,7 @@ def test_inspect_as_json(inspected: list[tuple[Any, ...]], run: Run) -> None:
     ended = run("inspect", "my.jsonl", "--json")
 
     assert json.loads(ended.out)["rows"] == 3
-    assert inspected == [("my.jsonl", [], 100_000)]
+    assert inspected == [("my.jsonl", [], 50_000)]
 
 
 @pytest.mark.parametrize(
