@@ -39,7 +39,10 @@ def csv_rows(file: OpenedFile) -> Iterator[NumberedRow]:
             text.readline()
             first = text.readline(LONGEST_ROW)
     delimiter = _delimiter(file, first, declared[1] if declared else None)
-    return _rows(file, delimiter, skip=1 if declared else 0)
+    spaced = 0 < first.count(delimiter) == first.count(f"{delimiter} ")
+    if spaced:
+        file.decisions.append("spaces after delimiters left out, as the header has them too")
+    return _rows(file, delimiter, skip=1 if declared else 0, spaced=spaced)
 
 
 def _delimiter(file: OpenedFile, header: str, declared: str | None) -> str:
@@ -95,13 +98,13 @@ class _Lines:
         del self.taken[keep:]
 
 
-def _rows(file: OpenedFile, delimiter: str, skip: int) -> Iterator[NumberedRow]:
+def _rows(file: OpenedFile, delimiter: str, *, skip: int, spaced: bool) -> Iterator[NumberedRow]:
     with file.text() as text:
         lines = _Lines(iter(text))
         for _ in range(skip):
             next(lines)
         lines.next_row()
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
         header = _header(file, reader, lines)
         places = [place for place, name in enumerate(header) if name]
         names = [header[place] for place in places]

@@ -248,10 +248,10 @@ def _likely(role: str, leaves: Mapping[str, Any]) -> str | None:
     for path, value in leaves.items():
         *parents, last = path.lower().split(".")
         if role == "score" and _is_grade(value) and not last.endswith(("id", "index")):
-            found.append((not any(word in path.lower() for word in usual), path))
-        elif role != "score" and _is_text(value) and usual & {*parents, last}:
-            found.append((last not in usual | TEXTS, path))
-    return min(found, key=lambda ranked: ranked[0])[1] if found else None
+            found.append((not any(word in path.lower() for word in usual), False, path))
+        elif role != "score" and _is_text(value) and any(word in path.lower() for word in usual):
+            found.append((not usual & {*parents, last}, last not in usual | TEXTS, path))
+    return min(found, key=lambda ranked: ranked[:2])[2] if found else None
 
 
 def _is_grade(value: Any) -> bool:

@@ -26,7 +26,7 @@ from gcsl_cli.data.records import SCORES
 from gcsl_cli.errors import DataError, listed
 from gcsl_cli.runs.files import whole_file
 from gcsl_cli.tasks.feedback.columns import USUAL, Columns, ColumnsConfig, MissingColumnError, find_columns, named
-from gcsl_cli.tasks.feedback.grades import MOST_WORDS, GradeRules, words_override
+from gcsl_cli.tasks.feedback.grades import DECIMAL_COMMA, MOST_WORDS, GradeRules, words_override
 from gcsl_cli.tasks.feedback.pairs import apart, is_pair
 from gcsl_cli.tasks.feedback.row_parser import Graded, RowParser, Shape, first_lists
 
@@ -95,8 +95,14 @@ class GradedFile:
         """Settings that would make rows usable."""
         if any(kind.startswith(NOT_UTF8) for kind in self.faults.counts):
             yield ENCODING_ADVICE
-        # Words that occur once are rather mistakes in a column of numbers.
-        if len(self.words) <= MOST_WORDS and any(count > 1 for count in self.words.values()):
+        if any(map(DECIMAL_COMMA.fullmatch, self.words)) and any("CSV" in kind or "TSV" in kind for kind in self.kinds):
+            yield "If commas are decimal marks: 'task.csv.decimal=\",\"'"
+        # Words that occur once, or in a column of numbers, are rather mistakes.
+        elif (
+            len(self.words) <= MOST_WORDS
+            and any(count > 1 for count in self.words.values())
+            and self.words.total() > len(self.table)
+        ):
             yield f"Give each text its grade, higher for better; check the numbers: {words_override(list(self.words))}"
 
 

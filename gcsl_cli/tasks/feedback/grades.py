@@ -44,6 +44,7 @@ MOST_WORDS = 12
 _VALUE_KEYS = ("value", *USUAL["score"], *RARER["score"])
 SHARES = "grades written as shares, read as numbers: 85% is 85, 4/5 is 0.8"
 _NUMBER = r"[-+]?\d*\.?\d+"
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _SHARE = re.compile(rf"\s*({_NUMBER})\s*(?:%|/\s*({_NUMBER}))\s*")
 _LETTERS = "FEDCBA"
 """School grades, the worst first."""

@@ -186,6 +186,7 @@ HI, BYE = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "B
             {"prompt": {"role": "prompter", "text": "Q"}, "output": "A", "label": 1},
             "Set task.columns.prompt=prompt.text.",
         ),
+        ({"inputs": "Q", "model_output": "A", "v1/score": 1, "user": "u"}, "Set task.columns.completion=model_output"),
         ({"messages": [HI, BYE | {"weight": 1}]}, "Set task.columns.score=messages.weight."),
         ({"question": "Q", "answer": "A", "Overall rating": 4}, "Set 'task.columns.score=Overall rating'."),
     ],
@@ -480,6 +481,13 @@ def test_texts_get_their_grades_from_the_setting(tmp_path: Path, texts: list[str
     assert [row[2] for row in read(made(path, grades=grades))] == expected
 
 
+def test_texts_among_many_numbers_get_no_setting(tmp_path: Path) -> None:
+    rows = [row | {"score": score} for row in ROWS for score in ("n/a", 1, 2)]
+
+    with pytest.raises(DataError, match=r"3 x score is not a number.*\n.*task\.on_error=skip\.$"):
+        read(made(jsonl(tmp_path, rows)))
+
+
 def test_the_setting_can_be_pasted() -> None:
     composer = Composer(None)
     for texts in (["good", "bad"], ["it's", "n/a"], ["👍 up", 'say "x", please']):
@@ -554,6 +562,27 @@ def test_the_header_tells_the_delimiter(tmp_path: Path, delimiter: str) -> None:
     content = COMMAS.replace(",", delimiter)
 
     assert read(made(written(tmp_path, content, "my.csv"))) == TABLE
+
+
+def test_spaces_after_delimiters_are_left_out_if_the_header_has_them(tmp_path: Path) -> None:
+    rows = "".join(f'"{p}", "{c}", {s}\n' for p, c, s in TABLE)
+    task = made(written(tmp_path, f"prompt, completion, score\n{rows}", "my.csv"))
+
+    assert read(task) == TABLE
+    assert said(task, "read as") == ["spaces after delimiters left out, as the header has them too"]
+    kept = made(written(tmp_path, COMMAS.replace(",It", ", It"), "kept.csv"))
+    assert [row[1] for row in read(kept)] == [f" {completion}" for _, completion, _ in TABLE]
+
+
+def test_decimal_commas_between_commas_are_advised(tmp_path: Path) -> None:
+    grades = [f"{score:.1f}".replace(".", ",") for *_, score in TABLE]
+    rows = "".join(f'{p},{c},"{grade}"\n' for (p, c, _), grade in zip(TABLE, grades, strict=True))
+    path = written(tmp_path, f"prompt,completion,score\n{rows}", "my.csv")
+
+    with pytest.raises(DataError) as error:
+        read(made(path))
+    assert str(error.value).endswith("If commas are decimal marks: 'task.csv.decimal=\",\"'")
+    assert read(made(path, csv=CsvConfig(decimal=","))) == TABLE
 
 
 def test_the_settings_say_more_than_the_header(tmp_path: Path) -> None:
