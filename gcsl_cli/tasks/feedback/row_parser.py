@@ -70,6 +70,8 @@ class RowParser:
             return (self._graded(row, completion, grade),)
         if not isinstance(completion, list) or not completion:
             return (Fault(f"{columns.completion} is not a list of completions", str(columns.completion), completion),)
+        if len(completion) == 1 and not isinstance(grade, list):
+            grade = [grade]
         if not isinstance(grade, list) or len(grade) != len(completion):
             count = len(grade) if isinstance(grade, list) else 1
             return (Fault(f"{len(completion)} completions and {count} grades", columns.score, grade),)

@@ -290,6 +290,14 @@ def test_rarer_names_count_only_without_the_usual_ones(tmp_path: Path) -> None:
     assert read(made(jsonl(tmp_path, rows), score="overall_score"))[0][2] == 9
 
 
+def test_a_list_of_one_completion_may_have_a_single_grade(tmp_path: Path) -> None:
+    rows = [{"prompt": p, "outputs": [{"text": c}], "scores": {"value": s}} for p, c, s in TABLE]
+    task = made(jsonl(tmp_path, rows), completion="outputs.text", score="scores.value")
+
+    assert read(task) == TABLE
+    assert task.grade_scale(task.first_rows(None)).name == "quality"
+
+
 def test_a_faulty_completion_costs_no_other(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [ultra(0, 3, 4), ultra(1, 5), ultra(2, 1), ultra(3, None, 2)])  # type: ignore[arg-type]
 
