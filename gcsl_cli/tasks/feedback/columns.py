@@ -1,11 +1,13 @@
 """Find the columns that hold the prompt, completion and score: as configured, or by their usual names.
 
 A column is named by its path, `scores.helpfulness` for a value inside an object. A path may pass through a list:
-`completions.response` are the responses of all completions of a row. Prompts may be joined: `instruction+input`.
+`completions.response` are the responses of all completions of a row. Prompts may be joined: `instruction+input`; of
+completions and grades, `response_0+response_1` are several.
 """
 
 import ast
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +115,13 @@ def value_of(row: dict[str, Any], column: str) -> Any:
     return value
 
 
+def values_of(row: dict[str, Any], column: str) -> Any:
+    """As `value_of`; of columns joined by `+`, which hold a completion or a grade each, a list."""
+    if JOIN in column and column not in row:
+        return [value_of(row, part) for part in column.split(JOIN)]
+    return value_of(row, column)
+
+
 def conversation_in(value: Any) -> list[Any] | None:
     """A list, or one of chat messages that is written as text, in JSON or in Python's notation as in pandas' CSV."""
     if isinstance(value, list):
@@ -173,12 +182,13 @@ def find_column(role: str, names: Sequence[str], row: dict[str, Any], configured
     """
     if configured is not None:
         configured = configured.replace("[]", "")
-        if not _exists(row, configured):
-            nested = [f"{name}.{inner}" for name, value in row.items() for inner in _keys(value)]
-            near = did_you_mean(configured, [*names, *nested])
-            raise MissingColumnError(
-                f"task.columns.{role}={configured}: {file} has no such column.{near} Its columns: {listed(names)}."
-            )
+        for part in [configured] if configured in row else configured.split(JOIN):
+            if not _exists(row, part):
+                nested = [f"{name}.{inner}" for name, value in row.items() for inner in _keys(value)]
+                near = did_you_mean(part, [*names, *nested])
+                raise MissingColumnError(
+                    f"task.columns.{role}={part}: {file} has no such column.{near} Its columns: {listed(names)}."
+                )
         return configured
     names = [name for name in names if is_message(row[name]) or not isinstance(row[name], dict)]
     found = named(names, USUAL[role]) or named(names, RARER[role])
@@ -242,7 +252,10 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _likely(role: str, leaves: Mapping[str, Any]) -> str | None:
-    """The path that may be meant by a role: one with a usual name in it, or for a score one with numbers."""
+    """The path that may be meant by a role: one with a usual name in it, or for a score one with numbers.
+
+    Paths that differ in a number or a last letter, `response_0` and `response_1`, are joined.
+    """
     usual = {*USUAL[role], *RARER[role], *LISTS.get(role, ())}
     found = []
     for path, value in leaves.items():
@@ -251,7 +264,13 @@ def _likely(role: str, leaves: Mapping[str, Any]) -> str | None:
             found.append((not any(word in path.lower() for word in usual), False, path))
         elif role != "score" and _is_text(value) and any(word in path.lower() for word in usual):
             found.append((not usual & {*parents, last}, last not in usual | TEXTS, path))
-    return min(found, key=lambda ranked: ranked[:2])[2] if found else None
+    best = min(found, key=lambda ranked: ranked[:2], default=None)
+    same = [path for *_, path in found if best and _outline(path) == _outline(best[2])]
+    return JOIN.join(same[:1] if role == "prompt" else same) or None
+
+
+def _outline(path: str) -> str:
+    return re.sub(r"\d+|(?<=_)[AaBb]$", "#", path)
 
 
 def _is_grade(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gcsl_cli.data.input_files import Fault, Row
 from gcsl_cli.errors import listed
-from gcsl_cli.tasks.feedback.columns import Columns, conversation_in, is_message, value_of
+from gcsl_cli.tasks.feedback.columns import Columns, conversation_in, is_message, value_of, values_of
 from gcsl_cli.tasks.feedback.conversations import completion_of, turns, unicode, with_tools
 from gcsl_cli.tasks.feedback.grades import GradeRules
 from gcsl_cli.tasks.feedback.scores import KEY
@@ -38,9 +38,9 @@ class Shape:
         """Judge by one row."""
         prompt = None if columns.joined else value_of(row, columns.prompt)
         if columns.completion is None:
-            return Shape(True, False, any(isinstance(value_of(row, column), list) for column in columns.graded))
-        several = _is_list_of_completions(value_of(row, columns.completion))
-        grades = [value_of(row, column) for column in columns.graded]
+            return Shape(True, False, any(isinstance(values_of(row, column), list) for column in columns.graded))
+        several = _is_list_of_completions(values_of(row, columns.completion))
+        grades = [values_of(row, column) for column in columns.graded]
         first = [grade[0] if several and isinstance(grade, list) and grade else grade for grade in grades]
         return Shape(conversation_in(prompt) is not None, several, any(isinstance(grade, list) for grade in first))
 
@@ -62,10 +62,10 @@ class RowParser:
     def __call__(self, row: Row) -> Sequence[Graded | Fault]:
         """The graded completions of a row, with a fault in place of each that cannot be used."""
         columns = self.columns
-        completion = None if columns.completion is None else value_of(row, columns.completion)
+        completion = None if columns.completion is None else values_of(row, columns.completion)
         if columns.scores:
             return self._several(row, completion, [value_of(row, column) for column in columns.scores])
-        grade = value_of(row, columns.score)
+        grade = values_of(row, columns.score)
         if not self.shape.several:
             return (self._graded(row, completion, grade),)
         if not isinstance(completion, list) or not completion:
@@ -178,7 +178,7 @@ def answer_text(value: Any, column: str, notes: Counter[str]) -> str:
 def first_lists(row: Row, columns: Columns) -> Sequence[Any]:
     """The values that decide on the shape of a file."""
     names = [*(columns.joined or (columns.prompt,)), columns.completion, *columns.graded]
-    return [value_of(row, name) for name in names if name is not None]
+    return [values_of(row, name) for name in names if name is not None]
 
 
 def _is_list_of_completions(value: Any) -> bool:

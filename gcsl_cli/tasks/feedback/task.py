@@ -30,7 +30,7 @@ from gcsl_cli.metrics.toxicity import mean
 from gcsl_cli.scorers.base import Scorer
 from gcsl_cli.scorers.weighted import WeightedScorer
 from gcsl_cli.tasks.base import Column, Rollouts, Task, examples, flat
-from gcsl_cli.tasks.feedback.columns import LISTS, USUAL, ColumnsConfig
+from gcsl_cli.tasks.feedback.columns import JOIN, LISTS, USUAL, ColumnsConfig
 from gcsl_cli.tasks.feedback.graded_file import GradedFile, Layout, find_layout, read_graded, rejected_file
 from gcsl_cli.tasks.feedback.grades import REDUCE, GradeRules, parse_words
 from gcsl_cli.tasks.feedback.overview import grade_range, overview_lines, table_part
@@ -98,7 +98,7 @@ class FeedbackTask(Task):
         low, high = self.scale or sorted(float(-s if lower else s) + 0.0 for s in (scores.min(), scores.max()))
         column = self._layout.columns.score
         last = column.rpartition(".")[2].replace("_", " ").strip()
-        generic = last.lower() in GENERIC
+        generic = last.lower() in GENERIC or JOIN in column
         return Scale(self.score_name or ("quality" if generic else last), low, high, lower)
 
     def score_names(self) -> list[str]:

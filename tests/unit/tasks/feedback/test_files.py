@@ -290,6 +290,28 @@ def test_rarer_names_count_only_without_the_usual_ones(tmp_path: Path) -> None:
     assert read(made(jsonl(tmp_path, rows), score="overall_score"))[0][2] == 9
 
 
+def test_completions_in_columns_of_their_own(tmp_path: Path) -> None:
+    """The settings that the error names read two rows from each."""
+    rows = [{"prompt": p, "response_0": c, "response_1": "No.", "score_A": s, "score_B": 0} for p, c, s in TABLE]
+    path = jsonl(tmp_path, rows)
+    columns = {"completion": "response_0+response_1", "score": "score_A+score_B"}
+
+    with pytest.raises(ConfigError) as error:
+        read(made(path))
+    assert str(error.value).endswith(" ".join(f"task.columns.{role}={name}" for role, name in columns.items()) + ".")
+    task = made(path, **columns)
+    assert read(task) == [row for p, c, s in TABLE for row in ((p, c, s), (p, "No.", 0))]
+    assert task.grade_scale(task.first_rows(None)).name == "quality"
+    with pytest.raises(ConfigError, match=r"task\.columns\.score=score_C: .* Did you mean score_[AB]"):
+        read(made(path, completion="response_0+response_1", score="score_A+score_C"))
+
+
+def test_ratings_in_columns_of_their_own(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [{"prompt": p, "completion": c, "rater_1": s, "rater_2": s + 1} for p, c, s in TABLE])
+
+    assert [row[2] for row in read(made(path, score="rater_1+rater_2"))] == [s + 0.5 for *_, s in TABLE]
+
+
 def test_a_list_of_one_completion_may_have_a_single_grade(tmp_path: Path) -> None:
     rows = [{"prompt": p, "outputs": [{"text": c}], "scores": {"value": s}} for p, c, s in TABLE]
     task = made(jsonl(tmp_path, rows), completion="outputs.text", score="scores.value")
