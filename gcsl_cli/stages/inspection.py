@@ -23,7 +23,6 @@ from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.fitting import special_token_notes, template_notes
-from gcsl_cli.stages.outputs import check_output
 from gcsl_cli.stages.planning.advice import histogram
 from gcsl_cli.stages.planning.goal import make_goal
 from gcsl_cli.stages.preview import marked
@@ -97,7 +96,8 @@ def _check_files(task: FeedbackTask, output: Path | None, pairs: Path | None) ->
     for option, target in (("--output", output), ("--pairs", pairs)):
         if target is not None:
             check_json_lines(target)
-            check_output(option, target, task.files_read())
+            if target.resolve() in [path.resolve() for path in task.files_read()]:
+                raise ConfigError(f"{option} {target}: that is a file to read. Name another one.")
     if output is not None and pairs is not None and output.resolve() == pairs.resolve():
         raise ConfigError(f"--pairs {pairs}: that is also the file of --output. Name another one.")
 

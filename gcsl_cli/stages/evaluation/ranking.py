@@ -10,7 +10,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,9 +23,6 @@ from gcsl_cli.stages.evaluation.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
 from gcsl_cli.tasks.base import Measured, RankingTask
-
-if TYPE_CHECKING:
-    pass
 
 FILE = "likelihoods.parquet"
 
