@@ -133,66 +133,12 @@ def _grouped_order(texts: Ints, size: int, generator: np.random.Generator) -> In
     return np.concatenate([groups[chosen] for chosen in generator.permutation(len(groups)).tolist()])
 
 
-def draw_missed(
-    rows: Ints,
-    reached: Ints,
-    highest: Ints,
-    levels: Floats,
-    drawing: Drawing,
-    generator: np.random.Generator,
-    unbeaten: Bools | None = None,
-) -> Floats:
-    """Draw a goal that the row of each pair misses, `(pairs,)`; NaN if it misses none or is trained without a goal.
-
-    A level that no row reaches cannot be missed: every row would be pushed away from it, and none towards it.
-
-    Args:
-        rows: row of each pair, `(pairs,)`.
-        reached: level of each pair, -1 without a goal, `(pairs,)`.
-        highest: index of the highest level that each row reaches, `(rows,)`.
-        levels: the goals, `(levels,)`.
-        drawing: which goal is drawn.
-        generator: of the draws.
-        unbeaten: training rows that miss no goal, `(rows,)`; `None`: no row is exempt.
-    """
-    if drawing.missed == "none":
-        return np.full(len(rows), np.nan)
-    level = missed_levels(
-        highest[rows], levels, int(highest.max()), rule=drawing.missed, gap=drawing.missed_gap, generator=generator
-    )
-    missing = (level >= 0) & (reached >= 0)
-    if unbeaten is not None:
-        missing &= ~unbeaten[rows]
-    return np.where(missing, levels[level], np.nan)
-
-
-def planned_pairs(highest: Ints, drawing: Drawing) -> int:
-    """Number of pairs per epoch."""
-    every = drawing.formulation == "threshold" and drawing.pairing == "all"
-    return int((highest + 1).sum()) if every else len(highest)
-
-
 def passed_pairs(pairs: int, epochs: float) -> float:
     """Number of pairs in `epochs` epochs of `pairs` pairs; may be infinite."""
     if math.isinf(epochs):
         return math.inf
     whole = int(epochs)
     return pairs * whole + round(pairs * (epochs - whole))
-
-
-def passes(
-    highest: Ints, prompts: Ints, drawing: Drawing, epochs: float, generator: np.random.Generator
-) -> Iterator[tuple[Ints, Ints]]:
-    """Yield the (row, level) pairs of each epoch; the last epoch may be partial."""
-    if not len(highest):
-        return iter(())
-    return epochs_of(
-        lambda generator: draw_pairs(highest, drawing, generator),
-        lambda rows, levels: drawing.shared_text(prompts[rows], levels),
-        drawing,
-        epochs,
-        generator,
-    )
 
 
 def epochs_of(
@@ -259,7 +205,8 @@ class LevelGoals:
     @property
     def pairs(self) -> int:
         """Number of pairs per epoch."""
-        return planned_pairs(self.highest, self.drawing)
+        every = self.drawing.formulation == "threshold" and self.drawing.pairing == "all"
+        return int((self.highest + 1).sum()) if every else len(self.highest)
 
     @property
     def goals_of_rows(self) -> Ints:
@@ -268,15 +215,36 @@ class LevelGoals:
 
     def passes(self, epochs: float, generator: np.random.Generator) -> Iterator[tuple[Ints, Ints]]:
         """Yield the pairs of each epoch."""
-        return passes(self.highest, self.prompts, self.drawing, epochs, generator)
+        if not len(self.highest):
+            return iter(())
+        return epochs_of(
+            lambda generator: draw_pairs(self.highest, self.drawing, generator),
+            self.shared_text,
+            self.drawing,
+            epochs,
+            generator,
+        )
 
     def values(self, reached: Ints) -> Floats:
         """The level of each pair."""
         return self.levels[reached]
 
     def missed(self, rows: Ints, reached: Ints, generator: np.random.Generator) -> Floats:
-        """See `draw_missed`."""
-        return draw_missed(rows, reached, self.highest, self.levels, self.drawing, generator, self.unbeaten)
+        """Draw a level that the row of each pair misses, `(pairs,)`; NaN if there is none, or the row has no goal.
+
+        A level that no row reaches cannot be missed: every row would be pushed away from it, and none towards it.
+        """
+        rule = self.drawing
+        if rule.missed == "none":
+            return np.full(len(rows), np.nan)
+        best = int(self.highest.max())
+        level = missed_levels(
+            self.highest[rows], self.levels, best, rule=rule.missed, gap=rule.missed_gap, generator=generator
+        )
+        missing = (level >= 0) & (reached >= 0)
+        if self.unbeaten is not None:
+            missing &= ~self.unbeaten[rows]
+        return np.where(missing, self.levels[level], np.nan)
 
     def shared_text(self, rows: Ints, reached: Ints) -> Ints:
         """See `Drawing.shared_text`."""

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gcsl_cli.data.arrays import Bools, Floats, Ints
+from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PLAN, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.training.batching import Batching, Measured, batches
-from gcsl_cli.training.drawing import Drawing, GoalSource, LevelGoals, passed_pairs
+from gcsl_cli.training.drawing import GoalSource, passed_pairs
 
 WINDOW = 50
 """Optimizer steps whose rows are sorted by length together, to save padding; the steps are then shuffled."""
@@ -115,33 +115,6 @@ class Budget:
 
 Measure = Callable[[Ints, Floats, Floats, Ints], Measured]
 """Count the tokens of pairs by their rows, goals, missed goals (NaN: no copy) and sequence numbers, all `(pairs,)`."""
-
-
-def build_plan(
-    highest: Ints,
-    prompts: Ints,
-    levels: Floats,
-    measure: Measure,
-    drawing: Drawing,
-    budget: Budget,
-    batching: Batching,
-    seed: int,
-    unbeaten: Bools | None = None,
-) -> Plan:
-    """Draw a complete plan of rows with one score from the seed; see `draw_plan`.
-
-    Args:
-        highest: index of the highest level that each training row reaches, `(rows,)`.
-        prompts: prompt number of each row, `(rows,)`.
-        levels: the goals, `(levels,)`.
-        measure: counts the tokens of pairs.
-        drawing: settings for drawing rows and goals.
-        budget: size of the plan; without a limit on epochs, epochs repeat until another limit is reached.
-        batching: size of a step and of a forward pass.
-        seed: seed of all random draws.
-        unbeaten: training rows that miss no goal, whatever they reach, `(rows,)`; `None`: no row is exempt.
-    """
-    return draw_plan(LevelGoals(highest, prompts, levels, drawing, unbeaten), measure, budget, batching, seed)
 
 
 def draw_plan(source: GoalSource, measure: Measure, budget: Budget, batching: Batching, seed: int) -> Plan:

@@ -117,15 +117,15 @@ from gcsl_cli.scorers.profanity import ProfanityScorer
 from gcsl_cli.scorers.wordlist import WordListScorer
 from gcsl_cli.goals.relabel import highest_reached
 from gcsl_cli.training.batching import Batching, Measured
-from gcsl_cli.training.drawing import Drawing
-from gcsl_cli.training.plan import Budget, build_plan
+from gcsl_cli.training.drawing import Drawing, LevelGoals
+from gcsl_cli.training.plan import Budget, draw_plan
 EXAMPLES = [Example("", "a")]
 assert len(ProfanityScorer()(EXAMPLES)) == len(WordListScorer()(EXAMPLES)) == 1
 highest = highest_reached(np.arange(20.0), np.array([0.0, 9.0]))
 def measure(rows, goals, missed, sequence):
     return Measured.of_rows(rows + 1, rows, 0 * rows)
-build_plan(highest, np.arange(20), np.array([0.0, 9.0]), measure,
-           Drawing("threshold", "all", "levels"), Budget(epochs=1), Batching(2, 1), seed=0)
+source = LevelGoals(highest, np.arange(20), np.array([0.0, 9.0]), Drawing("threshold", "all", "levels"))
+draw_plan(source, measure, Budget(epochs=1), Batching(2, 1), seed=0)
 print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

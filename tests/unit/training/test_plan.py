@@ -16,8 +16,8 @@ from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.data.records import PLAN, write_table
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.training.batching import Batching, Measured
-from gcsl_cli.training.drawing import Drawing, draw_pairs, passed_pairs, planned_pairs
-from gcsl_cli.training.plan import WINDOW, Budget, Plan, build_plan, load_plan
+from gcsl_cli.training.drawing import Drawing, LevelGoals, draw_pairs, passed_pairs
+from gcsl_cli.training.plan import WINDOW, Budget, Plan, draw_plan, load_plan
 
 HIGHEST = np.array([2, 0, 1, 2, 0, 0])
 """Six rows: two reach all three levels, one reaches two, three reach only the lowest; ten pairs in total."""
@@ -56,7 +56,7 @@ def plan(highest: Ints = HIGHEST, **changes: Any) -> Plan:
     prompts, unbeaten = changes.pop("prompts", np.arange(len(highest))), changes.pop("unbeaten", None)
     batching = Batching(**(settings | changes))
     rule, size = Drawing(**drawing), Budget(**budget)
-    return build_plan(highest, prompts, LEVELS, toy_measure, rule, size, batching, seed, unbeaten)
+    return draw_plan(LevelGoals(highest, prompts, LEVELS, rule, unbeaten), toy_measure, size, batching, seed)
 
 
 def pairs(rows: Ints, levels: Ints | Floats) -> list[tuple[int, int]]:
@@ -142,12 +142,9 @@ def test_balance_with_exact_goals_draws_occurring_levels_equally_often() -> None
 
 def test_goals_are_level_values() -> None:
     levels = np.array([0.1, 0.5, 0.9])
-    planned = build_plan(
-        HIGHEST,
-        np.arange(6),
-        levels,
+    planned = draw_plan(
+        LevelGoals(HIGHEST, np.arange(6), levels, Drawing("exact", "sample", "none")),
         lambda rows, goals, missed, sequence: Measured.of_rows(np.where(goals > 0.4, 8, 5), rows * 0 + 3, rows * 0),
-        Drawing("exact", "sample", "none"),
         Budget(epochs=1),
         Batching(6, 6),
         seed=0,
@@ -283,12 +280,9 @@ def test_plan_is_determined_by_the_seed_and_stays_within_budget(highest: Ints, *
 def test_token_budget_is_reached_without_an_extra_step() -> None:
     """A row has 10 tokens, a step 40: 100 and 120 tokens need three steps, 121 tokens four."""
     steps = [
-        build_plan(
-            np.zeros(400, dtype=np.int64),
-            np.arange(400),
-            LEVELS,
+        draw_plan(
+            LevelGoals(np.zeros(400, dtype=np.int64), np.arange(400), LEVELS, Drawing("threshold", "sample", "none")),
             lambda rows, goals, missed, sequence: Measured.of_rows(rows * 0 + 10, rows * 0 + 4, rows * 0),
-            Drawing("threshold", "sample", "none"),
             Budget(epochs=1, tokens=budget),
             Batching(4, 4),
             seed=0,
@@ -411,10 +405,10 @@ def test_empty_plan_has_no_steps(tmp_path: Path) -> None:
 def test_the_number_of_steps_is_known_without_a_plan(
     highest: Ints, pairing: str, formulation: str, batch_size: int, epochs: float
 ) -> None:
-    drawing = Drawing(formulation, pairing, "none")
+    source = LevelGoals(highest, np.arange(len(highest)), LEVELS, Drawing(formulation, pairing, "none"))
     planned = plan(highest, pairing=pairing, formulation=formulation, batch_size=batch_size, epochs=epochs)
 
-    assert abs(passed_pairs(planned_pairs(highest, drawing), epochs) // batch_size - planned.steps) <= 1
+    assert abs(passed_pairs(source.pairs, epochs) // batch_size - planned.steps) <= 1
 
 
 def sequences(planned: Plan) -> list[tuple[int, list[int]]]:
