@@ -48,27 +48,23 @@ class Levels:
         return self.highest(rows.scores, rows.prompts)
 
     def goals_of(self, rows: "FeedbackRows") -> Floats:
-        """Goal of each held-out row, `(rows,)`: the highest level that it reaches; see `held_out`."""
-        return self.held_out(rows.scores, rows.prompts)
-
-    def unbeaten(self, scores: Floats, prompts: Ints) -> Bools:
-        """Rows that miss no level, whatever they reach, `(rows,)`: per prompt, those that no other row beats."""
-        if self.per == "prompt":
-            return unbeaten_within_prompt(scores, prompts)
-        return np.zeros(len(scores), dtype=np.bool_)
-
-    def held_out(self, scores: Floats, prompts: Ints) -> Floats:
         """Goal of each held-out row, `(rows,)`: the highest level that it reaches.
 
         A held-out score below the training minimum gets the lowest level. Under the raw rule the goal is the score
         itself.
         """
         if self.rule == "raw":
-            return scores
+            return rows.scores
         if self.rule == "none":
-            return np.full(len(scores), np.nan)
-        floored = scores if self.per == "prompt" else np.maximum(scores, self.values[0])
-        return self.values[self.highest(floored, prompts)]
+            return np.full(len(rows), np.nan)
+        floored = rows.scores if self.per == "prompt" else np.maximum(rows.scores, self.values[0])
+        return self.values[self.highest(floored, rows.prompts)]
+
+    def unbeaten(self, rows: "FeedbackRows") -> Bools:
+        """Rows that miss no level, whatever they reach, `(rows,)`: per prompt, those that no other row beats."""
+        if self.per == "prompt":
+            return unbeaten_within_prompt(rows.scores, rows.prompts)
+        return np.zeros(len(rows), dtype=np.bool_)
 
 
 def levels_of(spec: "GoalSpec") -> Levels:

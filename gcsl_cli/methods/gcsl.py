@@ -62,7 +62,7 @@ class GCSL(Supervised):
             low, high = sorted(spec.scale.grade(end) for end in spec.training_range)
             yield ["goals", f"the scores themselves, {low:g} to {high:g}, such as: {spec.text(spec.best)}"]
             return
-        highest = levels_of(spec).highest(train.scores, train.prompts)
+        highest = levels_of(spec).reached_by(train)
         for index, (level, text) in enumerate(zip(spec.levels, spec.texts, strict=True)):
             reach = int((highest >= index).sum())
             planned = int((plan.goal == level).sum())

@@ -103,7 +103,7 @@ def goal_source(experiment: Experiment, examples: Examples, spec: GoalSpec, leve
         return JointGoals(levels.reached_by(rows), values, prompts, rule, spec.parts_dropout)
     uses_goals = experiment.method.uses_goals
     highest = levels.reached_by(rows) if uses_goals else np.zeros(len(examples), dtype=np.int64)
-    return LevelGoals(highest, prompts, levels.values, rule, levels.unbeaten(rows.scores, rows.prompts))
+    return LevelGoals(highest, prompts, levels.values, rule, levels.unbeaten(rows))
 
 
 def _drawing(experiment: Experiment, spec: GoalSpec) -> Drawing:

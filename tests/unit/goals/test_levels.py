@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcsl_cli.data.arrays import Floats
+from gcsl_cli.data.arrays import Floats, Ints
+from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.goals.levels import (
     Levels,
@@ -120,6 +121,12 @@ def test_too_many_distinct_scores_are_rejected() -> None:
         distinct_levels(np.arange(65.0))
 
 
+def graded_rows(scores: Floats, prompts: Ints) -> FeedbackRows:
+    """Rows with these scores, and with prompts of these numbers."""
+    both = zip(scores.tolist(), prompts.tolist(), strict=True)
+    return FeedbackRows.of(FeedbackRow("p", "c", score, f"id {prompt}", "train") for score, prompt in both)
+
+
 def levels_by(by: str, scores: Floats = SCORES, **changes: Any) -> Levels:
     settings: dict[str, Any] = {"per": "dataset", "quantiles": [0.5], "values": [0.5]}
     return make_levels(scores, PROMPTS[: len(scores)], by=by, **(settings | changes))
@@ -165,7 +172,7 @@ def test_quantiles_within_prompts() -> None:
 
     assert levels.values.tolist() == [0, 0.5, 0.75]
     assert levels.highest(scores, prompts).tolist() == [1, 0, 0, 2, 0, 0, 0, 2, 0, 0]
-    assert levels.held_out(scores, prompts).tolist() == [0.5, 0, 0, 0.75, 0, 0, 0, 0.75, 0, 0]
+    assert levels.goals_of(graded_rows(scores, prompts)).tolist() == [0.5, 0, 0, 0.75, 0, 0, 0, 0.75, 0, 0]
 
 
 @pytest.mark.parametrize("prompts", [[0, 1, 2, 3], [0, 1, 1, 2]])
@@ -177,10 +184,10 @@ def test_prompts_with_a_single_score_are_rejected(prompts: list[int]) -> None:
 
 
 def test_held_out_score_below_the_training_minimum_gets_the_lowest_level() -> None:
-    scores, prompts = np.array([-5.0, 0.45, 7.0]), np.arange(3)
+    rows = graded_rows(np.array([-5.0, 0.45, 7.0]), np.arange(3))
 
-    assert levels_by("fixed").held_out(scores, prompts).tolist() == [0.1, 0.1, 0.5]
-    assert levels_by("raw").held_out(scores, prompts).tolist() == [-5.0, 0.45, 7.0]
+    assert levels_by("fixed").goals_of(rows).tolist() == [0.1, 0.1, 0.5]
+    assert levels_by("raw").goals_of(rows).tolist() == [-5.0, 0.45, 7.0]
 
 
 @pytest.mark.parametrize(
