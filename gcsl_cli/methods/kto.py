@@ -151,6 +151,6 @@ def desirable(scores: Floats, threshold: float | None) -> Bools:
     if labels.all() or not labels.any():
         raise DataError(
             f"{'All' if labels.all() else 'No'} rows have a score of at least {cut:g} (scores: {scores.min():g} to "
-            f"{scores.max():g}), but KTO needs rows of both kinds. Set another method.threshold."
+            f"{scores.max():g}), but there must be rows of both kinds. Set another method.threshold."
         )
     return np.asarray(labels)
