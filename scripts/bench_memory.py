@@ -87,7 +87,7 @@ def measure(folder: Path, widths: dict[str, Any], rows: int, overrides: list[str
     plan = make_plan(experiment, examples, spec, levels, Budget(steps=2))
     sizes = sizes_of(experiment)
     assert sizes is not None
-    estimate = memory(sizes, setup_of(experiment), largest_batch(experiment, examples, plan, None))
+    estimate = memory(sizes, setup_of(experiment), largest_batch(examples, plan, None))
     settings = replace(train_settings(experiment), checkpoint_every=plan.steps + 1)
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak so far

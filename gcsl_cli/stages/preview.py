@@ -123,7 +123,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
     plan = make_plan(experiment, examples, spec, levels, replace(budget, steps=min(budget.steps, COUNTED_STEPS)))
     prepared = Prepared(train, fit.validation, spec, examples, plan, fit.notes)
     share = planned_share(experiment)
-    counts = count_rows(experiment, examples, plan, share)
+    counts = count_rows(examples, plan, share)
     pairs = goal_source(experiment, examples, spec, levels).pairs
     steps, tokens = _whole_plan(budget, pairs, config.train.batch_size, plan, counts)
     counted = f" (in the first {plan.steps} steps)" if steps > plan.steps else ""
@@ -141,7 +141,7 @@ def _training_lines(experiment: Experiment, rows: FeedbackRows) -> list[list[str
             "time",
             f"about {duration} of training at {TOKENS_PER_SECOND} tokens/s (2 CPU cores, 135M parameters)",
         ],
-        *memory_lines(experiment, largest_batch(experiment, examples, plan, share)),
+        *memory_lines(experiment, largest_batch(examples, plan, share)),
         *[["example", text] for text in _examples(experiment, prepared)],
         *[["advice", line] for line in advice(train, spec, levels, plan)],
     ]

@@ -127,10 +127,10 @@ def _run_plan(experiment: Experiment, prepared: Prepared) -> "tuple[Trained, dic
     plan, spec, path = prepared.plan, prepared.spec, experiment.training.path
     validation = validation_plan(experiment, prepared.examples, spec, prepared.validation)
     if validation is not None:
-        count_rows(experiment, *validation)  # an unusable row fails here, not after hours of training
+        count_rows(*validation)  # an unusable row fails here, not after hours of training
     settings = train_settings(experiment)
     make, share = make_trainer(experiment, spec, prepared.examples, plan, settings, validation)
-    counts = count_rows(experiment, prepared.examples, plan, share)
+    counts = count_rows(prepared.examples, plan, share)
     if share is not None:
         log.info("shared prompts: %s", savings_text(counts))
     log.info("training %d steps, %d tokens", plan.steps, counts["tokens"])

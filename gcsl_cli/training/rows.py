@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gcsl_cli.configs.choices import AFTER_PROMPT
-from gcsl_cli.data.arrays import Floats
+from gcsl_cli.data.arrays import Bools, Floats, Ints
+from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched, branched, packing_order
 from gcsl_cli.training.plan import Plan
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from gcsl_cli.training.examples import RowExamples
+    from gcsl_cli.training.examples import Examples, RowExamples
 
 IGNORED = -100
 """Label of unsupervised tokens, as in torch and transformers."""
@@ -70,22 +71,20 @@ class PlannedBatches:
         rows have 0.
         """
         plan, chosen, examples = self.plan, self.slices[index], self.examples
-        row, goal, missed = plan.row[chosen], plan.goal[chosen], plan.missed[chosen]
-        units = examples.encode(row, goal, missed)
-        spec = examples.prompter.spec
-        numbers = np.arange(len(units)) if self.share is None else plan.sequence[chosen]
-        apart = self.share is None or spec.placement not in AFTER_PROMPT
-        rows, numbers, unit, copy = packing_order(units, numbers, apart=apart)
+        rows, numbers, unit, copy = packed_rows(examples, plan, chosen, self.share)
         item: dict[str, Any] = {"sequences": branched(rows, numbers, self.share or math.inf)}
         if self.weighted:
-            weights = plan.weight[chosen] if examples.weights is None else plan.weight[chosen] * examples.weights[row]
-            of_rows, of_copies = weights * spec.weights_of(goal), weights * spec.weights_of(missed)
-            of_copies = of_copies * self.copy_weights[chosen]
+            spec, weights = examples.prompter.spec, plan.weight[chosen]
+            if examples.weights is not None:
+                weights = weights * examples.weights[plan.row[chosen]]
+            of_rows = weights * spec.weights_of(plan.goal[chosen])
+            of_copies = weights * spec.weights_of(plan.missed[chosen]) * self.copy_weights[chosen]
             item["weights"] = np.where(copy, of_copies[unit], of_rows[unit]).tolist()
         if self.contrasted:
-            has_negative = np.array([any(row.negative for row in rows) for rows in units])
+            negative = np.array([row.negative for row in rows])
+            has_negative = np.bincount(unit, weights=negative) > 0
             pair = np.where(has_negative, np.cumsum(has_negative), 0)[unit]
-            item["pairs"] = np.where([row.negative for row in rows], -pair, pair).tolist()
+            item["pairs"] = np.where(negative, -pair, pair).tolist()
         return item
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -101,6 +100,19 @@ class PlannedBatches:
     def _columns(self, rows: dict[str, list[int]]) -> dict[str, list[Any]]:
         items = [self[index] for index in rows["micro_batch"]]
         return {key: [item[key] for item in items] for key in items[0]}
+
+
+def packed_rows(
+    examples: "Examples", plan: Plan, chosen: slice, share: float | None
+) -> tuple[list[EncodedRow], Ints, Ints, Bools]:
+    """The rows of the `chosen` planned rows as a forward pass packs them; returns the same as `packing_order`.
+
+    `share`: maximum tokens of a sequence of rows with a common prefix; `None`: every row is a sequence of its own.
+    """
+    units = examples.encode(plan.row[chosen], plan.goal[chosen], plan.missed[chosen])
+    numbers = np.arange(len(units)) if share is None else plan.sequence[chosen]
+    apart = share is None or examples.prompter.spec.placement not in AFTER_PROMPT
+    return packing_order(units, numbers, apart=apart)
 
 
 @dataclass(frozen=True)

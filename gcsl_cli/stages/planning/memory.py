@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gcsl_cli.configs.choices import AFTER_PROMPT, Attention
+from gcsl_cli.configs.choices import Attention
 from gcsl_cli.methods.base import Method
 from gcsl_cli.models.attention import attention_of
 from gcsl_cli.models.loading import device, train_in_bf16
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.planning.plan import batching
 from gcsl_cli.stages.trainer import checkpointing, peft_config
-from gcsl_cli.training.branches import branched, packing_order
+from gcsl_cli.training.branches import branched
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.memory import Batch, Memory, Setup, Sizes, memory
 from gcsl_cli.training.plan import Plan
+from gcsl_cli.training.rows import packed_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,7 +54,7 @@ def shown(size: float) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / MIB:.0f} MiB"
 
 
-def largest_batch(experiment: Experiment, examples: Examples, plan: Plan, share: float | None) -> Batch:
+def largest_batch(examples: Examples, plan: Plan, share: float | None) -> Batch:
     """The forward pass with the most tokens, padding included; rows are packed as in training."""
     in_sequence = np.bincount(plan.sequence, weights=plan.tokens)
 
@@ -62,9 +63,7 @@ def largest_batch(experiment: Experiment, examples: Examples, plan: Plan, share:
         return float(len(sequences) * in_sequence[sequences].max())
 
     chosen = max(plan.micro_batches(), key=padded)
-    units = examples.encode(plan.row[chosen], plan.goal[chosen], plan.missed[chosen])
-    apart = share is None or experiment.config.goal.placement not in AFTER_PROMPT
-    rows, number, _, _ = packing_order(units, plan.sequence[chosen], apart=apart)
+    rows, number, _, _ = packed_rows(examples, plan, chosen, share)
     lengths = [len(row.input_ids) for row in rows]
     if share is not None:
         lengths = [sequence.tokens for sequence in branched(rows, number, share)]

@@ -24,6 +24,7 @@ from gcsl_cli.training.drawing import Drawing, GoalSource, LevelGoals
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.joint_goals import JointGoals
 from gcsl_cli.training.plan import Budget, Plan, draw_plan
+from gcsl_cli.training.rows import packed_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -210,7 +211,7 @@ def savings_text(counts: dict[str, int]) -> str:
     return f"{times:.1f} times fewer tokens ({counts['tokens']:,} for {counts['tokens_written_out']:,}{split})"
 
 
-def count_rows(experiment: Experiment, examples: Examples, plan: Plan, share: float | None = None) -> dict[str, int]:
+def count_rows(examples: Examples, plan: Plan, share: float | None = None) -> dict[str, int]:
     """Processed and supervised tokens, rows cut at the length limit, rows whose prompt boundary retokenized.
 
     Where rows share their prompts: also their tokens without sharing, and rows split over several sequences.
@@ -219,11 +220,9 @@ def count_rows(experiment: Experiment, examples: Examples, plan: Plan, share: fl
         DataError: a row has no supervised token.
     """
     tokens = supervised = cut = seam = computed = sequences = 0
-    apart = share is None or experiment.config.goal.placement not in AFTER_PROMPT
     for batch in plan.micro_batches():
         index = plan.row[batch]
-        units = examples.encode(index, plan.goal[batch], plan.missed[batch])
-        rows, number, unit, _ = packing_order(units, plan.sequence[batch], apart=apart)
+        rows, number, unit, _ = packed_rows(examples, plan, batch, share)
         for place, row in zip(unit.tolist(), rows, strict=True):
             tokens += len(row.input_ids)
             supervised += row.supervised
@@ -234,7 +233,7 @@ def count_rows(experiment: Experiment, examples: Examples, plan: Plan, share: fl
                 raise DataError(
                     f"The row with the prompt {prompt[:60]!r} has no supervised token: its prompt and "
                     f"goal take {row.prompt_tokens} tokens or its completion is empty. Raise train.max_length "
-                    f"(now {experiment.config.train.max_length}) or remove the row."
+                    f"(now {examples.max_length}) or remove the row."
                 )
         if share is not None:
             shared = branched(rows, number, share)

@@ -88,9 +88,8 @@ def test_the_largest_pass_is_found(tokenizer: "PreTrainedTokenizerBase") -> None
     encoded = examples.encode(row, np.full(4, 0.9), np.full(4, np.nan))
     tokens = np.array([len(unit[0].input_ids) for unit in encoded])
     plan = Plan.of(step=place, micro=place, row=row, goal=np.full(4, 0.9), tokens=tokens)
-    chosen: Any = SimpleNamespace(config=SimpleNamespace(goal=SimpleNamespace(placement="before_prompt")))
 
-    assert largest_batch(chosen, examples, plan, None) == Batch(2, int(tokens.max()), len(" yes" + " much longer"))
+    assert largest_batch(examples, plan, None) == Batch(2, int(tokens.max()), len(" yes" + " much longer"))
 
 
 @pytest.mark.parametrize(
