@@ -113,7 +113,13 @@ class Chat:
         ids, *against = self._encoded(said, [self.argument(goal) for goal in goals], settings.max_new_tokens)
         suppressed = tuple(getattr(self.model.generation_config, "suppress_tokens", None) or ())
         sampling = Sampling(
-            1, settings.max_new_tokens, settings.temperature, settings.top_p, settings.guidance, 1, suppress=suppressed
+            samples=1,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            guidance=settings.guidance,
+            batch_size=1,
+            suppress=suppressed,
         )
         streamer = Pieces(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         seed = settings.seed + self.answers

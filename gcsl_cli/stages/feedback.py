@@ -59,14 +59,14 @@ def _rollouts(experiment: Experiment, prompts: Sequence[Prompt], settings: Rollo
     values = {key: value for key, value in asdict(settings).items() if key not in ("shard_prompts", "seed")}
     return sample_completions(
         experiment,
-        "rollouts",
-        False,
-        prompter,
         prompts,
-        prompter.all_prompt_ids(prompts, None, settings.max_new_tokens),
-        None,
         Sampling(**values, guidance=0.0),
         experiment.feedback.path / SHARDS,
+        label="rollouts",
+        trained=False,
+        ids=prompter.all_prompt_ids(prompts, None, settings.max_new_tokens),
+        against=None,
+        ends=prompter.end,
         shard_prompts=settings.shard_prompts,
         seed=settings.seed,
     )

@@ -13,7 +13,6 @@ from gcsl_cli.generation.backends.hf import HfSampler
 from gcsl_cli.generation.sampling import Sampled, Sampling, of_prompts
 from gcsl_cli.generation.shards import SampleShard, Shards, sample_in_shards
 from gcsl_cli.models.loading import free_memory, load_for_sampling, load_tokenizer
-from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs import ranks
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
@@ -62,25 +61,35 @@ class Shared:
 
 def sample_completions(
     experiment: Experiment,
-    label: str,
-    trained: bool,
-    prompter: Prompter,
     prompts: Sequence[Prompt],
-    ids: Sequence[list[int]],
-    against: Sequence[list[int]] | None,
     sampling: Sampling,
     folder: Path,
     *,
+    label: str,
+    trained: bool,
+    ids: Sequence[list[int]],
+    against: Sequence[list[int]] | None,
+    ends: Sequence[int],
     shard_prompts: int,
     seed: int,
 ) -> list[Generation]:
     """Sample completions in resumable shards below `folder`, with a progress bar.
 
-    `ids` are the tokens of each prompt under the requested goal, `against` those under the goals that guidance pushes
-    away from. `trained` says which model is sampled; it is loaded only if a shard is missing.
+    Args:
+        experiment: its base or its trained model is sampled.
+        prompts: what to complete.
+        sampling: how.
+        folder: of the shards.
+        label: of the progress bar.
+        trained: whether the trained model is sampled; a model is loaded only if a shard is missing.
+        ids: tokens of each prompt under the requested goal.
+        against: those under the goals that guidance pushes away from, see `Sampler.sample`.
+        ends: tokens that end a completion.
+        shard_prompts: prompts per shard.
+        seed: of all shards.
     """
     shards = Shards(prompts, [len(tokens) for tokens in ids], folder, shard_prompts, seed)
-    request = Request(ids, against, prompter.end, sampling, shards)
+    request = Request(ids, against, ends, sampling, shards)
 
     sampler = cache(lambda: sampler_of(experiment, trained=trained))
 

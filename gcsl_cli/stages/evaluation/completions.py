@@ -88,14 +88,14 @@ def sample_arm(
     """Sample completions of `prompts` from an arm, in shards below `folder`."""
     prompter = experiment.prompter(experiment.spec)
     sampling = Sampling(
-        config.samples,
-        config.max_new_tokens,
-        config.temperature,
-        config.top_p,
-        arm.guidance,
-        config.batch_size,
-        tuple(control_ids(experiment, experiment.spec)) if arm.trained else (),
-        arm.shares or (1.0,),
+        samples=config.samples,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        guidance=arm.guidance,
+        batch_size=config.batch_size,
+        suppress=tuple(control_ids(experiment, experiment.spec)) if arm.trained else (),
+        shares=arm.shares or (1.0,),
     )
     against = [
         ids
@@ -104,14 +104,14 @@ def sample_arm(
     ]
     return sample_completions(
         experiment,
-        f"{label}: {arm.label}",
-        arm.trained,
-        prompter,
         prompts,
-        prompter.all_prompt_ids(prompts, arm.goal, config.max_new_tokens),
-        against or None,
         sampling,
         folder,
+        label=f"{label}: {arm.label}",
+        trained=arm.trained,
+        ids=prompter.all_prompt_ids(prompts, arm.goal, config.max_new_tokens),
+        against=against or None,
+        ends=prompter.end,
         shard_prompts=config.shard_prompts,
         seed=seed,
     )
