@@ -31,7 +31,7 @@ from gcsl_cli.stages.feedback import check_evaluated, evaluation_prompts
 from gcsl_cli.stages.rounds.chain import Rounds
 from gcsl_cli.stages.rounds.curve import Curve
 from gcsl_cli.stages.train import ensure_trained
-from gcsl_cli.tasks.base import grader
+from gcsl_cli.tasks.base import Column, grader
 
 log = logging.getLogger("gcsl")
 
@@ -113,18 +113,6 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
     columns = result_columns(experiment) if answers else []
     held_out, goals = HeldOut.of(experiment), requested_goals(spec, config.levels)
     several, separated = several_scores(experiment, answers), None if held_out is None else held_out.parts()
-
-    def difference(found: Answers) -> dict[str, Any] | None:
-        if base is None or found is base:
-            return None
-        return {
-            column.name: paired_difference(
-                found.metrics[column.name], base.metrics[column.name], resamples=config.bootstrap, seed=config.seed
-            ).as_dict()
-            for column in columns
-            if column.name in found.metrics and column.name in base.metrics
-        }
-
     return {
         "format_version": RESULT_VERSION,
         "task": task.name,
@@ -134,26 +122,7 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         "compared_by": _compared_by(experiment),
         "graded": grader(task) is not None,
         "columns": [asdict(column) for column in columns],
-        "arms": [
-            {
-                "name": found.arm.name,
-                "label": found.arm.label,
-                "asked": None if found.arm.goal is None else experiment.spec.meaning(found.arm.goal),
-                "guidance": found.arm.guidance,
-                "trained": found.arm.trained,
-                "reference": found.arm.reference,
-                "ratio": found.arm.ratio,
-                "goal": None if found.arm.goal is None else spec.asked(found.arm.goal),
-                "best": found.arm.goal is not None and found.arm.goal == spec.best,
-                "metrics": {
-                    column.name: _estimate(config, found.metrics[column.name])
-                    for column in columns
-                    if column.name in found.metrics
-                },
-                "difference": difference(found),
-            }
-            for found in answers
-        ],
+        "arms": [_arm(experiment, found, base, columns) for found in answers],
         **({} if several is None else {"several": several}),
         "attainment": None if isinstance(spec, JointSpec) else _attainment(experiment, answers),
         "discrimination": None if held_out is None else held_out.discrimination(),
@@ -167,6 +136,34 @@ def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, A
         "examples": _examples(experiment, answers),
         "unmask": config.unmask,
         "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _arm(experiment: Experiment, found: Answers, base: Answers | None, columns: Sequence[Column]) -> dict[str, Any]:
+    """A row of the results table: what was asked of which model, its metrics, and their differences to `base`."""
+    config, spec, arm = experiment.config.evaluation, experiment.spec, found.arm
+    names = [column.name for column in columns if column.name in found.metrics]
+    difference = None
+    if base is not None and found is not base:
+        difference = {
+            name: paired_difference(
+                found.metrics[name], base.metrics[name], resamples=config.bootstrap, seed=config.seed
+            ).as_dict()
+            for name in names
+            if name in base.metrics
+        }
+    return {
+        "name": arm.name,
+        "label": arm.label,
+        "asked": None if arm.goal is None else spec.meaning(arm.goal),
+        "guidance": arm.guidance,
+        "trained": arm.trained,
+        "reference": arm.reference,
+        "ratio": arm.ratio,
+        "goal": None if arm.goal is None else spec.asked(arm.goal),
+        "best": arm.goal is not None and arm.goal == spec.best,
+        "metrics": {name: _estimate(config, found.metrics[name]) for name in names},
+        "difference": difference,
     }
 
 

@@ -1,8 +1,7 @@
 """Held-out graded completions: how likely the models find them under each goal. This needs no sampling."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +48,8 @@ class HeldOut:
 
     experiment: Experiment
     rows: FeedbackRows
+    _known: dict[tuple[int, float | None], tuple[Any, Any]] = field(default_factory=dict)
+    """What has been measured, by model and goal."""
 
     @staticmethod
     def of(experiment: Experiment) -> "HeldOut | None":
@@ -141,10 +142,6 @@ class HeldOut:
             seed=config.seed,
             cut=self.cut,
         ).as_dict()
-
-    @cached_property
-    def _known(self) -> dict[tuple[int, float | None], tuple[Any, Any]]:
-        return {}
 
     def _log_probs(self, model: "PreTrainedModel", goal: float | None) -> tuple[Any, Any]:
         """Summed log-probability and tokens of each row's completion under a goal, both `(rows,)`."""
