@@ -16,7 +16,6 @@ from gcsl_cli.goals.scale import Scale, short_number, short_numbers
 from gcsl_cli.goals.wording import fill_template
 
 PLAIN_PLACEMENTS = ("before_prompt", "after_prompt")
-PLACEMENTS = (*PLAIN_PLACEMENTS, "system", "assistant_prefix", "role")
 FORMATS = ("plain", "chat", "messages")
 
 

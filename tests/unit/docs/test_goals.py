@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gcsl_cli.configs.choices import Placement
 from gcsl_cli.goals.relabel import highest_within_prompt
 from gcsl_cli.goals.scale import Scale
-from gcsl_cli.goals.spec import PLACEMENTS, PLAIN_PLACEMENTS, GoalSpec
+from gcsl_cli.goals.spec import PLAIN_PLACEMENTS, GoalSpec
 from gcsl_cli.goals.wording import default_template, fill_template, goal_texts
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.stages.planning.score_goal import SEPARATORS
@@ -54,7 +55,7 @@ def spec(wording: str, placement: str, prompt_format: str, formulation: str = "t
 @pytest.mark.parametrize("wording", ["language", "token", "number"])
 def test_the_row_in_every_placement(tokenizer: "PreTrainedTokenizerBase", wording: str, prompt_format: str) -> None:
     tokenizer.chat_template = CHATML
-    placements = PLACEMENTS if prompt_format == "chat" else PLAIN_PLACEMENTS
+    placements = list(Placement) if prompt_format == "chat" else PLAIN_PLACEMENTS
     width = max(map(len, placements)) + 2
     expected = [
         f"{placement:{width}}{Prompter(tokenizer, spec(wording, placement, prompt_format)).text(PROMPT, 4.0)}"

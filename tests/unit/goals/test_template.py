@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2.exceptions import TemplateError
 
+from gcsl_cli.configs.choices import Placement
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.scale import Scale
-from gcsl_cli.goals.spec import PLACEMENTS, GoalSpec
+from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.loading import export_model
 from gcsl_cli.models.prompting import Prompter
 from tests.chat_templates import TEMPLATES
@@ -69,7 +70,7 @@ def test_plain_text(tokenizer: "PreTrainedTokenizerBase", placement: str) -> Non
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("placement", [placement for placement in PLACEMENTS if placement != "role"])
+@pytest.mark.parametrize("placement", [placement for placement in Placement if placement != "role"])
 def test_chats(tokenizer: "PreTrainedTokenizerBase", placement: str, template: str) -> None:
     tokenizer.chat_template = TEMPLATES[template]
     check(tokenizer, toy_spec(prompt_format="chat", placement=placement, texts=TEXTS), PROMPTS)
@@ -146,7 +147,7 @@ def test_role_placement_without_role_names_is_rejected(
 
 
 def test_without_a_goal_the_template_renders_like_the_original(tokenizer: "PreTrainedTokenizerBase") -> None:
-    for template, placement in product(TEMPLATES, PLACEMENTS):
+    for template, placement in product(TEMPLATES, Placement):
         if (template, placement) == ("spaced", "role"):
             continue
         tokenizer.chat_template = TEMPLATES[template]
