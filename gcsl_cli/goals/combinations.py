@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from gcsl_cli.data.arrays import Bools, Floats, Ints
+from gcsl_cli.goals.relabel import rows_of_bins
 
 MOST_CELLS = 4096
 """Combinations up to which all of them are enumerated; of more, only those that a row has as its own."""
@@ -146,7 +147,7 @@ class Table:
             ]
         )
         order = generator.permutation(len(bins))
-        return _rows_of(bins[order], which, len(own), generator), np.repeat(self.goals, times, axis=0)[order]
+        return rows_of_bins(bins[order], which, generator), np.repeat(self.goals, times, axis=0)[order]
 
     def _times(self, count: int, generator: np.random.Generator) -> Ints:
         """How often each of the goals is drawn, `(goals,)`."""
@@ -194,15 +195,3 @@ def _whole(shares: Floats, generator: np.random.Generator) -> Ints:
     whole = np.floor(np.round(shares, 9)).astype(np.int64)
     rest = round(float(shares.sum())) - int(whole.sum())
     return whole + np.bincount(generator.permutation(len(shares))[:rest], minlength=len(shares))
-
-
-def _rows_of(bins: Ints, which: Ints, count: int, generator: np.random.Generator) -> Ints:
-    """Draw a row of each bin; the rows of a bin are used in random order before any is repeated."""
-    members = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which, minlength=count))[:-1])
-    places = np.split(np.argsort(bins, kind="stable"), np.cumsum(np.bincount(bins, minlength=count))[:-1])
-    rows = np.empty(len(bins), dtype=np.int64)
-    for here, of_bin in zip(places, members, strict=True):
-        if len(here):
-            rounds = -(-len(here) // len(of_bin))
-            rows[here] = np.concatenate([generator.permutation(of_bin) for _ in range(rounds)])[: len(here)]
-    return rows

@@ -1,6 +1,7 @@
 """Which combinations an evaluation asks for, so that the parts of a goal can be told apart."""
 
 from itertools import product
+from math import prod
 from typing import Any
 
 from gcsl_cli.errors import ConfigError
@@ -31,12 +32,8 @@ def joint_goals(spec: JointSpec, levels: Any) -> list[float]:
 
 
 def _goals(spec: JointSpec, choices: list[list[int]]) -> list[float]:
-    sizes = [len(levels) for levels in choices]
     best = [count - 1 for count in spec.counts]
-    total = 1
-    for size in sizes:
-        total *= size
-    if total <= MOST_ASKED:
+    if prod(map(len, choices)) <= MOST_ASKED:
         found = {spec.number(levels) for levels in product(*choices)}
     else:
         found = {spec.best, spec.worst}

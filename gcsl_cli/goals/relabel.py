@@ -83,3 +83,19 @@ def missed_levels(
 def sampled_levels(highest: Ints, generator: np.random.Generator) -> Ints:
     """Draw one of the reached levels of each row uniformly, `(rows,)`."""
     return generator.integers(0, highest + 1)
+
+
+def rows_of_bins(bins: Ints, bin_of_row: Ints, generator: np.random.Generator) -> Ints:
+    """Draw a row from each of `bins`, `(draws,)`; the rows of a bin are used in random order before any is repeated.
+
+    `bin_of_row` is the bin that each row is in, `(rows,)`; each of `bins` has a row.
+    """
+    sizes = np.bincount(bin_of_row)
+    members = np.split(np.argsort(bin_of_row, kind="stable"), np.cumsum(sizes)[:-1])
+    places = np.split(np.argsort(bins, kind="stable"), np.cumsum(np.bincount(bins, minlength=len(sizes)))[:-1])
+    rows = np.empty(len(bins), dtype=np.int64)
+    for here, of_bin in zip(places, members, strict=True):
+        if len(here):
+            rounds = -(-len(here) // len(of_bin))
+            rows[here] = np.concatenate([generator.permutation(of_bin) for _ in range(rounds)])[: len(here)]
+    return rows

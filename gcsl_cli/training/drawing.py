@@ -9,7 +9,7 @@ import numpy as np
 
 from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.errors import ConfigError
-from gcsl_cli.goals.relabel import missed_levels, reached_pairs, sampled_levels
+from gcsl_cli.goals.relabel import missed_levels, reached_pairs, rows_of_bins, sampled_levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _balanced_pairs(highest: Ints, count: int, exact: bool, generator: np.random
     levels = generator.permuted(rounds, axis=1).reshape(-1)[:count]
     first = np.searchsorted(bins, levels)
     chosen = levels if exact else bins[generator.integers(first, len(bins))]
-    return _rows_of_bins(chosen, highest, generator), levels
+    return rows_of_bins(chosen, highest, generator), levels
 
 
 def _balanced_rows(highest: Ints, count: int, generator: np.random.Generator) -> tuple[Ints, Ints]:
@@ -108,20 +108,8 @@ def _balanced_rows(highest: Ints, count: int, generator: np.random.Generator) ->
     serving = np.minimum.accumulate(np.where(replaced, levels, levels[-1])[:, ::-1], axis=1).reshape(-1)[:count]
     level = np.tile(levels[::-1], len(drawn))[:count]
     new_row = serving == level
-    rows = _rows_of_bins(serving[new_row], highest, generator)
+    rows = rows_of_bins(serving[new_row], highest, generator)
     return rows[np.cumsum(new_row) - 1], level
-
-
-def _rows_of_bins(chosen: Ints, highest: Ints, generator: np.random.Generator) -> Ints:
-    """Draw a row from each chosen bin; the rows of a bin are used in random order before any is repeated."""
-    rows = np.empty(len(chosen), dtype=np.int64)
-    for bin_ in np.unique(chosen):
-        draws = np.flatnonzero(chosen == bin_)
-        members = np.flatnonzero(highest == bin_)
-        repeats = -(-len(draws) // len(members))
-        drawn = np.concatenate([generator.permutation(members) for _ in range(repeats)])
-        rows[draws] = drawn[: len(draws)]
-    return rows
 
 
 def _grouped_order(texts: Ints, size: int, generator: np.random.Generator) -> Ints:

@@ -11,6 +11,7 @@ from gcsl_cli.goals.relabel import (
     highest_within_prompt,
     missed_levels,
     reached_pairs,
+    rows_of_bins,
     sampled_levels,
     unbeaten_within_prompt,
 )
@@ -141,3 +142,12 @@ def test_unbeaten_rows_are_the_best_of_their_prompt() -> None:
 
     assert unbeaten_within_prompt(scores, prompts).tolist() == [True, True, False, True, True]
     assert unbeaten_within_prompt(np.array([]), np.array([], dtype=np.int64)).tolist() == []
+
+
+def test_rows_of_a_bin_are_used_up_before_one_is_repeated() -> None:
+    """Rows 1 and 3 are in bin 0: of three draws one is each of them, and the third repeats one. Bin 2 has row 4."""
+    rows = rows_of_bins(np.array([0, 2, 0, 0]), np.array([1, 0, 1, 0, 2]), np.random.default_rng(0))
+
+    assert rows[1] == 4
+    assert set(rows[[0, 2]]) == {1, 3}
+    assert rows[3] in {1, 3}
