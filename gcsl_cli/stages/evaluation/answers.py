@@ -16,7 +16,7 @@ from gcsl_cli.stages.evaluation.parts import part_columns, part_metrics, part_sc
 from gcsl_cli.stages.evaluation.ranking import Ranking
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
-from gcsl_cli.tasks.base import Column, RankingTask, grader
+from gcsl_cli.tasks.base import Column, RankingTask, flat, grader
 
 TEXT_COLUMNS = [
     Column("perplexity", "perplexity under base", "lower", 2),
@@ -106,13 +106,12 @@ def _arm_answers(experiment: Experiment, arm: Arm, ranking: Ranking | None) -> A
 def _sampled(experiment: Experiment, arm: Arm) -> Answers:
     """The arm's completions, created on demand, and all metrics computed on them."""
     rows = ensure_generations(experiment, arm)
-    samples = experiment.config.generation.samples
-    groups = grouped(rows, samples)
+    groups = grouped(rows, experiment.config.generation.samples)
     completions = [[row.completion for row in group] for group in groups]
     task, prompts, scores = experiment.task, evaluation_prompts(experiment), None
     if (grading := grader(task)) is not None:
-        each = [prompt for prompt in prompts for _ in range(samples)]
-        scores = grading.score(each, [row.completion for row in rows]).reshape(len(groups), samples)
+        each, texts, shape = flat(prompts, completions)
+        scores = grading.score(each, texts).reshape(shape)
     parts = part_scores(experiment, completions)
     under_base, tokens = log_probs(experiment.base_model, experiment.plain_prompter, None, groups)
     metrics = {

@@ -7,7 +7,7 @@ from gcsl_cli.metrics.attainment import mean_score
 from gcsl_cli.metrics.bootstrap import PerPrompt
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import ensure_feedback, evaluation_prompts
-from gcsl_cli.tasks.base import Column, PartsTask
+from gcsl_cli.tasks.base import Column, PartsTask, flat
 
 COLUMN = "score_"
 """Beginning of the names of these columns."""
@@ -23,10 +23,8 @@ def part_scores(experiment: Experiment, completions: Sequence[Sequence[str]]) ->
     task = experiment.task
     if not graded_parts(experiment) or not isinstance(task, PartsTask):
         return {}
-    prompts = evaluation_prompts(experiment)
-    each = [prompt for prompt, texts in zip(prompts, completions, strict=True) for _ in texts]
-    found = task.part_scores(each, [text for texts in completions for text in texts])
-    return {name: scores.reshape(len(completions), -1) for name, scores in found.items()}
+    prompts, texts, shape = flat(evaluation_prompts(experiment), completions)
+    return {name: scores.reshape(shape) for name, scores in task.part_scores(prompts, texts).items()}
 
 
 def part_metrics(experiment: Experiment, scores: Mapping[str, Floats]) -> dict[str, PerPrompt]:
