@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -23,18 +23,6 @@ if TYPE_CHECKING:
     from gcsl_cli.training.loop import MakeTrainer
     from gcsl_cli.training.negatives import NegativeLoss
     from gcsl_cli.training.plan import Plan
-
-
-class Goal(Protocol):
-    """The parts of the `goal` config group that name a run."""
-
-    @property
-    def formulation(self) -> str:
-        """`threshold` or `exact`."""
-
-    @property
-    def wording(self) -> str:
-        """`language`, `token` or `number`."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +105,8 @@ class Method(ABC):
         """Yield a message for each setting that cannot be used, with the fix."""
         return iter(())
 
-    def label(self, goal: Goal) -> str:
-        """Name of a run in folder names and in tables that compare methods."""
+    def label(self, formulation: str, wording: str) -> str:
+        """Name of a run in folder names and in tables that compare methods; the arguments are those of its goal."""
         return self.name
 
     def keys(self) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from gcsl_cli.data.arrays import Ints
 from gcsl_cli.data.records import GOAL_ROWS
 from gcsl_cli.goals.joint import JointSpec
 from gcsl_cli.goals.levels import levels_of
-from gcsl_cli.methods.base import Goal
 from gcsl_cli.methods.parts import describe_parts, goal_levels, write_combinations
 from gcsl_cli.methods.sft import Supervised
 from gcsl_cli.runs.files import whole_file
@@ -39,9 +38,9 @@ class GCSL(Supervised):
 
     uses_goals: ClassVar[bool] = True
 
-    def label(self, goal: Goal) -> str:
+    def label(self, formulation: str, wording: str) -> str:
         """`threshold-language`, `exact-token`."""
-        return f"{goal.formulation}-{goal.wording}"
+        return f"{formulation}-{wording}"
 
     def facts(self, spec: "GoalSpec") -> dict[str, Any]:
         """The goal in a few words."""

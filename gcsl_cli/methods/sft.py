@@ -15,7 +15,7 @@ import numpy as np
 from gcsl_cli.configs import ranges
 from gcsl_cli.data.arrays import Floats, Ints
 from gcsl_cli.errors import ConfigError, DataError
-from gcsl_cli.methods.base import ExampleInputs, Goal, Method, TrainerInputs
+from gcsl_cli.methods.base import ExampleInputs, Method, TrainerInputs
 
 if TYPE_CHECKING:
     from gcsl_cli.data.records import FeedbackRows
@@ -96,7 +96,7 @@ class SFT(Supervised):
         if self.select == Selection.min_score and (self.min_score is None or not math.isfinite(self.min_score)):
             yield f"method.min_score={self.min_score}: method.select=min_score needs the lowest grade to keep."
 
-    def label(self, goal: Goal) -> str:
+    def label(self, formulation: str, wording: str) -> str:
         """`sft all`, `sft top_fraction 0.2`."""
         return f"{self.name} {self.select}" + ("" if self._amount is None else f" {self._amount:g}")
 

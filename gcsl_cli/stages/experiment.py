@@ -102,8 +102,8 @@ class Experiment:
     @cached_property
     def training(self) -> Folder:
         """Folder of the run: goal spec, rows, plan, checkpoints and model, with generations and evaluations below."""
-        config, parent, label = self.config, self.feedback.identity, self.method.label(self.config.goal)
-        kind = type(self.method)
+        config, parent, kind = self.config, self.feedback.identity, type(self.method)
+        label = self.method.label(str(config.goal.formulation), str(config.goal.wording))
         goal = plain(config.goal)
         goal.pop("target")
         goal["pairing"] = str(config.pairing)

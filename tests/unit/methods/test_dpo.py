@@ -93,5 +93,5 @@ def test_runs_are_named_by_what_decides_the_result() -> None:
     """The learning rate is a setting of training."""
     method = DPO(learning_rate=3e-5, pairs=PairRule.all)
 
-    assert method.label(load().goal) == "dpo"
+    assert method.label("threshold", "language") == "dpo"
     assert method.keys() == {"name": "dpo", "pairs": "all", "margin": 0.0, "max_pairs": None, "beta": 0.1}

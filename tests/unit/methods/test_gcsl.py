@@ -12,7 +12,7 @@ from gcsl_cli.errors import ConfigError
 def test_runs_are_named_by_their_goals(lines: list[str], label: str) -> None:
     config = load(lines)
 
-    assert config.method.label(config.goal) == label
+    assert config.method.label(config.goal.formulation, config.goal.wording) == label
     assert config.method.keys() == {"name": "gcsl"}
 
 

@@ -92,7 +92,7 @@ def test_an_unknown_rule_is_refused() -> None:
 def test_runs_are_named_by_the_selection(lines: list[str], label: str) -> None:
     config = load(["goal=none", *lines])
 
-    assert config.method.label(config.goal) == label
+    assert config.method.label(config.goal.formulation, config.goal.wording) == label
 
 
 def test_a_selection_set_from_python_is_checked() -> None:
