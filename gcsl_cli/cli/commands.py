@@ -1,4 +1,4 @@
-"""The command line: `gcsl prepare|train|generate|evaluate [OVERRIDES...]`, `gcsl compare`, `gcsl score`, `gcsl doctor`.
+"""The command line: all commands of `gcsl`, with their options.
 
 Typer handles commands, options and exit codes; Hydra handles configs, multirun and launchers. A stage command composes
 its config first and reports mistakes itself (exit 2), then lets Hydra run the jobs. Neither torch nor Hydra is imported

@@ -1,4 +1,4 @@
-"""Goals with several parts: one `GoalSpec` for each score, and how their phrases read together.
+"""Goals with several parts: one `GoalSpec` for each score, and how their phrases are joined.
 
 "Give a response whose helpfulness is at least 4 of 4 and whose verbosity is at most 2 of 4." has the parts helpfulness
 and verbosity. A goal is the number of a combination (see `combinations.py`), so that prompts, plans and arms treat it

@@ -1,4 +1,4 @@
-"""Goal-conditioned supervised learning (arXiv 2605.16345): rows are trained on under the goals that they reach.
+"""Goal-conditioned supervised learning (arXiv 2605.16345): each row is trained under the goals that it reaches.
 
 Which goals there are, how a row is paired with them and how they read is the `goal` config group.
 """

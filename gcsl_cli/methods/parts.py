@@ -1,4 +1,4 @@
-"""What prepare shows and writes of goals with several parts: levels of each, and the combinations of the rows."""
+"""Goals with several parts in `gcsl prepare`: the levels of each part, and the combinations that rows have."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

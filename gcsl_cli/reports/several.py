@@ -118,8 +118,8 @@ def several_sections(result: Result) -> Iterator[Section]:
     if (table := cross_talk_table(result)) is not None:
         yield Section(
             "How the parts of the goal interact",
-            "How far the mean of each score moves, towards better, if one part is asked for at its best instead of its "
-            "lowest level while the other parts are asked for alike. On the diagonal a part moves its own score; "
+            "How far the mean of each score moves towards better grades if one part is asked for at its best instead "
+            "of its lowest level and the other parts stay the same. On the diagonal a part moves its own score; "
             "elsewhere it moves another's, which is the trade-off between them.",
             table,
             ["The rank correlation of asked and achieved is given for each way to hold the other parts."],

@@ -14,7 +14,7 @@ UNITS = ("words", "characters")
 
 @dataclass
 class LengthScorer(Scorer):
-    """The number of words or characters, or with a `target` the distance to it, below 0."""
+    """The number of words or characters, or with a `target` minus the distance to it."""
 
     name: str = "length"
     unit: str = "words"

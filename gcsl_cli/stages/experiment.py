@@ -1,4 +1,4 @@
-"""An experiment: the folders that a config's stages own, and its models, loaded on demand."""
+"""An experiment: the folders of one config, and its models, loaded on demand."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

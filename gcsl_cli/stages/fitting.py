@@ -1,4 +1,4 @@
-"""Rows that do not fit the model: what its chat template cannot render, too long prompts, and special tokens.
+"""Rows that do not fit the model: what its chat template cannot render, prompts that are too long, special tokens.
 
 Prompts are measured only if they have at least as many bytes as the limit has tokens, since a token has at least one
 byte. So files of short prompts cost nothing.
@@ -122,7 +122,7 @@ def _without_completions(prompts: Sequence[Prompt]) -> FeedbackRows:
 
 
 def template_notes(prompter: Prompter, parts: Sequence[FeedbackRows]) -> list[str]:
-    """What is said of conversations that the chat template can only render changed, or without their tools."""
+    """Notes on conversations that the chat template can only render changed, or without their tools."""
     if prompter.spec.prompt_format != "messages":
         return []
     notes = []
@@ -139,14 +139,14 @@ def template_notes(prompter: Prompter, parts: Sequence[FeedbackRows]) -> list[st
 
 
 def special_token_notes(prompter: Prompter, rows: FeedbackRows) -> list[str]:
-    """What is said of completions that contain special tokens of the model."""
+    """A note on completions that contain special tokens of the model."""
     return _without_specials(prompter, [rows], strip=False)[1]
 
 
 def _without_specials(
     prompter: Prompter, both: list[FeedbackRows], *, strip: bool
 ) -> tuple[list[FeedbackRows], list[str]]:
-    """The rows, without special tokens in their completions if wanted, and what is said of these."""
+    """The rows, without special tokens in their completions if `strip` is set, and a note on such completions."""
     end, specials = prompter.end_text, [re.escape(text) for text in prompter.tokenizer.all_special_tokens if text]
     if not specials:
         return both, []
@@ -209,7 +209,7 @@ class _Fit:
         return [(rows[index], tokens) for index, tokens in found]
 
     def note(self, count: int, total: int) -> str:
-        """What is said of rows that are too long."""
+        """A note on rows that are too long."""
         done = "with prompts cut from the left" if self.rule is TooLong.cut_prompt else "with long prompts left out"
         return f"{count} of {total} rows {done}: the limit is {self.limit} tokens (train.too_long)"
 

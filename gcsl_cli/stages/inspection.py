@@ -1,4 +1,4 @@
-"""inspect: what gcsl understands of a file of graded completions, before anything is trained.
+"""inspect: how gcsl reads a file of graded completions, before anything is trained.
 
 Reads the file as `task=feedback` would, and a tokenizer, but no model weights.
 """

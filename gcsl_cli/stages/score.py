@@ -2,7 +2,7 @@
 
     {"prompt": "Name a cat.", "completion": "Minka, please.", "score": 1.0}
 
-Grades that cost time or money are kept as they come, so an interrupted command goes on where it stopped.
+Grades that cost time or money are saved as soon as they are known, so an interrupted command resumes.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""What training needs of a device's memory, and which keys to turn if that is too much: a part of the dry run."""
+"""How much memory training needs, and which settings to change if the device has too little: a part of the dry run."""
 
 import copy
 from collections.abc import Iterator
