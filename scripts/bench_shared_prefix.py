@@ -36,7 +36,7 @@ from gcsl_cli.stages.planning.goal import make_goal
 from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.loop import TrainSettings, common_arguments
-from gcsl_cli.training.rows import IGNORED, PlannedBatches
+from gcsl_cli.training.micro_batches import IGNORED, PlannedBatches
 from gcsl_cli.training.sft import sft_arguments, sft_trainer
 from gcsl_cli.training.trl_internals import head_on_supervised_positions
 

@@ -26,8 +26,8 @@ from gcsl_cli.stages.planning.plan import make_plan
 from gcsl_cli.stages.trainer import train_settings
 from gcsl_cli.training.examples import RowExamples
 from gcsl_cli.training.loop import common_arguments, train_plan
+from gcsl_cli.training.micro_batches import IGNORED, PlanCollator
 from gcsl_cli.training.plan import Budget
-from gcsl_cli.training.rows import IGNORED, PlanCollator
 from gcsl_cli.training.sft import sft_arguments, sft_trainer
 
 

@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from gcsl_cli.models.prompting import EncodedRow
 from gcsl_cli.training.branches import Branched
-from gcsl_cli.training.rows import PlanCollator
+from gcsl_cli.training.micro_batches import PlanCollator
 from gcsl_cli.training.shared_prefix import branch_masks
 
 OUTPUT = Path(__file__).parents[1] / "docs" / "prompt_sharing.svg"

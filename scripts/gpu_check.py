@@ -37,8 +37,8 @@ from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.planning.goal import make_goal
 from gcsl_cli.stages.planning.plan import make_examples, make_plan
 from gcsl_cli.training.loop import common_arguments, train_plan
+from gcsl_cli.training.micro_batches import IGNORED
 from gcsl_cli.training.plan import Budget
-from gcsl_cli.training.rows import IGNORED
 from gcsl_cli.training.sft import sft_arguments
 
 Result = dict[str, Any]

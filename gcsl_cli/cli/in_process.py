@@ -20,6 +20,6 @@ def run_here(stage: str, config: Config) -> dict[str, Any]:
 
 def _run(stage: str, config: Config) -> dict[str, Any]:
     if config.dry_run:
-        preview = importlib.import_module("gcsl_cli.stages.preview")
-        return cast("dict[str, Any]", preview.run(config, stage))
+        dry_run = importlib.import_module("gcsl_cli.stages.dry_run")
+        return cast("dict[str, Any]", dry_run.run(config, stage))
     return cast("dict[str, Any]", importlib.import_module(f"gcsl_cli.stages.{stage}").run(config))

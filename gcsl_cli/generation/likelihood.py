@@ -158,7 +158,7 @@ def _branch_log_probs(
     """Log-probability of each row, in order; `cache` holds the first tokens of a single sequence."""
     import torch
 
-    from gcsl_cli.training.rows import IGNORED, PlanCollator
+    from gcsl_cli.training.micro_batches import IGNORED, PlanCollator
 
     batch = {key: value.to(model.device) for key, value in PlanCollator(0)([{"sequences": sequences}]).items()}
     labels, branches = batch.pop("labels"), batch.get("branches", torch.ones_like(batch["input_ids"]))

@@ -21,11 +21,11 @@ from gcsl_cli.goals.combinations import numbered
 from gcsl_cli.goals.joint import JointLevels, JointSpec
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.stages.dry_run import marked
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.fitting import special_token_notes, template_notes
 from gcsl_cli.stages.planning.advice import histogram
 from gcsl_cli.stages.planning.goal import make_goal
-from gcsl_cli.stages.preview import marked
 from gcsl_cli.stages.rendering import rendered
 from gcsl_cli.stages.trl_files import check_json_lines, write_pairs, write_rows
 from gcsl_cli.tasks.feedback.task import FeedbackTask

@@ -17,11 +17,11 @@ from gcsl_cli.runs.files import PARTIAL, storage_errors, sync, write_text
 from gcsl_cli.runs.folders import Folder
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.export import model_to_save
 from gcsl_cli.stages.feedback import ensure_feedback
 from gcsl_cli.stages.planning.plan import budget_text, count_rows, savings_text, validation_plan
 from gcsl_cli.stages.prepare import Prepared, fill
 from gcsl_cli.stages.rounds.chain import Rounds, current
+from gcsl_cli.stages.saved_model import model_to_save
 from gcsl_cli.stages.trainer import check_setup, make_trainer, train_settings
 from gcsl_cli.training.reporters import check_reporters
 

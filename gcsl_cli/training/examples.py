@@ -12,8 +12,8 @@ import numpy as np
 from gcsl_cli.data.arrays import Bools, Floats, Ints
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.models.prompting import EncodedRow, Prompter
+from gcsl_cli.training.micro_batches import PlannedBatches
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.rows import PlannedBatches
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -6,8 +6,8 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from gcsl_cli.models.attention import uses_flash_attention
+from gcsl_cli.training.micro_batches import PlanCollator, PlannedBatches
 from gcsl_cli.training.negatives import NegativeLoss
-from gcsl_cli.training.rows import PlanCollator, PlannedBatches
 from gcsl_cli.training.shared_prefix import branch_masks, uses_flex_attention
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ behind the shared tokens that it continues.
 from typing import TYPE_CHECKING, Any
 
 from gcsl_cli.models.attention import attention_of, supports_flex_attention, uses_flash_attention
-from gcsl_cli.training.rows import IGNORED, PlanCollator
+from gcsl_cli.training.micro_batches import IGNORED, PlanCollator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

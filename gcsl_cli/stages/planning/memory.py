@@ -17,8 +17,8 @@ from gcsl_cli.stages.trainer import checkpointing, peft_config
 from gcsl_cli.training.branches import branched
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.memory import Batch, Memory, Setup, Sizes, memory
+from gcsl_cli.training.micro_batches import packed_rows
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.rows import packed_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -23,8 +23,8 @@ from gcsl_cli.training.branches import branched, packing_order, shared_tokens
 from gcsl_cli.training.drawing import Drawing, GoalSource, LevelGoals
 from gcsl_cli.training.examples import Examples
 from gcsl_cli.training.joint_goals import JointGoals
+from gcsl_cli.training.micro_batches import packed_rows
 from gcsl_cli.training.plan import Budget, Plan, draw_plan
-from gcsl_cli.training.rows import packed_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -9,8 +9,8 @@ from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.training.examples import RowExamples
+from gcsl_cli.training.micro_batches import PlannedBatches
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.rows import PlannedBatches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

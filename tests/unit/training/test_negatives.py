@@ -14,9 +14,9 @@ from gcsl_cli.models.loading import load_model
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.training import sft
 from gcsl_cli.training.examples import RowExamples
+from gcsl_cli.training.micro_batches import IGNORED, PlanCollator, PlannedBatches
 from gcsl_cli.training.negatives import MissedGoalLoss, NegativeLoss, UnlikelihoodLoss
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import FEEDBACK, GOALS, batches, trained
 

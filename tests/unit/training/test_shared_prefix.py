@@ -15,8 +15,8 @@ from gcsl_cli.models.loading import load_model
 from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import branched
 from gcsl_cli.training.examples import RowExamples
+from gcsl_cli.training.micro_batches import IGNORED, PlanCollator, PlannedBatches
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from gcsl_cli.training.shared_prefix import branch_masks, enable_flex_attention, uses_flex_attention, why_not_shared
 from tests.architectures import MODELS, SIZES, model
 from tests.unit.goals.toy import toy_spec

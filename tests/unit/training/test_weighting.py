@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gcsl_cli.models.loading import load_model
-from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
+from gcsl_cli.training.micro_batches import IGNORED, PlanCollator, PlannedBatches
 from tests.unit.goals.toy import toy_spec
 from tests.unit.training.runs import batches, trained
 

@@ -11,8 +11,8 @@ from gcsl_cli.data.records import FeedbackRow, FeedbackRows
 from gcsl_cli.models.prompting import EncodedRow, Prompter
 from gcsl_cli.training.branches import Branched
 from gcsl_cli.training.examples import RowExamples
+from gcsl_cli.training.micro_batches import IGNORED, PlanCollator, PlannedBatches
 from gcsl_cli.training.plan import Plan
-from gcsl_cli.training.rows import IGNORED, PlanCollator, PlannedBatches
 from tests.unit.goals.toy import toy_spec
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from gcsl_cli.configs.schema import AdapterConfig, DistributedConfig, ExportConf
 from gcsl_cli.errors import ArtifactError
 from gcsl_cli.models.loading import export_model, load_config, load_model, load_tokenizer, model_folder, with_adapter
 from gcsl_cli.stages import trainer
-from gcsl_cli.stages.export import model_to_save
+from gcsl_cli.stages.saved_model import model_to_save
 from gcsl_cli.stages.trainer import peft_config
 from tests.unit.goals.toy import toy_spec
 
