@@ -43,6 +43,11 @@ class Folder:
     parent: str = ""
     _started: float = field(default_factory=time.monotonic)
 
+    @staticmethod
+    def named(inside: Path, label: str, kind: str, keys: Mapping[str, Any], parent: str = "") -> "Folder":
+        """The folder of some work inside another folder: its name is a label and a short hash of the identity."""
+        return Folder(inside / f"{label}-{identity(kind, keys, parent)[:8]}", kind, keys, parent)
+
     @property
     def identity(self) -> str:
         """The identity of this folder's work."""

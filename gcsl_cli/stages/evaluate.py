@@ -19,7 +19,7 @@ from gcsl_cli.metrics.attainment import mean_score, rank_correlations, reached_s
 from gcsl_cli.metrics.bootstrap import PerPrompt, interval, paired_difference
 from gcsl_cli.reports.saved import EVALUATIONS, METRICS_FILE, RESULT_VERSION, VALUES_FILE, write_values
 from gcsl_cli.runs.files import read_json, write_json, write_text
-from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.folders import Folder
 from gcsl_cli.runs.provenance import provenance
 from gcsl_cli.stages.evaluation.answers import TEXT_COLUMNS, Answers, all_answers, answer_identities, result_columns
 from gcsl_cli.stages.evaluation.arms import Arm, configured_arm, evaluation_arms, requested_goals, sampling
@@ -100,10 +100,8 @@ def _folder(experiment: Experiment, arms: Sequence[Arm], curve: Curve) -> Folder
         "generations": answer_identities(experiment, arms),
         "task": experiment.task.evaluation_keys(),
     }
-    parent = experiment.training.identity
-    asked = configured_arm(experiment).name if arms else "held-out"
-    folder = f"{asked}-{identity('evaluation', keys, parent)[:8]}"
-    return Folder(experiment.training.path / EVALUATIONS / folder, "evaluation", keys, parent)
+    asked, run = configured_arm(experiment).name if arms else "held-out", experiment.training
+    return Folder.named(run.path / EVALUATIONS, asked, "evaluation", keys, run.identity)
 
 
 def _evaluate(experiment: Experiment, answers: Sequence[Answers]) -> dict[str, Any]:

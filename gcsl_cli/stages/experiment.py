@@ -29,7 +29,7 @@ from gcsl_cli.models.loading import (
 )
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import make_folder
-from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.folders import Folder
 from gcsl_cli.tasks.base import Rollouts, Task
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ class Experiment:
         keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys)}
         if "model" in keys:  # it is sampled
             keys |= self.config.generation.backend_keys
-        name = f"feedback-{self.task.feedback_name()}-{identity('feedback', keys)[:8]}"
-        return Folder(self.root / name, "feedback", keys)
+        return Folder.named(self.root, f"feedback-{self.task.feedback_name()}", "feedback", keys)
 
     @property
     def feedback_origin(self) -> str:
@@ -125,10 +124,10 @@ class Experiment:
             "seed": config.seed,
             **self.round_keys,
         }
-        hash_ = identity("training", keys, parent)[:8]
-        name = f"{label.replace(' ', '-')}-{config.model.name}-s{config.seed}{self.suffix}-{hash_}"
-        path = Path(config.run) if config.run else self.root / name
-        return Folder(path, "training", keys, parent)
+        if config.run:
+            return Folder(Path(config.run), "training", keys, parent)
+        name = f"{label.replace(' ', '-')}-{config.model.name}-s{config.seed}{self.suffix}"
+        return Folder.named(self.root, name, "training", keys, parent)
 
     @property
     def first(self) -> "Experiment":
@@ -153,8 +152,7 @@ class Experiment:
     def base(self) -> Folder:
         """Folder of the untouched base model's generations, shared across the runs that compare with it."""
         keys = {"task": self.task.name, "model": self.model_keys, "prompt": self.prompt_keys}
-        hash_ = identity("base", keys)[:8]
-        return Folder(self.root / f"base-{self.config.model.name}-{hash_}", "base", keys)
+        return Folder.named(self.root, f"base-{self.config.model.name}", "base", keys)
 
     @cached_property
     def model_keys(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from gcsl_cli.data.records import Generation, Prompt, read_generations, write_ge
 from gcsl_cli.generation.likelihood import completion_log_probs
 from gcsl_cli.generation.sampling import Sampling
 from gcsl_cli.models.prompting import Prompter
-from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.folders import Folder
 from gcsl_cli.stages.evaluation.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.feedback import evaluation_prompts
@@ -46,8 +46,7 @@ def arm_folder(experiment: Experiment, arm: Arm) -> Folder:
         **{key: value for key, value in asdict(generation).items() if key not in NAMED},
         **generation.backend_keys,
     }
-    name = f"{arm.name}-{identity('generation', keys, owner.identity)[:8]}"
-    return Folder(owner.path / "generations" / name, "generation", keys, owner.identity)
+    return Folder.named(owner.path / "generations", arm.name, "generation", keys, owner.identity)
 
 
 def _guided_by(others: Sequence[Any], weights: Sequence[float]) -> dict[str, Any]:

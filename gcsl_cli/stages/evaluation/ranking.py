@@ -17,7 +17,7 @@ from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.records import LIKELIHOODS, FeedbackRow, Prompt, read_table, write_columns
 from gcsl_cli.errors import DataError
 from gcsl_cli.generation.likelihood import row_log_probs
-from gcsl_cli.runs.folders import Folder, identity
+from gcsl_cli.runs.folders import Folder
 from gcsl_cli.runs.progress import progress
 from gcsl_cli.stages.evaluation.arms import Arm
 from gcsl_cli.stages.experiment import Experiment
@@ -88,8 +88,7 @@ class Ranking:
         texts = [[prompt.prompt_id, *texts] for prompt, texts in zip(self.prompts, self.candidates, strict=True)]
         keys = {"asked": asked, "candidates": hashlib.sha256(json.dumps(texts).encode()).hexdigest()}
         label = "none" if goal is None else spec.label(goal)
-        name = f"{label}-{identity('likelihoods', keys, owner.identity)[:8]}"
-        return Folder(owner.path / "likelihoods" / name, "likelihoods", keys, owner.identity)
+        return Folder.named(owner.path / "likelihoods", label, "likelihoods", keys, owner.identity)
 
     def _likelihoods(self, trained: bool, goal: float | None) -> Likelihoods:
         folder = self._folder(trained, goal)

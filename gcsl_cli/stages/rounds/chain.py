@@ -49,9 +49,8 @@ class Round(Experiment):
     def feedback(self) -> Folder:
         """Folder of the graded feedback; below the identity of the round before, whose policy is sampled."""
         keys = {"task": self.task.name, **self.task.feedback_keys(self.model_keys), "round": self._sampled_as}
-        parent = self.previous.training.identity
-        name = f"feedback-{self.task.feedback_name()}{self.suffix}-{identity('feedback', keys, parent)[:8]}"
-        return Folder(self.root / name, "feedback", keys, parent)
+        name = f"feedback-{self.task.feedback_name()}{self.suffix}"
+        return Folder.named(self.root, name, "feedback", keys, self.previous.training.identity)
 
     @property
     def feedback_origin(self) -> str:
