@@ -39,6 +39,7 @@ class Composer:
         overrides.check_sweeps(parsed)
         choices, values = self._sorted(parsed)
         config = self._load([choice.input_line for choice in choices], multirun=False)
+        overrides.check_launcher(config.hydra.launcher)
         # A _target_ on the command line decides which keys there are.
         values.sort(key=lambda override: not override.key_or_group.endswith("_target_"))
         targets = [override for override in values if override.key_or_group.endswith("_target_")]
@@ -102,7 +103,7 @@ class Composer:
         group = override.key_or_group
         if "/" in group:
             options = self.loader.get_group_options(group)
-            if not options or override.value() not in [*options, None]:
+            if not options or override.value() not in options:
                 extra = PLUGINS.get((group, override.value()))
                 if extra is not None:
                     raise DependencyError(f'{override.input_line} needs a package: pip install "gcsl-cli[{extra}]".')

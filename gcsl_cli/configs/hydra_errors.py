@@ -12,6 +12,9 @@ from gcsl_cli.configs.hydra_internals import declared_type
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.errors import ConfigError, did_you_mean, listed
 
+GLOBAL_GROUPS = ("debug", "experiment")
+"""Groups whose files set keys of the whole config."""
+
 
 @contextmanager
 def config_errors(*others: type[Exception], config: DictConfig | None = None) -> Iterator[None]:
@@ -42,6 +45,8 @@ def message_for(error: BaseException, config: DictConfig | None, override: Any =
         if hint is not None and isinstance(cause, errors.ValidationError):
             return _wrong_value(path, _plain(override), hint)
         if isinstance(cause, errors.ConfigKeyError | errors.ConfigAttributeError):
+            if isinstance(cause.parent_node, DictConfig) and OmegaConf.get_type(cause.parent_node) is dict:
+                return f"{override.input_line}: a new key needs a +. Write +{override.input_line}."
             return _omegaconf(cause, config, "" if str(cause.full_key).startswith(path) else f"{path}.")
         return f"{override.input_line}: {_first_line(cause or error)}"
     if cause is not None:
@@ -89,6 +94,12 @@ def _declared(config: DictConfig, path: str) -> Any:
 def _omegaconf(cause: errors.OmegaConfBaseException, config: DictConfig | None, prefix: str) -> str:
     path = f"{prefix}{cause.full_key or ''}"
     if isinstance(cause, errors.ConfigKeyError | errors.ConfigAttributeError):
+        if path in GLOBAL_GROUPS:
+            return "its keys are those of the whole config, so its first line has to be: # @package _global_"
+        parts = str(cause.key).split(".")
+        if len(parts) > 1:
+            nested = ": {".join(parts) + ": VALUE" + "}" * (len(parts) - 1)
+            return f"{path}: the keys of a file have no dots. Write {nested}."
         names = [str(key) for key in cause.parent_node] if isinstance(cause.parent_node, DictConfig) else []
         parent = path.rpartition(".")[0]
         near = did_you_mean(path, [f"{parent}.{name}" if parent else name for name in names])

@@ -16,6 +16,8 @@ from gcsl_cli.errors import ConfigError, did_you_mean, first_line, listed
 NODES = {"trainer": "train"}
 SECOND_PLACES = (("scorer", "second_scorer"),)
 """Groups that fill another node too, which is written `scorer@second_scorer=NAME`."""
+CHOSEN_BY = {"scorer": "scorer", "second_scorer": "scorer@second_scorer"}
+"""Nodes that may be empty, and the group that fills each."""
 MOST_RUNS = 10_000
 """Largest number of runs in a multirun."""
 
@@ -51,6 +53,8 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
         hint = f" Did you mean {' or '.join(homes)}?" if homes else " Example: seed=1"
         return f"{line!r} is not an override: write key=value.{hint}"
     key, value = line.split("=", 1)
+    if not _is_key(key):
+        return f"{line!r}: {key.strip()!r} is not a key. A key is names joined by dots. Example: train.batch_size=8"
     if value.startswith("{") and value.endswith("}"):
         return (
             f"{line!r}: the keys of {{...}} take no quotes and only plain characters: '{key.strip()}={{some name: 1}}'."
@@ -59,6 +63,18 @@ def _not_an_override(line: str, groups: dict[str, list[str]]) -> str:
         f"{line!r} is not a valid key=value pair. Put values with spaces, commas, colons, braces or equals signs "
         f"in quotes: {text_override(key.strip(), value)}."
     )
+
+
+def _is_key(key: str) -> bool:
+    """Return True if a text can stand before the equals sign of an override."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(f"{key}=1")
+    except HydraException:
+        return False
+    return True
 
 
 def text_override(key: str, text: str) -> str:
@@ -103,6 +119,14 @@ def check_direction(sweeper: DictConfig) -> None:
         )
 
 
+def check_launcher(launcher: Any) -> None:
+    """Raise `ConfigError` for a number of jobs that joblib refuses, also in a single run, which starts no jobs."""
+    if isinstance(launcher, DictConfig) and launcher.get("n_jobs") == 0:
+        raise ConfigError(
+            "hydra.launcher.n_jobs=0: must be the number of runs that are at work at once, or -1 for one per core."
+        )
+
+
 def check_sweeps(parsed: Sequence[Any]) -> None:
     """Raise `ConfigError` for a sweep (`seed=0,1,2`) in a single run, with both ways to write it."""
     for override in parsed:
@@ -127,8 +151,6 @@ def check_group(override: Any, groups: dict[str, list[str]]) -> None:
     if override.is_add() or override.is_force_add():
         plain = override.input_line.lstrip("+")
         raise ConfigError(f"{override.input_line}: {group} is already in the config; write {plain} without the +.")
-    if option is None:
-        return
     if not isinstance(option, str):
         raise ConfigError(
             f"{override.input_line}: {group} takes the name of one option: {listed(options)}. "
@@ -143,18 +165,17 @@ def check_group(override: Any, groups: dict[str, list[str]]) -> None:
 def check_key(override: Any, config: DictConfig, groups: dict[str, list[str]]) -> None:
     """Raise `ConfigError` unless an override sets a key of the schema.
 
-    Only free mappings accept new keys (`+key=...`) and deletions (`~key`).
+    Only free mappings accept new entries (`+key=...`) and deletions (`~key`).
     """
     path, line = override.key_or_group, override.input_line
     if not _is_known(config, path):
         added = " New keys cannot be added with +: every key is in the schema." if line.startswith("+") else ""
         raise ConfigError(f"{path}: {_unknown(path, config, groups)}{added}")
-    parent = OmegaConf.select(config, path.rpartition(".")[0]) if "." in path else config
-    if isinstance(parent, DictConfig) and _is_mapping(parent):
+    if _is_free(config, path.rpartition(".")[0]):
         return
     if override.is_delete():
         raise ConfigError(f"{line}: a key cannot be removed. Set it instead, to {path}=null if it may be empty.")
-    if override.is_add() or override.is_force_add():
+    if (override.is_add() or override.is_force_add()) and not _is_free(config, path):
         raise ConfigError(f"{line}: the key is already in the schema, so it needs no +. Write {line.lstrip('+')}.")
 
 
@@ -172,21 +193,24 @@ def _key_names(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def _is_known(config: DictConfig, path: str) -> bool:
     """Return True if a key is a field of the schema or an entry of a free mapping."""
+    return _is_free(config, path) or len(_known_nodes(config, path)) == len(path.split("."))
+
+
+def _is_free(config: DictConfig, path: str) -> bool:
+    """Return True if a key is that of a free mapping, which is declared as `dict[...]`, or of an entry in one."""
+    return any(isinstance(node, DictConfig) and OmegaConf.get_type(node) is dict for node in _known_nodes(config, path))
+
+
+def _known_nodes(config: DictConfig, path: str) -> list[Any]:
+    """The nodes on the way to a key, as far as they exist."""
+    found: list[Any] = []
     node: Any = config
     for part in path.split("."):
-        if not isinstance(node, DictConfig):
-            return False
-        if _is_mapping(node):
-            return True
-        if part not in list(node):
-            return False
+        if not isinstance(node, DictConfig) or part not in list(node):
+            break
         node = child(node, part)
-    return True
-
-
-def _is_mapping(node: DictConfig) -> bool:
-    """Return True if a node accepts any key because it is declared as `dict[...]`."""
-    return OmegaConf.get_type(node) is dict
+        found.append(node)
+    return found
 
 
 def _unknown(path: str, config: DictConfig, groups: dict[str, list[str]]) -> str:
@@ -198,12 +222,18 @@ def _unknown(path: str, config: DictConfig, groups: dict[str, list[str]]) -> str
         near = did_you_mean(path, [*groups, *_key_names(config)])
         return f"no such key or group.{near or f' Groups: {listed(groups)}. Keys: {listed(keys)}.'}"
     near = did_you_mean(path, _key_names(config))
+    parts = path.split(".")
+    nodes = _known_nodes(config, path)
     files = {name: conf_dir() / head / f"{name}.yaml" for name in groups.get(head, [])}
     sets = re.compile(rf"^{re.escape(rest)}:", re.MULTILINE)
     owners = [name for name, file in files.items() if file.is_file() and sets.search(file.read_text("utf-8"))]
     if owners:
         return f"no such key of this {head}. It is a key of {listed(f'{head}={name}' for name in owners)}."
-    parts = path.split(".")
+    if nodes and not isinstance(nodes[-1], DictConfig):
+        known = ".".join(parts[: len(nodes)])
+        if known in CHOSEN_BY:
+            return f"no {known} is chosen. Choose one with {CHOSEN_BY[known]}=NAME."
+        return f"no such key: {known} has no keys of its own. Set it as a whole: {known}=VALUE."
     for cut in range(len(parts) - 1, 0, -1):
         parent = OmegaConf.select(config, ".".join(parts[:cut]), throw_on_missing=False)
         if isinstance(parent, DictConfig):

@@ -14,6 +14,7 @@ MOST_VALUES = 100_000
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
     """Turn what Hydra, OmegaConf and PyYAML raise while they read the file into a `ConfigError`."""
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import MarkedYAMLError, YAMLError
 
     try:
@@ -23,7 +24,7 @@ def file_errors(path: Path) -> Iterator[None]:
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {error.problem}.") from error
-    except (YAMLError, OSError) as error:
+    except (YAMLError, OmegaConfBaseException, OSError) as error:
         raise ConfigError(f"{path}: cannot be read: {first_line(error)}.") from error
 
 

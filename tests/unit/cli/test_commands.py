@@ -335,10 +335,11 @@ def test_an_interrupt_ends_a_multirun(stage: Callable[[Stage], None], run: Run) 
 
 def test_a_launcher_that_cannot_start(stage: Callable[[Stage], None], run: Run) -> None:
     """It is a mistake in its values, not a failure of the jobs."""
-    ended = train(run, "-m", "--json", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=0,1")
+    ended = train(run, "-m", "--json", "hydra/launcher=joblib", "hydra.launcher.prefer=nope", "seed=0,1")
     jobs = json.loads(ended.out)["jobs"]
     assert (ended.code, [job["exit_code"] for job in jobs]) == (2, [2, 2])
-    assert "n_jobs == 0 in Parallel has no meaning. Check the values of hydra.launcher" in jobs[0]["message"]
+    assert "prefer=nope is not a valid backend hint" in jobs[0]["message"]
+    assert "Check the values of hydra.launcher" in jobs[0]["message"]
 
 
 def test_a_runs_folder_that_links_to_itself(stage: Callable[[Stage], None], run: Run) -> None:

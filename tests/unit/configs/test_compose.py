@@ -49,6 +49,18 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
     assert (config.task.scorer.cut, config.task.columns) == (0.75, {"score": "rating"})
 
 
+@pytest.mark.parametrize("line", ["+distributed.zero.a.b=1", "+distributed.zero={a: {b: 1}}"])
+def test_free_mappings_take_new_keys_at_any_depth(folder: Path, line: str) -> None:
+    assert configs.load(["task=probe", line], folder).distributed.zero == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize("command", [["task=probe"], ["task=probe", "dry_run=true"]])
+def test_a_launcher_without_jobs_is_refused_in_a_single_run_too(folder: Path, command: list[str]) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    said = refused(folder, *command, "hydra/launcher=joblib", "hydra.launcher.n_jobs=0")
+    assert said.startswith("hydra.launcher.n_jobs=0: must be the number of runs")
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -91,6 +103,16 @@ def test_load_takes_task_keys_and_free_mappings(folder: Path) -> None:
         ("seed=${nowhere}", "seed: Interpolation key 'nowhere' not found."),
         ("hydra/launcher=nothing", "no such option. Available: basic"),
         ("hydra.launchr=1", "Did you mean hydra.launcher?"),
+        ("hydra/launcher=null", "hydra/launcher=null: no such option. Available: basic"),
+        ("goal=null", "goal=null: goal takes the name of one option: "),
+        ("experiment=null", "experiment=null: experiment takes the name of one option: "),
+        ("train..seed=1", "'train..seed' is not a key. A key is names joined by dots."),
+        ("seed[0]=1", "'seed[0]' is not a key."),
+        ("rounds.mix.best=1", "rounds.mix has no keys of its own. Set it as a whole: rounds.mix=VALUE."),
+        ("scorer.nope=1", "scorer.nope: no scorer is chosen. Choose one with scorer=NAME."),
+        ("distributed.zero.a=1", "distributed.zero.a=1: a new key needs a +. Write +distributed.zero.a=1."),
+        ("distributed.zero={a: 1}", "a new key needs a +. Write +distributed.zero={a: 1}."),
+        ("distributed.zero.a.b=1", "a new key needs a +. Write +distributed.zero.a.b=1."),
     ],
 )
 def test_mistakes_are_reported_with_the_fix(folder: Path, override: str, said: str) -> None:
@@ -221,6 +243,19 @@ def test_a_module_that_cannot_be_imported_says_why(folder: Path, monkeypatch: py
         ("trainer/mine.yaml", "# @package _global_\ntask: ${task}\n", ["trainer=mine"], "ecursive interpolation"),
         ("trainer/mine.yaml", "x: " + "{a: " * 3000 + "}" * 3000, ["trainer=mine"], "nested too deeply"),
         ("trainer/mine.yaml", "5\n", ["trainer=mine"], "trainer/mine.yaml: cannot be read: Invalid loaded"),
+        (
+            "trainer/mine.yaml",
+            "# @package _global_\nnull: 1\n",
+            ["trainer=mine"],
+            "mine.yaml: cannot be read: Incompatible",
+        ),
+        (
+            "trainer/mine.yaml",
+            "# @package _global_\ntrain.budget.epochs: 1\n",
+            ["trainer=mine"],
+            "mine.yaml: train.budget.epochs: the keys of a file have no dots. Write train: {budget: {epochs: VALUE}}.",
+        ),
+        ("experiment/mine.yaml", "seed: 5\n", ["experiment=mine"], "its first line has to be: # @package _global_"),
         ("trainer/mine.yaml/inner", "", ["trainer=mine"], "trainer=mine: no such option."),
     ],
 )
