@@ -10,6 +10,7 @@ from typing import Any
 from gcsl_cli.configs import ranges
 from gcsl_cli.configs.adapter_checks import adapter_problems
 from gcsl_cli.configs.choices import Formulation, SharedPrefix, Wording
+from gcsl_cli.configs.distributed_checks import distributed_problems
 from gcsl_cli.configs.goal_checks import goal_problems, shown
 from gcsl_cli.configs.part_checks import (
     REACHABLE,
@@ -114,12 +115,7 @@ def _problems(config: Config) -> Iterator[str]:
     if len(budgets) > 1:
         yield f"{' and '.join(budgets)}: a run has one budget. Set only one of them."
     yield from _batches(config)
-    processes = config.distributed.processes
-    if processes is not None and processes != "gpu" and not (type(processes) is int and processes > 0):
-        yield (
-            f"distributed.processes={processes}: expected a positive number, gpu (one per GPU), or null (as many as a "
-            "launcher has started)."
-        )
+    yield from distributed_problems(config)
     yield from _method(config)
     yield from guidance_problems(config)
     if not config.method.uses_goals and (config.generation.guidance or config.generation.target is not None):
