@@ -16,6 +16,8 @@ PROGRAM = "generation.vllm.python"
 """The key that names a program to run."""
 ENGINE = "generation.vllm.engine"
 REMOTE_CODE = "trust_remote_code"
+OWN_OPTIONS = ("model", "logits_processors", "skip_tokenizer_init")
+"""Options of the engine that say what is sampled, and how results come back."""
 OURS = ("gcsl_cli.",)
 # Hydra's own node names code too, in launchers and in logging configs; these packages are known.
 HYDRAS = ("hydra.", "hydra_plugins.", "logging.", "colorlog.", "optuna.samplers.")
@@ -25,6 +27,9 @@ def check_targets(config: DictConfig, lines: Sequence[str]) -> None:
     """Raise `ConfigError` for code from outside gcsl anywhere in a config, unless the command line allows it."""
     if REMOTE_CODE in _engine(config):
         raise ConfigError(f"{ENGINE}.{REMOTE_CODE}: gcsl never runs code that comes with a model. Leave it out.")
+    for name in OWN_OPTIONS:
+        if name in _engine(config):
+            raise ConfigError(f"{ENGINE}.{name}: gcsl sets this option of the engine itself. Leave it out.")
     # The command line itself has to say so; a YAML file cannot.
     values = [line.lstrip("+").partition("=")[2] for line in lines if line.lstrip("+").startswith(f"{ALLOW}=")]
     if values and values[-1].strip().lower() in {"true", "yes", "on"}:

@@ -63,7 +63,12 @@ def _version(environment: VllmEnvironment) -> str:
         raise ConfigError(f"{named}: no such file. Give the Python interpreter of an environment that has vLLM.")
     try:
         found = subprocess.run(
-            [*environment.command, "check"], capture_output=True, text=True, timeout=SECONDS, check=False
+            [*environment.command, "check"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
         )
     except OSError as error:
         raise ConfigError(

@@ -62,6 +62,12 @@ def test_numbers_for_vllms_engine_may_come_from_anywhere(folder: Path) -> None:
     assert config.generation.vllm.engine == engine
 
 
+@pytest.mark.parametrize("name", ["model", "logits_processors", "skip_tokenizer_init"])
+def test_options_of_the_engine_that_gcsl_sets_are_refused(folder: Path, name: str) -> None:
+    said = refused(folder, f"+generation.vllm.engine.{name}=x")
+    assert said == f"generation.vllm.engine.{name}: gcsl sets this option of the engine itself. Leave it out."
+
+
 @pytest.mark.parametrize("more", [[], ["allow_custom_code=true"]])
 def test_code_that_comes_with_a_model_is_never_run(folder: Path, more: list[str]) -> None:
     said = refused(folder, "+generation.vllm.engine.trust_remote_code=true", *more)
