@@ -11,6 +11,7 @@ import random
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ BUSY = (408, 409, 425, 429)
 REFUSED = (400, 413, 422)
 """What an endpoint says to one request that it does not like, such as one that is too long."""
 LONGEST_WAIT = 60.0
+LONGEST_TIMEOUT = 86_400.0
+"""A day."""
 
 
 class EndpointError(GcslError):
@@ -105,6 +108,16 @@ class Endpoint:
 
     def _hidden(self, text: str) -> str:
         return text.replace(self.key, "***") if self.key else text
+
+
+def is_address(url: str) -> bool:
+    """Return True if requests can be sent to an address, whether or not anything is there."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        return False
+    return usable and url.isascii() and url.isprintable() and " " not in url
 
 
 def _message(error: urllib.error.HTTPError) -> str:

@@ -21,7 +21,7 @@ from gcsl_cli.configs import ranges
 from gcsl_cli.errors import ConfigError, listed
 from gcsl_cli.scorers.base import Example
 from gcsl_cli.scorers.cached import CachedScorer, Done
-from gcsl_cli.scorers.endpoint import Endpoint, RefusedError
+from gcsl_cli.scorers.endpoint import LONGEST_TIMEOUT, Endpoint, RefusedError, is_address
 
 HOW_NOT_WHAT = ("api_key_env", "timeout", "retries", "backoff", "concurrency")
 """Settings of how the endpoint is asked, which change no grade."""
@@ -113,7 +113,9 @@ class JudgeScorer(CachedScorer):
         ):
             for text in (text for key in keys for text in problem(f"scorer.{key}", getattr(self, key))):
                 raise ConfigError(text)
-        if not re.match(r"https?://[^/]", self.base_url):
+        for text in ranges.between("scorer.timeout", self.timeout, 0, LONGEST_TIMEOUT):
+            raise ConfigError(text)
+        if not is_address(self.base_url):
             raise ConfigError(f"scorer.base_url={self.base_url}: expected an address such as http://localhost:8000/v1.")
         if "{completion}" not in self._rubric:
             raise ConfigError("scorer.rubric: needs the placeholder {completion}, for what is to be graded.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gcsl_cli.configs import ranges
 from gcsl_cli.data.arrays import Floats
 from gcsl_cli.errors import ConfigError, listed
 from gcsl_cli.scorers.base import Example, Scorer
@@ -27,6 +28,9 @@ class LengthScorer(Scorer):
         return lengths if self.target is None else 0.0 - np.abs(lengths - self.target)
 
     def check(self) -> None:
-        """Raise `ConfigError` for an unknown unit."""
+        """Raise `ConfigError` for an unknown unit, or a length that no text has."""
         if self.unit not in UNITS:
             raise ConfigError(f"scorer.unit={self.unit}: unknown. Allowed: {listed(UNITS)}.")
+        if self.target is not None:
+            for problem in ranges.between("scorer.target", self.target, 0, ranges.LARGEST_COUNT):
+                raise ConfigError(problem)

@@ -77,8 +77,9 @@ class RewardModelScorer(CachedScorer):
             if value not in allowed:
                 near = did_you_mean(value, allowed)
                 raise ConfigError(f"scorer.{key}={value}: unknown.{near} Allowed: {listed(allowed)}.")
-        for problem in ranges.count("scorer.batch_size", self.batch_size):
-            raise ConfigError(problem)
+        for key in ("batch_size", "max_length"):
+            for problem in ranges.count(f"scorer.{key}", getattr(self, key)):
+                raise ConfigError(problem)
         self._label  # noqa: B018  # needs the model's config only
 
     def limits(self) -> tuple[float, float] | None:

@@ -327,6 +327,11 @@ def test_the_key_is_in_no_message_and_no_file(
         ({"scale": [5, 1]}, "scorer.scale=[5, 1]: expected the lowest and the highest grade"),
         ({"votes": 0}, "scorer.votes=0"),
         ({"retries": -1}, "scorer.retries=-1"),
+        *(
+            ({"base_url": url}, f"scorer.base_url={url}: expected an address such as http://")
+            for url in ("http://", "http://a:99999", "http://a:b", "http://[::1", "http://a b", "http://a/ü", "ftp://a")
+        ),
+        ({"timeout": 1e300}, "scorer.timeout=1e+300: must be a number from 0 to 86400"),
         ({"base_url": "localhost:8000"}, "scorer.base_url=localhost:8000: expected an address such as http://"),
         ({"rubric": "Grade {prompt}."}, "scorer.rubric: needs the placeholder {completion}"),
     ],

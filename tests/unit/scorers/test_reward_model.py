@@ -116,6 +116,7 @@ def test_a_model_that_is_not_sure_of_a_number(reward: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("model", "settings", "said"),
     [
+        ("reward", {"max_length": -1}, "scorer.max_length=-1: must be a whole number of at least 1"),
         ("sentiment", {}, "has 2 labels: bad, good. Choose the one whose probability is the grade, for example scorer"),
         ("sentiment", {"label": "god"}, "scorer.label=god: no such label. Did you mean good?"),
         ("reward", {"label": "good"}, "has one output, which is the grade. Omit it."),

@@ -153,6 +153,8 @@ def test_infinity_is_no_grade() -> None:
         (ContainsScorer(words=["a"], regex="b"), "looks for words or for a pattern"),
         (ContainsScorer(words=[" "]), "looks for words or for a pattern"),
         (ContainsScorer(regex="(a"), r"scorer.regex=(a: not a regular expression (missing )"),
+        (LengthScorer(target=-1), "scorer.target=-1: must be a number from 0 to"),
+        (LengthScorer(target=10**30), "scorer.target=1000000000000000000000000000000: must be a number from 0 to"),
         (LengthScorer(unit="lines"), "scorer.unit=lines: unknown. Allowed: words, characters."),
         (ExactMatchScorer(extract="[a"), "scorer.extract=[a: not a regular expression"),
     ],
