@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from gcsl_cli.errors import ConfigError
 
 MEBIBYTE = 2**20
+LONGEST_SECONDS = 86_400
+LARGEST = 2**50
+"""The kernel and Python's timers take no numbers without bounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one program across all of its tests; too low ones for an interpreter to start raise `ConfigError`.
+    """Limits of one program across all of its tests; `ConfigError` for those that no sandbox can have.
 
     Memory means address space. The kernel limits it per process. The sum over the processes of a program, and the
     number of its files, are checked every 0.05 seconds, and not with docker, which limits the memory of a container.
@@ -39,5 +42,8 @@ class Limits:
             "output_bytes": 1024,
         }
         for name, minimum in minimums.items():
-            if not (value := getattr(self, name)) >= minimum:
+            value, most = getattr(self, name), LONGEST_SECONDS if name.endswith("seconds") else LARGEST
+            if not value >= minimum:
                 raise ConfigError(f"{name}={value} is too small for a sandbox; allowed: {minimum} or more.")
+            if value > most:
+                raise ConfigError(f"{name}={value} is too large for a sandbox; allowed: {most} or less.")

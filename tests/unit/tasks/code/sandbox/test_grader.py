@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -300,6 +301,9 @@ def test_invalid_arguments() -> None:
         list(grade([], {}, workers=0))
     with pytest.raises(ConfigError, match="memory_bytes=1 is too small"):
         Limits(memory_bytes=1)
+    for name, value in (("wall_seconds", math.inf), ("cpu_seconds", 1e300), ("output_bytes", 2**60)):
+        with pytest.raises(ConfigError, match=rf"{name}=\S+ is too large for a sandbox; allowed: \d+ or less"):
+            Limits(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="allowed: bubblewrap, docker, rlimit"):
         list(grade([], {}, sandbox=Sandbox("chroot")))  # type: ignore[arg-type]
 
