@@ -223,7 +223,7 @@ def _json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 

@@ -114,6 +114,11 @@ def sync(path: Path) -> None:
         os.fsync(written.fileno())
 
 
+def resolved(path: Path | str) -> Path:
+    """Return the absolute path without links; a link that leads back to itself stays as it is."""
+    return Path(os.path.realpath(path))  # Path.resolve fails at such a link
+
+
 def checksum(path: Path) -> str:
     """Compute the SHA-256 of a file as hexadecimal digits, without loading the whole file."""
     with path.open("rb") as stream:
@@ -169,7 +174,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such file; the run folder is incomplete. Run again with force=true.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{path}: not valid JSON ({error}). It was truncated or edited; delete the folder {path.parent} and run "
             "the same command again."

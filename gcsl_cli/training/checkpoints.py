@@ -89,7 +89,7 @@ def _fault(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint; None if it can be used."""
     try:
         files = dict(json.loads((checkpoint / MARK).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         files = {}
     if not files:
         return "incomplete (interrupted while writing)"

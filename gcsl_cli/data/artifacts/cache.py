@@ -110,5 +110,5 @@ def read_manifest(path: Path) -> Manifest | None:
         files = {name: CachedFile(**file) for name, file in value["files"].items()}
         requests = {member: [name for name in names if files[name]] for member, names in value["requests"].items()}
         return Manifest(value["wheel_sha256"], requests, files)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

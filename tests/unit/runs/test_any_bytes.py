@@ -125,6 +125,8 @@ def assert_read_or_refused(path: Path, content: bytes, read: Callable[[Path], An
 @example(b"")
 @example(b"\0" * 50)
 @example(b"null")
+@example(b"[" * 100_000)
+@example(b'{"a": ' + b"1" * 5000 + b"}")
 def test_random_bytes(file: tuple[Path, bytes, Callable[[Path], Any]], content: bytes) -> None:
     assert_read_or_refused(file[0], content, file[2])
 
