@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gcsl_cli.configs.saved import saved_model
 from gcsl_cli.errors import ConfigError, DataError, first_line
 from gcsl_cli.generation.sampling import Sampling, sample_prompts
 from gcsl_cli.goals.spec_file import load_spec
@@ -87,7 +88,10 @@ class Chat:
             raise ConfigError("This model was trained without goals.")
         target: Any = goal
         if isinstance(goal, str) and "=" in goal:  # several scores: helpfulness=best,verbosity=1
-            target = dict(part.strip().split("=", 1) for part in goal.split(",") if "=" in part)
+            parts = [part.strip().partition("=") for part in goal.split(",")]
+            if not all(equals for _, equals, _ in parts) or len({name for name, _, _ in parts}) < len(parts):
+                raise ConfigError(f"{goal}: not a goal. Name each score once: NAME=LEVEL,NAME=LEVEL.")
+            target = {name: level for name, _, level in parts}
         return self.spec.asked(self.spec.goal(target))
 
     def ask(self, text: str, settings: ChatSettings, write: Write) -> str:
@@ -159,10 +163,8 @@ class Chat:
 
 def _model(folder: Path) -> "PreTrainedModel":
     """The trained model; an adapter is put on the base that the run was configured with."""
-    from omegaconf import OmegaConf
-
     trained = folder / "model"
     if not is_adapter(trained):
         return load_model(trained, inference_dtype())
-    base: Any = OmegaConf.load(folder / "config.yaml").model
+    base = saved_model(folder)
     return with_adapter(load_model(model_folder(base.uri, base.sha256, base.revision), inference_dtype()), trained)

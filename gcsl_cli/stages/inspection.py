@@ -21,6 +21,7 @@ from gcsl_cli.goals.combinations import numbered
 from gcsl_cli.goals.joint import JointLevels, JointSpec
 from gcsl_cli.goals.levels import Levels
 from gcsl_cli.goals.spec import GoalSpec
+from gcsl_cli.runs.files import resolved
 from gcsl_cli.stages.dry_run import marked
 from gcsl_cli.stages.experiment import Experiment
 from gcsl_cli.stages.fitting import special_token_notes, template_notes
@@ -96,9 +97,9 @@ def _check_files(task: FeedbackTask, output: Path | None, pairs: Path | None) ->
     for option, target in (("--output", output), ("--pairs", pairs)):
         if target is not None:
             check_json_lines(target)
-            if target.resolve() in [path.resolve() for path in task.files_read()]:
+            if resolved(target) in [resolved(path) for path in task.files_read()]:
                 raise ConfigError(f"{option} {target}: that is a file to read. Name another one.")
-    if output is not None and pairs is not None and output.resolve() == pairs.resolve():
+    if output is not None and pairs is not None and resolved(output) == resolved(pairs):
         raise ConfigError(f"--pairs {pairs}: that is also the file of --output. Name another one.")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from gcsl_cli.configs.saved import FILE_NAME as CONFIG
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.records import FeedbackRows
 from gcsl_cli.goals.levels import Levels
@@ -26,7 +27,6 @@ from gcsl_cli.training.plan import Budget, Plan, load_plan
 
 ROWS = "rows.parquet"
 PLAN_FILE = "plan.parquet"
-CONFIG = "config.yaml"
 TRIAL = "trial"
 
 

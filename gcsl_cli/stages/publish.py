@@ -5,8 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from gcsl_cli.configs.saved import saved_model
 from gcsl_cli.data.artifacts.hub import parse_hub_uri, upload_model
 from gcsl_cli.errors import ConfigError, RunError
 from gcsl_cli.goals.scale import short_number
@@ -14,8 +13,8 @@ from gcsl_cli.goals.spec import GoalSpec
 from gcsl_cli.goals.spec_file import FILE_NAME, load_spec
 from gcsl_cli.models.loading import is_adapter
 from gcsl_cli.reports.model_card import Card, model_card
-from gcsl_cli.runs.files import make_folder, read_json, storage_errors, write_text
-from gcsl_cli.runs.folders import MANIFEST, trained_manifest
+from gcsl_cli.runs.files import make_folder, read_json, resolved, storage_errors, write_text
+from gcsl_cli.runs.folders import MANIFEST, changed_file, trained_manifest
 
 CARD = "README.md"
 HUB = "hf://"
@@ -44,7 +43,7 @@ def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
         raise ConfigError(f"--to {to}: expected a folder or hf://OWNER/NAME.")
     if private and not hub:
         raise ConfigError("--private is for the Hub: --to hf://OWNER/NAME.")
-    name = _repository(to) if hub else Path(to).name
+    name = _repository(to) if hub else resolved(to).name
     card = _card(folder, manifest, name)
     if hub:
         with tempfile.TemporaryDirectory(prefix="gcsl-") as temporary:
@@ -53,7 +52,7 @@ def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
     else:
         place = to
         # A link to an empty folder stays, and the model appears where it leads.
-        _write_atomically(folder, Path(to).resolve(), card)
+        _write_atomically(folder, resolved(to), card)
     return {
         "stage": "export",
         "status": "done",
@@ -76,7 +75,7 @@ def _repository(to: str) -> str:
 
 def _write_atomically(folder: Path, target: Path, card: Card) -> None:
     """Write to a folder that appears only once it is complete."""
-    if folder.resolve() in target.parents:
+    if resolved(folder) in target.parents:
         raise ConfigError(f"--to {target}: inside the run that is exported. Name a folder elsewhere.")
     make_folder(target.parent)
     with storage_errors(target):
@@ -100,12 +99,19 @@ def _fill(folder: Path, target: Path, card: Card) -> None:
 
 
 def _card(folder: Path, manifest: dict[str, Any], name: str) -> Card:
-    spec, keys = load_spec(folder), manifest["keys"]
+    spec = load_spec(folder)
+    keys: Any = manifest.get("keys")
+    try:
+        label, seed = str(keys["method"]["label"]), str(keys["seed"])
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder / MANIFEST} is damaged: its keys are {keys!r}. Train again with force=true."
+        ) from error
     low, high = sorted(spec.scale.grade(score) for score in spec.training_range)
     return Card(
         name=name,
-        base=_base(folder),
-        label=str(keys["method"]["label"]),
+        base=saved_model(folder).uri,
+        label=label,
         goals=_goals(spec),
         target=_default_goal(spec),
         scale=f"{spec.scale.name} from {short_number(low)} to {short_number(high)}",
@@ -114,20 +120,12 @@ def _card(folder: Path, manifest: dict[str, Any], name: str) -> Card:
         command=str(manifest.get("command", "")),
         facts=[
             ("task", spec.task),
-            ("method", str(keys["method"]["label"])),
-            ("seed", str(keys["seed"])),
+            ("method", label),
+            ("seed", seed),
             *((label, str(manifest[key])) for label, key in FACTS if manifest.get(key) is not None),
         ],
         result=_newest_result(folder),
     )
-
-
-def _base(folder: Path) -> str:
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise RunError(f"{path}: no such file; the run folder is incomplete.")
-    config: Any = OmegaConf.load(path)
-    return str(config.model.uri)
 
 
 def _goals(spec: GoalSpec) -> list[tuple[str, str]]:
@@ -143,10 +141,11 @@ def _newest_result(folder: Path) -> dict[str, Any] | None:
     found: list[tuple[str, dict[str, Any]]] = []
     for path in (folder / "evaluations").glob(f"*/{MANIFEST}"):
         try:
-            finished = read_json(path).get("finished")
-            result = read_json(path.parent / "metrics.json") if finished else None
+            manifest = read_json(path)
+            whole = manifest.get("finished") and not changed_file(path.parent, manifest, "metrics.json")
+            result = read_json(path.parent / "metrics.json") if whole else None
         except RunError:
             continue
         if result is not None and result.get("arms"):
-            found.append((str(finished), result))
+            found.append((str(manifest["finished"]), result))
     return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -116,6 +116,13 @@ def test_an_unknown_goal_is_refused(make_run: Any, goal: str) -> None:
         ask(chat, "x", ChatSettings(goal))
 
 
+@pytest.mark.parametrize("goal", ["helpfulness=best,verbosity", "verbosity=1,verbosity=2", "verbosity=1,"])
+def test_a_goal_of_several_scores_names_each_once(make_run: Any, goal: str) -> None:
+    chat, _ = make_run()
+    with pytest.raises(ConfigError, match=f"{goal}: not a goal. Name each score once: NAME=LEVEL,NAME=LEVEL."):
+        chat.argument(goal)
+
+
 def test_text_that_is_not_unicode_is_refused(make_run: Any) -> None:
     chat, _ = make_run()
     with pytest.raises(DataError, match="not valid UTF-8"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from huggingface_hub import HfApi, ModelCard
 
-from gcsl_cli.errors import ArtifactError, ConfigError, GcslError, RunError
+from gcsl_cli.errors import ArtifactError, ConfigError, GcslError, RunError, StorageError
 from gcsl_cli.goals.spec_file import save_spec
 from gcsl_cli.models.loading import export_model, load_tokenizer
 from gcsl_cli.models.prompting import Prompter
@@ -146,6 +146,12 @@ def test_places_that_cannot_hold_a_model_are_refused(trained: Path, tmp_path: Pa
         publish.run(trained, to if "://" in to else str(tmp_path / to), private=False)
 
 
+def test_a_link_to_itself_cannot_hold_a_model(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StorageError, match=r"Cannot write .*loop"):
+        publish.run(trained, str(tmp_path / "loop"), private=False)
+
+
 def test_private_is_for_the_hub(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--private is for the Hub"):
         publish.run(trained, str(tmp_path / "out"), private=True)
@@ -155,6 +161,31 @@ def test_a_run_without_its_config(trained: Path, tmp_path: Path) -> None:
     (trained / "config.yaml").unlink()
     with pytest.raises(RunError, match=r"config\.yaml: no such file"):
         publish.run(trained, str(tmp_path / "out"), private=False)
+
+
+@pytest.mark.parametrize("text", ["model: [", "- a", "5", "{}", "model: 5", "model: {name: x}", "\0", "a: ${b}"])
+def test_a_damaged_config_is_told(trained: Path, tmp_path: Path, text: str) -> None:
+    (trained / "config.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"config\.yaml: damaged"):
+        publish.run(trained, str(tmp_path / "out"), private=False)
+
+
+@pytest.mark.parametrize("keys", [None, [], {"seed": 0}, {"method": "sft", "seed": 0}])
+def test_a_damaged_manifest_is_told(trained: Path, tmp_path: Path, keys: Any) -> None:
+    manifest = json.loads((trained / "manifest.json").read_text())
+    write_json(trained / "manifest.json", manifest | {"keys": keys})
+    with pytest.raises(RunError, match=r"manifest\.json is damaged: its keys are"):
+        publish.run(trained, str(tmp_path / "out"), private=False)
+
+
+def test_damaged_metrics_do_not_reach_the_card(trained: Path, tmp_path: Path) -> None:
+    evaluated(trained, "old", "2026-01-01", 0.123)
+    evaluated(trained, "new", "2026-02-01", 0.456)
+    write_json(trained / "evaluations/new/manifest.json", {"finished": "2026-02-01", "files": {"metrics.json": "0"}})
+    publish.run(trained, str(tmp_path / "out"), private=False)
+
+    card = (tmp_path / "out/README.md").read_text()
+    assert ("0.123" in card, "0.456" in card) == (True, False)
 
 
 def test_a_folder_that_is_no_trained_run(tmp_path: Path) -> None:
