@@ -1,14 +1,17 @@
 """Turn any exception into an exit code and one readable message."""
 
 import logging
+import os
 import traceback
 
 from gcsl_cli.cli.console import debug
 from gcsl_cli.errors import GcslError, first_line, text_of
-from gcsl_cli.runs.files import disk_full, is_disk_full
+from gcsl_cli.runs.files import UNUSABLE, disk_full, is_disk_full
 
 LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
 """What torch's backends, gloo and NCCL, say when another process of the run has ended."""
+LONGEST_PATH = 300
+"""Characters of a path that are shown."""
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
@@ -31,6 +34,9 @@ def _explained(error: BaseException) -> tuple[int, str]:
         if is_disk_full(cause):
             full = disk_full(getattr(cause, "filename", None) or "the run folder")
             return full.exit_code, str(full)
+        if isinstance(cause, OSError) and cause.errno in UNUSABLE and cause.filename is not None:
+            path = os.fsdecode(cause.filename)[:LONGEST_PATH]
+            return 2, f"{path}: {cause.strerror}. Correct the path, or its permissions."
     name = type(error).__name__
     text = f"{name}: {first_line(error, None)}" if text_of(error).strip() else name
     if isinstance(error, MemoryError) or any(sign in text_of(error) for sign in OUT_OF_MEMORY):

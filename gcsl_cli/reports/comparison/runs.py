@@ -77,7 +77,11 @@ def matching(patterns: Iterable[str]) -> tuple[list[Path], list[str]]:
     found: dict[Path, None] = {}
     problems = []
     for pattern in patterns:
-        places = [Path(pattern)] if Path(pattern).exists() else _glob(pattern)
+        try:
+            places = [Path(pattern)] if Path(pattern).exists() else _glob(pattern)
+        except (OSError, ValueError) as error:
+            problems.append(f"{pattern}: {getattr(error, 'strerror', None) or error}.")
+            continue
         runs = [run for place in places for run in runs_below(place)]
         if not runs:
             problems.append(f"{pattern}: {'contains no run' if places else 'matches nothing'}.")
@@ -104,7 +108,7 @@ def runs_below(folder: Path) -> Iterator[Path]:
 def _kind(folder: Path) -> str | None:
     try:
         return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind"))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -1,5 +1,6 @@
 """From exceptions to messages."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,15 @@ from tests.commands import gcsl
 
 def test_half_characters_in_messages_are_escaped() -> None:
     assert explain(DataError('score="\ud800"')) == (2, 'score="\\ud800"')
+
+
+def test_a_path_that_the_system_refuses_is_not_a_bug(tmp_path: Path) -> None:
+    for arguments in (["export", "x" * 300, "--to", "y"], ["compare", "x" * 300], ["chat", "x" * 300]):
+        ended = gcsl(*arguments)
+        assert (ended.code, ended.out) == (2, "")
+        assert "xxx: File name too long." in ended.err
+    denied = OSError(errno.EACCES, "Permission denied", str(tmp_path / "a.json"))
+    assert explain(denied) == (2, f"{tmp_path / 'a.json'}: Permission denied. Correct the path, or its permissions.")
 
 
 def test_a_message_with_half_a_character_is_json(tmp_path: Path) -> None:

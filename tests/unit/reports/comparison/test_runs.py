@@ -31,6 +31,13 @@ def test_a_pattern_without_a_run_is_a_line(tmp_path: Path) -> None:
     assert problems == [f"{tmp_path}/nothing*: matches nothing.", f"{tmp_path}/empty: contains no run."]
 
 
+@pytest.mark.parametrize(("pattern", "said"), [("x" * 300, "File name too long"), ("a**", "Invalid pattern")])
+def test_what_cannot_be_a_pattern_is_a_line(pattern: str, said: str) -> None:
+    found, (problem,) = matching([pattern])
+
+    assert (found, problem.startswith(f"{pattern}: {said}")) == ([], True)
+
+
 def test_evaluations_are_read_newest_first(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", ARMS, evaluation="old", finished="2026-01-01")
     make_run(folder, ARMS, evaluation="new", finished="2026-02-01", seed=3)
