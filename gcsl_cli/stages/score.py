@@ -19,7 +19,7 @@ from gcsl_cli.data.arrays import Floats
 from gcsl_cli.data.input_files import Row
 from gcsl_cli.data.records import write_table
 from gcsl_cli.errors import ConfigError, DataError, first_line, listed
-from gcsl_cli.runs.files import json_value, whole_file
+from gcsl_cli.runs.files import json_value, resolved, whole_file
 from gcsl_cli.scorers.base import Example
 from gcsl_cli.scorers.weighted import WeightedScorer
 from gcsl_cli.tasks.prompts.task import PromptsTask
@@ -44,9 +44,11 @@ def run(
         config_dir: a folder with the user's own config groups.
 
     Raises:
-        ConfigError: an override is invalid, or the column exists.
+        ConfigError: an override is invalid, or the column exists or has no name.
         DataError: the file cannot be used, or no completion has a grade.
     """
+    if not column.strip():
+        raise ConfigError("--column: the name is empty. Name the column of the grades: --column NAME.")
     task = _task(file, lines, config_dir)
     output = _output(file, output)
     scorer = task.grader
@@ -124,7 +126,7 @@ def _output(file: str, output: Path | None) -> Path:
         output = (Path() if remote else path.parent) / f"{stem}-graded{suffix}"
     if output.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--output {output}: unknown format. Supported: {listed(SUFFIXES)}.")
-    if Path(file).resolve() in (output.resolve(), *output.resolve().parents):
+    if resolved(file) in (resolved(output), *resolved(output).parents):
         raise ConfigError(f"--output {output}: that is the file to grade, or in its folder. Name another one.")
     return output
 

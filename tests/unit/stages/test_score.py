@@ -121,6 +121,7 @@ def reward(prompts, completions):
         ([], {}, "No scorer is chosen. Give scorer=NAME"),
         (["scorer=contains"], {}, "looks for words or for a pattern"),
         (["scorer=exact_match"], {}, "compares with reference answers"),
+        (WORDS, {"column": " "}, "--column: the name is empty."),
         (WORDS, {"column": "id"}, "has a column id already. Name another one: --column NAME."),
         (WORDS, {"output": Path("a.xlsx")}, "--output a.xlsx: unknown format. Supported: .jsonl"),
     ],
