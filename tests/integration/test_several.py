@@ -215,8 +215,12 @@ def gcsl_lines(ended: Ended) -> dict[str, str]:
         (["task.columns.scores=[helpfulness,coherence]"], "coherence: All "),
         (["generation.target.verbosity=9", "seed=1"], "target.verbosity=9: not a level of this model"),
         (["goal.parts.frame=Text:"], "goal.parts.frame='Text:': needs the placeholder {parts} exactly once"),
-        (["goal.parts.levels={verbosity: [9]}"], "verbosity: goal.levels.values: no row reaches the level 9"),
-        (["goal.parts.templates={verbosity: long}"], "verbosity: goal.template='long': no placeholder identifies"),
+        (["goal.parts.frame=''"], "goal.parts.frame='': needs the placeholder {parts} exactly once"),
+        (["goal.parts.levels={verbosity: [9]}"], "verbosity: goal.parts.levels.verbosity: no row reaches the level 9"),
+        (
+            ["goal.parts.templates={verbosity: long}"],
+            "verbosity: goal.parts.templates.verbosity='long': no placeholder identifies",
+        ),
     ],
 )
 def test_what_the_data_does_not_allow(run: Run, overrides: list[str], message: str) -> None:

@@ -40,18 +40,27 @@ def make_joint_goal(config: Config, feedback: FeedbackRows, train: FeedbackRows)
         try:
             specs[name], levels[name] = score_goal(config, _goal_of(goal, name, of.part), of.part.scale, rows, of)
         except GcslError as error:
-            raise type(error)(f"{name}: {error}") from error
+            raise type(error)(f"{name}: {_of_part(str(error), name)}") from error
     joint = JointLevels.of(levels)
     spec = _together(config, specs, task.grade_scale(feedback), train, joint)
     spec.goal()
     return spec, joint
 
 
+def _of_part(message: str, name: str) -> str:
+    """A message about the goal of one score, with the keys by which a score has settings of its own."""
+    for key, own in (("levels.values", "levels"), ("template", "templates"), ("sentences", "sentences")):
+        message = message.replace(f"goal.{key}", f"goal.parts.{own}.{name}")
+    return message
+
+
 def _together(
     config: Config, specs: dict[str, GoalSpec], scale: Scale, train: FeedbackRows, levels: JointLevels
 ) -> JointSpec:
     goal, wording = config.goal, str(config.goal.wording)
-    frame = goal.parts.frame or (config.task.goal_frame() if wording == "language" else None) or FRAMES[wording]
+    frame = goal.parts.frame
+    if frame is None:
+        frame = (config.task.goal_frame() if wording == "language" else None) or FRAMES[wording]
     if frame.count(PLACE) != 1:
         raise ConfigError(
             f"goal.parts.frame={frame!r}: needs the placeholder {PLACE} exactly once, for the phrases of the parts."
