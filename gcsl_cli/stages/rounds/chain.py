@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from gcsl_cli.configs.choices import RoundStart
 from gcsl_cli.configs.schema import Config
 from gcsl_cli.data.merging import merged, round_numbers
-from gcsl_cli.data.records import FeedbackRows, Generation, Prompt
+from gcsl_cli.data.records import GENERATION, FeedbackRows, Generation, Prompt, read_table
 from gcsl_cli.errors import ConfigError
 from gcsl_cli.goals.levels import better_level
 from gcsl_cli.runs.folders import Folder, identity
@@ -221,7 +220,7 @@ def derived_seed(*parts: int) -> int:
 def rollout_tokens(experiment: Experiment) -> int:
     """Tokens that were sampled for the feedback of this round."""
     shards = sorted((experiment.feedback.path / SHARDS).rglob("*.parquet"))
-    return sum(int(np.sum(pq.read_table(shard, columns=["tokens"])["tokens"].to_numpy())) for shard in shards)
+    return sum(int(np.sum(read_table(shard, GENERATION)["tokens"].to_numpy())) for shard in shards)
 
 
 def _of_round(config: Config, number: int) -> Config:

@@ -10,9 +10,9 @@ import pytest
 from gcsl_cli import configs
 from gcsl_cli.configs.choices import LevelRule
 from gcsl_cli.data.records import FeedbackRow, FeedbackRows
-from gcsl_cli.errors import ConfigError
+from gcsl_cli.errors import ConfigError, DataError
 from gcsl_cli.stages.experiment import Experiment
-from gcsl_cli.stages.rounds.chain import Round, Rounds, rounds_of
+from gcsl_cli.stages.rounds.chain import Round, Rounds, rollout_tokens, rounds_of
 from gcsl_cli.stages.rounds.validation import Validated
 from tests.unit.goals.toy import toy_spec
 
@@ -153,6 +153,13 @@ def levels_after(chain: Chain, newest: list[float], before: tuple[float, ...] = 
     config = second.goal_config(feedback)
     assert config.goal.levels.by is LevelRule.auto
     return config.goal.levels.values
+
+
+def test_tokens_of_a_damaged_shard_cannot_be_counted(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards/00000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"00000\.parquet: cannot be read as Parquet"):
+        rollout_tokens(SimpleNamespace(feedback=SimpleNamespace(path=tmp_path)))  # type: ignore[arg-type]
 
 
 def test_a_level_is_added_where_most_new_rows_reach_the_best(chain: Chain) -> None:
