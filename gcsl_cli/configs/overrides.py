@@ -120,8 +120,10 @@ def check_direction(sweeper: DictConfig) -> None:
 
 
 def check_launcher(launcher: Any) -> None:
-    """Raise `ConfigError` for a number of jobs that joblib refuses, also in a single run, which starts no jobs."""
-    if isinstance(launcher, DictConfig) and launcher.get("n_jobs") == 0:
+    """Raise `ConfigError` for a launcher that can start no job, also in a single run, which starts none."""
+    if not isinstance(launcher, DictConfig):
+        raise ConfigError(f"hydra.launcher={launcher}: expected a group of keys. Choose one with hydra/launcher=NAME.")
+    if launcher.get("n_jobs") == 0:
         raise ConfigError(
             "hydra.launcher.n_jobs=0: must be the number of runs that are at work at once, or -1 for one per core."
         )

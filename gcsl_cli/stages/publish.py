@@ -61,7 +61,7 @@ def run(folder: Path, to: str, *, private: bool) -> dict[str, Any]:
         "summary": [
             ["weights", "an adapter" if card.adapter else "whole model"],
             ["goals", ", ".join(goal for goal, _ in card.goals) or "none"],
-            ["results", "from its evaluation" if card.result else "none: gcsl evaluate has not been run"],
+            ["results", "from its evaluation" if card.result else "none: no evaluation is finished and undamaged"],
         ],
     }
 

@@ -103,6 +103,7 @@ def test_a_launcher_without_jobs_is_refused_in_a_single_run_too(folder: Path, co
         ("seed=${nowhere}", "seed: Interpolation key 'nowhere' not found."),
         ("hydra/launcher=nothing", "no such option. Available: basic"),
         ("hydra.launchr=1", "Did you mean hydra.launcher?"),
+        ("hydra.launcher=null", "hydra.launcher=None: expected a group of keys. Choose one with hydra/launcher=NAME."),
         ("hydra/launcher=null", "hydra/launcher=null: no such option. Available: basic"),
         ("goal=null", "goal=null: goal takes the name of one option: "),
         ("experiment=null", "experiment=null: experiment takes the name of one option: "),
