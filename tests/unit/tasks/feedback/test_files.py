@@ -35,7 +35,8 @@ COMMAS = "prompt,completion,score\n" + "".join(f"{p},{c},{s}\n" for p, c, s in T
 
 def made(path: Path, **changes: Any) -> FeedbackTask:
     columns = ColumnsConfig(**{key: changes.pop(key) for key in ("prompt", "completion", "score") if key in changes})
-    return FeedbackTask(**{"path": str(path), "columns": columns, "split": SplitConfig(minimum=1)} | changes)
+    settings: dict[str, Any] = {"path": str(path), "columns": columns, "split": SplitConfig(minimum=1)} | changes
+    return FeedbackTask(**settings)
 
 
 def read(task: FeedbackTask) -> list[tuple[str, str, float]]:
