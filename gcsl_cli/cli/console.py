@@ -71,11 +71,16 @@ class StderrHandler(logging.Handler):
 
 
 def show(renderable: Any, stream: TextIO) -> None:
-    """Print a rich table or text, wide enough when piped that no column is truncated."""
+    """Print a rich table or text; when piped, wide enough that no column is truncated, and without trailing spaces."""
     from rich.console import Console
 
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    Console(file=stream, width=width, highlight=False).print(renderable)
+    if stream.isatty():
+        Console(file=stream, highlight=False).print(renderable)
+        return
+    console = Console(file=stream, width=None if "COLUMNS" in os.environ else PIPED_WIDTH, highlight=False)
+    with console.capture() as captured:
+        console.print(renderable)
+    stream.writelines(f"{line.rstrip()}\n" for line in captured.get().removesuffix("\n").split("\n"))
 
 
 @contextlib.contextmanager
