@@ -205,9 +205,9 @@ def export(
     """Write a trained model with a model card, to a folder or the Hub."""
     with console.stdout_for_results() as stream:
         from gcsl_cli.cli.results import write_finished
-        from gcsl_cli.stages.publish import run as publish
+        from gcsl_cli.stages.export import run as export_run
 
-        result = publish(run, to, private=private)
+        result = export_run(run, to, private=private)
         write_finished(result, stream, as_json=json)
     return 0
 

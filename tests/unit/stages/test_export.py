@@ -13,7 +13,7 @@ from gcsl_cli.models.loading import export_model, load_tokenizer
 from gcsl_cli.models.prompting import Prompter
 from gcsl_cli.runs.files import write_json
 from gcsl_cli.runs.folders import Folder
-from gcsl_cli.stages import publish
+from gcsl_cli.stages import export
 from tests.unit.goals.toy import toy_spec
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def evaluated(trained: Path, name: str, finished: str, value: float) -> None:
 
 
 def test_a_folder_gets_model_goal_and_card(trained: Path, tmp_path: Path) -> None:
-    found = publish.run(trained, str(tmp_path / "out/polite"), private=False)
+    found = export.run(trained, str(tmp_path / "out/polite"), private=False)
 
     target = tmp_path / "out/polite"
     assert {"model.safetensors", "goal.json", "README.md", "chat_template.jinja"} <= {p.name for p in target.iterdir()}
@@ -65,7 +65,7 @@ def test_a_folder_gets_model_goal_and_card(trained: Path, tmp_path: Path) -> Non
 
 
 def test_the_card_is_one_of_the_hub_and_names_goals_and_base(trained: Path, tmp_path: Path) -> None:
-    publish.run(trained, str(tmp_path / "polite"), private=False)
+    export.run(trained, str(tmp_path / "polite"), private=False)
     card = ModelCard.load(tmp_path / "polite/README.md")
 
     assert card.data.base_model == "meta-llama/Llama-3.1-8B-Instruct"
@@ -80,7 +80,7 @@ def test_the_card_is_one_of_the_hub_and_names_goals_and_base(trained: Path, tmp_
 def test_the_example_of_the_card_renders_the_training_prompt(
     trained: Path, tmp_path: Path, tokenizer: "PreTrainedTokenizerBase"
 ) -> None:
-    publish.run(trained, str(tmp_path / "polite"), private=False)
+    export.run(trained, str(tmp_path / "polite"), private=False)
     card = (tmp_path / "polite/README.md").read_text(encoding="utf-8")
     code = card.partition("```python\n")[2].partition("inputs =")[0]
     lines = [line for line in code.splitlines() if not line.startswith(("model =", "tokenizer ="))]
@@ -94,7 +94,7 @@ def test_the_newest_finished_evaluation_is_shown(trained: Path, tmp_path: Path) 
     evaluated(trained, "old", "2026-01-01T00:00:00", 0.25)
     evaluated(trained, "new", "2026-02-01T00:00:00", 0.375)
     evaluated(trained, "unfinished", "", 0.5)
-    publish.run(trained, str(tmp_path / "polite"), private=False)
+    export.run(trained, str(tmp_path / "polite"), private=False)
 
     card = (tmp_path / "polite/README.md").read_text(encoding="utf-8")
     assert "| mean ↑ | 0.375 [0.100, 0.400] |" in card
@@ -105,7 +105,7 @@ def test_a_baseline_has_no_goals(
 ) -> None:
     none = {"level_rule": "none", "levels": (), "texts": ()}
     run = run_folder(tmp_path / "run", policy, tokenizer, "pypi://wheel==1/model.gguf", prompt_format="chat", **none)
-    publish.run(run, str(tmp_path / "out"), private=False)
+    export.run(run, str(tmp_path / "out"), private=False)
 
     card = ModelCard.load(tmp_path / "out/README.md")
     assert "without goals" in card.text
@@ -120,7 +120,7 @@ def test_a_link_is_followed(trained: Path, tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "disk/polite").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk/polite")
-    publish.run(trained, str(tmp_path / "link"), private=False)
+    export.run(trained, str(tmp_path / "link"), private=False)
 
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "disk/polite/model.safetensors").is_file()
@@ -137,37 +137,37 @@ def test_nothing_is_overwritten(trained: Path, tmp_path: Path, made: str) -> Non
         target.touch()
 
     with pytest.raises(ConfigError, match="taken: exists and is not an empty folder"):
-        publish.run(trained, str(target), private=False)
+        export.run(trained, str(target), private=False)
 
 
 @pytest.mark.parametrize("to", ["run/model/sub", "run/exported", "s3://bucket/x", "n" * 300])
 def test_places_that_cannot_hold_a_model_are_refused(trained: Path, tmp_path: Path, to: str) -> None:
     with pytest.raises(GcslError):
-        publish.run(trained, to if "://" in to else str(tmp_path / to), private=False)
+        export.run(trained, to if "://" in to else str(tmp_path / to), private=False)
 
 
 def test_a_link_to_itself_cannot_hold_a_model(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(StorageError, match=r"Cannot write .*loop"):
-        publish.run(trained, str(tmp_path / "loop"), private=False)
+        export.run(trained, str(tmp_path / "loop"), private=False)
 
 
 def test_private_is_for_the_hub(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--private is for the Hub"):
-        publish.run(trained, str(tmp_path / "out"), private=True)
+        export.run(trained, str(tmp_path / "out"), private=True)
 
 
 def test_a_run_without_its_config(trained: Path, tmp_path: Path) -> None:
     (trained / "config.yaml").unlink()
     with pytest.raises(RunError, match=r"config\.yaml: no such file"):
-        publish.run(trained, str(tmp_path / "out"), private=False)
+        export.run(trained, str(tmp_path / "out"), private=False)
 
 
 @pytest.mark.parametrize("text", ["model: [", "- a", "5", "{}", "model: 5", "model: {name: x}", "\0", "a: ${b}"])
 def test_a_damaged_config_is_told(trained: Path, tmp_path: Path, text: str) -> None:
     (trained / "config.yaml").write_text(text)
     with pytest.raises(RunError, match=r"config\.yaml: damaged"):
-        publish.run(trained, str(tmp_path / "out"), private=False)
+        export.run(trained, str(tmp_path / "out"), private=False)
 
 
 @pytest.mark.parametrize("keys", [None, [], {"seed": 0}, {"method": "sft", "seed": 0}])
@@ -175,14 +175,14 @@ def test_a_damaged_manifest_is_told(trained: Path, tmp_path: Path, keys: Any) ->
     manifest = json.loads((trained / "manifest.json").read_text())
     write_json(trained / "manifest.json", manifest | {"keys": keys})
     with pytest.raises(RunError, match=r"manifest\.json is damaged: its keys are"):
-        publish.run(trained, str(tmp_path / "out"), private=False)
+        export.run(trained, str(tmp_path / "out"), private=False)
 
 
 def test_damaged_metrics_do_not_reach_the_card(trained: Path, tmp_path: Path) -> None:
     evaluated(trained, "old", "2026-01-01", 0.123)
     evaluated(trained, "new", "2026-02-01", 0.456)
     write_json(trained / "evaluations/new/manifest.json", {"finished": "2026-02-01", "files": {"metrics.json": "0"}})
-    publish.run(trained, str(tmp_path / "out"), private=False)
+    export.run(trained, str(tmp_path / "out"), private=False)
 
     card = (tmp_path / "out/README.md").read_text()
     assert ("0.123" in card, "0.456" in card) == (True, False)
@@ -190,13 +190,13 @@ def test_damaged_metrics_do_not_reach_the_card(trained: Path, tmp_path: Path) ->
 
 def test_a_folder_that_is_no_trained_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the folder of a trained run"):
-        publish.run(tmp_path, "out", private=False)
+        export.run(tmp_path, "out", private=False)
 
 
 def test_a_damaged_model_is_not_exported(trained: Path, tmp_path: Path) -> None:
     (trained / "model/config.json").write_text("{}")
     with pytest.raises(RunError, match=r"config\.json is damaged"):
-        publish.run(trained, str(tmp_path / "out"), private=False)
+        export.run(trained, str(tmp_path / "out"), private=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -221,7 +221,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_a_repository_on_the_hub_is_created_and_filled(trained: Path, hub: list[dict[str, Any]]) -> None:
-    found = publish.run(trained, "hf://me/polite", private=True)
+    found = export.run(trained, "hf://me/polite", private=True)
 
     assert hub[0] == {"created": "me/polite", "private": True, "exist_ok": True}
     assert hub[1]["uploaded"] == "me/polite"
@@ -232,7 +232,7 @@ def test_a_repository_on_the_hub_is_created_and_filled(trained: Path, hub: list[
 @pytest.mark.parametrize("to", ["hf://me", "hf://datasets/me/polite", "hf://me/polite/file"])
 def test_other_places_on_the_hub_are_refused(trained: Path, hub: list[dict[str, Any]], to: str) -> None:
     with pytest.raises(ConfigError):
-        publish.run(trained, to, private=False)
+        export.run(trained, to, private=False)
     assert not hub
 
 
@@ -242,4 +242,4 @@ def test_a_hub_that_cannot_be_reached(trained: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(HfApi, "create_repo", fail)
     with pytest.raises(ArtifactError, match=r"did not take the upload \(no route to host\).*hf auth login"):
-        publish.run(trained, "hf://me/polite", private=False)
+        export.run(trained, "hf://me/polite", private=False)
