@@ -213,7 +213,10 @@ def test_guidance_against_the_prompt_without_a_goal_and_against_a_level(run: Run
         (["goal.sentences=[a,b]"], "There are 5 levels but only 2 sentences"),
         (["goal.weights=[1,2,3,4,5,6]"], "6 weights for 5 levels"),
         (["goal.levels.values=[9]"], "no row reaches the level 9"),
-        (["goal.template='{level} " + "very " * 200 + "'"], "exceeds the model's context of 512"),
+        (
+            ["goal.template='{level} " + "very " * 200 + "'"],
+            "leave no room for 4 tokens (generation.max_new_tokens) in the model's context of 512",
+        ),
         (["goal.levels.by=quantile", "goal.levels.quantiles=[0]"], "leaves one level"),
     ],
 )

@@ -120,7 +120,10 @@ def test_it_goes_on_from_a_checkpoint(lines: list[str], tmp_path: Path, small_ru
     ],
     ids=" ".join,
 )
-def test_baselines_without_goals(lines: list[str], method: list[str], said: str) -> None:
+def test_baselines_without_goals(
+    lines: list[str], method: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # no example is wrapped
     ended = gcsl("evaluate", *lines, *method)
     assert ended.code == 0, ended.err
     preview = gcsl("train", *(line for line in lines if line != "--json"), *method, "dry_run=true")

@@ -23,7 +23,8 @@ def test_log_lines_go_to_stderr_once(capsys: pytest.CaptureFixture[str]) -> None
     assert (captured.out, captured.err) == ("", "one [bold]line[/bold]\nWarning: two\n")
 
 
-def test_piped_tables_have_wide_columns_and_no_trailing_spaces() -> None:
+def test_piped_tables_have_wide_columns_and_no_trailing_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     table, stream = Table(box=None, show_header=False), io.StringIO()
     table.add_row("short", "a")
     table.add_row("wide", "b" * 300)
